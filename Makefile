@@ -1,0 +1,31 @@
+# make repro: the whole graph; make test: the tests; make check: style and types. Each sets itself up.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: repro test check setup lock
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock pyproject.toml
+	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv; }
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+repro: setup
+	pmnet repro
+
+test: setup
+	python -m pytest
+
+check: setup
+	ruff check .
+	ruff format --check .
+	mypy
+
+# after a change of the dependencies in pyproject.toml
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev pyproject.toml -o requirements.lock \
+	    --custom-compile-command "make lock"

@@ -1,0 +1,65 @@
+"""Body model files: the open body, the user's own SMPL as .npz or official .pkl."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pmnet.body.checks import check_body
+from pmnet.body.pickles import read_pickle
+from pmnet.errors import InputError
+from pmnet.files import replacing
+
+KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
+BETAS = 10
+OPEN_BODY = Path(__file__).parent / "open_smpl.npz"
+
+
+def read_body(path: Path) -> dict[str, np.ndarray]:
+    """Return the checked arrays of a body model in SMPL layout, cut to 10 betas.
+
+    Raises InputError where the file is missing, broken, or not such a body.
+    """
+    values = _read_arrays(path)
+    if missing := [key for key in KEYS if key not in values]:
+        raise InputError(
+            f"{path}: not an SMPL model: missing {', '.join(missing)}; expected the .npz or .pkl of "
+            "SMPL (SMPL_NEUTRAL, basicModel_neutral_lbs_10_207_0)"
+        )
+    arrays = {key: np.asarray(values[key]) for key in KEYS}
+    arrays["shapedirs"] = arrays["shapedirs"][..., :BETAS]
+    for key in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights"):
+        arrays[key] = arrays[key].astype(np.float32)
+    for key in ("f", "kintree_table"):
+        arrays[key] = arrays[key].astype(np.int64)
+    # SMPL writes the root's parent as 2^32 - 1
+    arrays["kintree_table"][0, 0] = -1
+    try:
+        check_body(arrays)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    return arrays
+
+
+def write_body(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write body arrays as one compressed npz, whole or not at all."""
+    with replacing(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no body model there; get SMPL from smpl.is.tue.mpg.de and set body.file, or use "
+            "the open body"
+        )
+    if path.suffix == ".pkl":
+        return read_pickle(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files if key in KEYS}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: not a readable .npz ({error}); copy or download it anew"
+        ) from None

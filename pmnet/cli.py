@@ -1,0 +1,83 @@
+"""The command line: every stage as a command, and what is not a stage."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import stages
+from pmnet.stage import as_command, user_errors
+
+app = typer.Typer(
+    help="PM-Net: 3D human reconstruction of rare poses with a prototype memory.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+body_app = typer.Typer(help="Body model files.", no_args_is_help=True)
+
+
+@app.command()
+def info(file: Path) -> None:
+    """Say what is in a file of samples, images, memory, weights, errors or a body model."""
+    from pmnet.info import describe  # torch is slow to import
+
+    for line in describe(file):
+        typer.echo(line)
+
+
+@app.command()
+def repro(
+    jobs: Annotated[int, typer.Option(help="Runs trained at once; 0: one a core or GPU.")] = 0,
+) -> None:
+    """Run the graph, with several runs trained at once: `dvc repro` trains one after the other."""
+    from pmnet.pool import repro_parallel
+
+    repro_parallel(jobs)
+
+
+@app.command()
+def export(
+    memory: Path,
+    out: Annotated[Path, typer.Option(help="An .npz in the layout of smpl_mean_params.npz.")],
+) -> None:
+    """Write prototypes in the layout of SPIN's smpl_mean_params.npz, K rows instead of one."""
+    from pmnet.memory.prototypes import PrototypeMemory
+
+    found = PrototypeMemory.load(memory)
+    found.export_spin(out)
+    typer.echo(f"{len(found)} prototypes -> {out}")
+
+
+@body_app.command("import")
+def import_body(
+    file: Path,
+    out: Annotated[Path, typer.Option(help="Where the plain .npz goes.")] = Path(
+        "data/smpl/SMPL_NEUTRAL.npz"
+    ),
+) -> None:
+    """Read an official SMPL .pkl safely (no chumpy, no code of the file is run) and write an .npz."""
+    from pmnet.body.files import read_body, write_body
+
+    write_body(out, read_body(file))
+    typer.echo(f"{out}: set body.file to it in params.yaml")
+
+
+def _add_stages() -> None:
+    for module in pkgutil.iter_modules(stages.__path__):
+        function = getattr(importlib.import_module(f"stages.{module.name}"), module.name)
+        # `body` is a group of commands already
+        group, name = (body_app, "check") if module.name == "body" else (app, module.name)
+        group.command(name.replace("_", "-"))(as_command(function))
+
+
+def main() -> None:
+    """Run the command line; the user's errors are one line and exit code 1."""
+    _add_stages()
+    with user_errors():
+        app()
+
+
+app.add_typer(body_app, name="body")

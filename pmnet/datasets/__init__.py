@@ -1,0 +1,46 @@
+"""One adapter a file: `pmnet.datasets.NAME.read` turns what users have on disk into Samples.
+
+The name of the module is the word `adapter` in params.yaml.
+"""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pmnet import params
+from pmnet.body import BodyModel
+from pmnet.errors import InputError
+from pmnet.samples import Samples
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One entry of `datasets` in params.yaml; `options` are those of the adapter."""
+
+    adapter: str
+    split: Literal["train", "test", "preview"]
+    source: Path
+    options: dict[str, Any]
+
+
+def adapters() -> list[str]:
+    """Return the names of all adapters."""
+    return [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+
+
+def read(name: str, entry: Dataset, body: BodyModel, where: str) -> Samples:
+    """Return the samples of the data set `name`; `where` names its entry in errors.
+
+    Raises InputError for an unknown adapter, a bad option, or a file that the adapter refuses.
+    """
+    if entry.adapter not in adapters():
+        raise InputError(
+            f"{where}.adapter: {entry.adapter!r} is not one of {', '.join(adapters())}"
+        )
+    adapter = importlib.import_module(f"{__name__}.{entry.adapter}")
+    options = params.parse(adapter.Options, entry.options, f"{where}.options")
+    samples = adapter.read(name, entry.source, options, body)
+    samples.check(str(entry.source))
+    return samples

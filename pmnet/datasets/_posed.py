@@ -1,0 +1,60 @@
+"""Samples from poses alone: a virtual camera looks at each body, and images can be rendered."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.camera import BOX_PX, View, crop_to_px, frame_bodies, project, view_bodies
+from pmnet.samples import About, Samples
+
+CHUNK = 1024
+
+
+def posed_samples(
+    about: About,
+    upright: BodyParams,
+    view: View,
+    body: BodyModel,
+    generator: torch.Generator,
+    subject: list[str],
+    sequence: list[str],
+) -> Samples:
+    """Return samples of bodies given upright with y up, each seen by a camera of its own."""
+    orient = view_bodies(upright.rotmats[:, 0], view, generator)
+    rotmats = torch.cat([orient[:, None], upright.rotmats[:, 1:]], 1)
+    seen = BodyParams(rotmats, upright.betas)
+    cameras, joints = _look(seen, view, body, generator)
+    n = len(seen)
+    center = torch.full((n, 2), BOX_PX / 2)
+    scale = torch.ones(n)
+    keypoints_2d = crop_to_px(project(joints, cameras), center, scale)
+    seen_by_all = torch.ones(n, joints.shape[1], 1)
+    rotvecs = seen.rotvecs()
+    return Samples(
+        about=about,
+        global_orient=rotvecs[:, 0],
+        body_pose=rotvecs[:, 1:].reshape(n, -1),
+        betas=seen.betas,
+        keypoints_2d=torch.cat([keypoints_2d, seen_by_all], 2),
+        keypoints_3d=torch.cat([joints - joints[:, :1], seen_by_all], 2),
+        camera=cameras,
+        center=center,
+        scale=scale,
+        has_smpl=torch.ones(n, dtype=torch.bool),
+        has_keypoints_3d=torch.ones(n, dtype=torch.bool),
+        image_name=[f"{about.dataset}/{row:07d}" for row in range(n)],
+        subject=subject,
+        sequence=sequence,
+    )
+
+
+def _look(
+    seen: BodyParams, view: View, body: BodyModel, generator: torch.Generator
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 24 3"]]:
+    cameras, joints = [], []
+    for start in range(0, len(seen), CHUNK):
+        part = seen[slice(start, start + CHUNK)]
+        cameras.append(frame_bodies(body.vertices(part), view, generator))
+        joints.append(body.joints(part))
+    return torch.cat(cameras), torch.cat(joints)

@@ -1,0 +1,65 @@
+"""Samples of a test set worth looking at, with what the network made of them (Figs. 6-8)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from pmnet import analysis
+from pmnet.body import BodyModel
+from pmnet.datasets.sets import images_of, samples_of
+from pmnet.error_files import read_errors
+from pmnet.images.pixels import Pixels
+from pmnet.network import unpack
+from pmnet.params import Pictures
+from pmnet.pictures import gallery_figure
+from pmnet.runs import load_memory, load_network, model_file
+from pmnet.samples import Samples
+
+TAIL = 10  # per cent
+
+
+def pick_samples(errors: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return `count` rows each of the head, of the tail done well, and of the tail done badly.
+
+    `errors` are those of the network, one seed, one data set. Head: spread over the nearest tenth by
+    distance to the mean; tail: the farthest tenth, its lowest and its highest MPVPE.
+    """
+    near = errors.nsmallest(max(len(errors) * TAIL // 100, 1), "distance_to_mean_mm")
+    far = analysis.tail(errors, TAIL).sort_values("mpvpe_mm")
+    spread = torch.linspace(0, len(near) - 1, min(count, len(near))).round().long().tolist()
+    groups = {
+        "head": near.iloc[spread],
+        "tail, good": far.head(count),
+        "tail, failed": far.tail(count),
+    }
+    return pd.concat([rows.assign(group=group) for group, rows in groups.items()])
+
+
+@torch.no_grad()
+def draw_gallery(
+    errors: Path, sets: Path, memory: Path, models: Path, body: Path, size: Pictures
+) -> Iterator[tuple[Figure, str]]:
+    """Yield the picture and the name of each test set, by the network of the first seed."""
+    model = BodyModel.load(body)
+    prototypes = load_memory(memory, model)
+    rows = read_errors([errors])
+    seed = int(rows["seed"].min())
+    rows = rows[(rows["seed"] == seed) & (rows["inference"] == "model")]
+    network = load_network(model_file(models, seed), prototypes)
+    for samples, images in zip(samples_of(sets), images_of(sets), strict=True):
+        table = Samples.load(samples)
+        picked = pick_samples(rows[rows["dataset"] == table.about.dataset], size.bodies)
+        index = torch.tensor(picked["sample"].to_numpy())
+        pixels = Pixels(images).read(index)
+        features, scores = network.encode(pixels.float() / 255)
+        chosen = network.memory[scores.argmax(1)]
+        found = unpack(network.regress(features, chosen))
+        labels = [f"{row.group}\n{row.mpvpe_mm:.0f} mm" for row in picked.itertuples()]
+        bodies = unpack(chosen).params, found.params, table.body_params(index)
+        yield (
+            gallery_figure(pixels, *bodies, found.camera, labels, model, size),
+            table.about.dataset,
+        )

@@ -1,0 +1,1 @@
+"""Pixels: the renderer, the file of images, augmentation on the device."""

@@ -1,0 +1,224 @@
+"""Images of bodies: coloured by part like clothes, under varied light, before varied backgrounds."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, normalize, pad
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.body.parts import JOINTS
+from pmnet.camera import project
+from pmnet.images.raster import NO_FACE, find_hits, gather_corners, rasterize, take
+
+SHIRT: Final = ("spine1", "spine2", "spine3", "collar", "shoulder")
+TROUSERS: Final = ("pelvis", "hip", "knee")
+SHOES: Final = ("ankle", "foot")
+SKIN_TONE: Final = (0.95, 0.76, 0.64)
+# skin, shirt, trousers, shoes, hair: where the colours are without variety
+PLAIN_PALETTE: Final = (
+    SKIN_TONE,
+    (0.8, 0.25, 0.2),
+    (0.2, 0.3, 0.6),
+    (0.9, 0.8, 0.2),
+    (0.2, 0.1, 0.05),
+)
+PLAIN_BACKGROUND: Final = 0.55
+BACKGROUNDS: Final = 64
+BACKGROUND_MARGIN: Final = 1.3
+BACKGROUND_SATURATION: Final = 0.4
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How N images look, apart from the body in them: all of the randomness of the renderer."""
+
+    palette: Float[Tensor, "n 5 3"]
+    light: Float[Tensor, "n 3"]
+    ambient: Float[Tensor, "n 1"]
+    light_colour: Float[Tensor, "n 3"]
+    background: Int[Tensor, "n"]
+    offset: Float[Tensor, "n 2"]
+    tint: Float[Tensor, "n 3"]
+
+    def __getitem__(self, rows: slice) -> "Looks":
+        return Looks(*(value[rows] for value in vars(self).values()))
+
+    def to(self, device: torch.device) -> "Looks":
+        """Return a copy on another device."""
+        return Looks(*(value.to(device) for value in vars(self).values()))
+
+
+def draw_looks(n: int, variety: float, skin_share: float, generator: torch.Generator) -> Looks:
+    """Return random looks of `n` images.
+
+    `variety` goes from 0, all dressed alike, to 1, any colours; the share `skin_share` wears nothing
+    but skin.
+    """
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(n, *shape, generator=generator)
+
+    palette = uniform(5, 3)
+    skin = torch.tensor(SKIN_TONE) * (0.35 + 0.65 * uniform(1))
+    palette[:, 0] = skin
+    palette[:, 4] *= 0.4
+    palette = torch.tensor(PLAIN_PALETTE).lerp(palette, variety)
+    bare = uniform() < skin_share
+    palette[bare] = skin[bare, None].expand(-1, 5, -1)
+    towards_camera = torch.tensor([0.0, -0.6, -1.2])
+    light = normalize(torch.randn(n, 3, generator=generator) + towards_camera, dim=1)
+    return Looks(
+        palette=palette,
+        light=light,
+        ambient=0.2 + 0.35 * uniform(1),
+        light_colour=0.7 + 0.6 * uniform(3),
+        background=torch.randint(BACKGROUNDS, (n,), generator=generator),
+        offset=uniform(2),
+        tint=0.7 + 0.4 * uniform(3),
+    )
+
+
+class Renderer:
+    """Renders bodies in the camera frame with weak-perspective cameras."""
+
+    def __init__(
+        self, body: BodyModel, size_px: int, supersampling: int, variety: float, seed: int
+    ) -> None:
+        self.body, self.size_px, self.supersampling = body, size_px, supersampling
+        device = body.faces.device
+        self.materials = vertex_materials(body).to(device)
+        self._faces_of_vertex = _faces_of_vertex(body).to(device)
+        generator = torch.Generator().manual_seed(seed)
+        side = round(size_px * BACKGROUND_MARGIN)
+        self._backgrounds = draw_backgrounds(BACKGROUNDS, side, variety, generator).to(device)
+
+    @torch.no_grad()
+    def __call__(
+        self, params: BodyParams, cameras: Float[Tensor, "b 3"], looks: Looks
+    ) -> UInt8[Tensor, "b 3 s s"]:
+        """Return one image a body."""
+        vertices = self.body.vertices(params).contiguous()
+        foreground = self._shade(vertices, cameras, looks)
+        if self.supersampling > 1:
+            foreground = avg_pool2d(foreground, self.supersampling)
+        images = self._background(looks)
+        images = images * (1 - foreground[:, 3:]) + foreground[:, :3]
+        return (images.clamp_(0, 1) * 255).to(torch.uint8)
+
+    def _shade(self, vertices: Tensor, cameras: Tensor, looks: Looks) -> Float[Tensor, "b 4 s s"]:
+        """Return colour and coverage, supersampled, by Lambert's law at each pixel."""
+        size_px = self.size_px * self.supersampling
+        faces = self.body.faces
+        points = to_pixels(vertices, cameras, size_px)
+        hits = find_hits(rasterize(points, faces, size_px), points, faces)
+        corners, weights = faces[hits.face], hits.barycentric
+        normals = take(self._normals(vertices), hits.image, corners)
+        normal = normalize((normals * weights[..., None]).sum(1), dim=1)
+        colours = take(looks.palette, hits.image, self.materials[corners])
+        albedo = (colours * weights[..., None]).sum(1)
+        b = hits.image
+        diffuse = (normal * looks.light[b]).sum(1, keepdim=True).clamp_min(0) * looks.light_colour[
+            b
+        ]
+        ambient = looks.ambient[b]
+        sky = 0.8 - 0.2 * normal[:, 1:2]
+        colour = albedo * (ambient * sky + (1 - ambient) * diffuse)
+        canvas = vertices.new_zeros(len(vertices), size_px, size_px, 4)
+        canvas[b, hits.row, hits.column] = pad(colour, (0, 1), value=1.0)
+        return canvas.permute(0, 3, 1, 2)
+
+    def _normals(self, vertices: Float[Tensor, "b v 3"]) -> Float[Tensor, "b v 3"]:
+        """Return vertex normals, not of unit length: the sum over the faces, larger faces more."""
+        a, b, c = gather_corners(vertices, self.body.faces).unbind(2)
+        of_faces = pad(torch.linalg.cross(b - a, c - a), (0, 0, 0, 1))
+        total = torch.zeros_like(vertices)
+        for faces in self._faces_of_vertex.unbind(1):  # sums in a fixed order, unlike index_add
+            total += of_faces.index_select(1, faces)
+        return total
+
+    def _background(self, looks: Looks) -> Float[Tensor, "b 3 s s"]:
+        side = self.size_px
+        free = self._backgrounds.shape[-1] - side + 1
+        corners = (looks.offset * free).long().tolist()
+        crops = [
+            self._backgrounds[index, :, y : y + side, x : x + side]
+            for index, (y, x) in zip(looks.background.tolist(), corners, strict=True)
+        ]
+        return torch.stack(crops).float().mul_(looks.tint[..., None, None] / 255)
+
+
+def to_pixels(
+    vertices: Float[Tensor, "b v 3"], cameras: Float[Tensor, "b 3"], size_px: int
+) -> Float[Tensor, "b v 3"]:
+    """Return (x px, y px, depth) of vertices; the depth is positive, in metres."""
+    pixels = (project(vertices, cameras) * 0.5 + 0.5) * size_px
+    depth = vertices[..., 2:] - vertices[..., 2:].amin(1, keepdim=True) + 1.0
+    return torch.cat([pixels, depth], 2)
+
+
+def silhouettes(
+    body: BodyModel, params: BodyParams, cameras: Float[Tensor, "b 3"], size_px: int
+) -> Tensor:
+    """Return the masks (b, s, s) of the pixels that each body covers."""
+    points = to_pixels(body.vertices(params), cameras, size_px)
+    return rasterize(points, body.faces, size_px) != NO_FACE
+
+
+def vertex_materials(body: BodyModel) -> Int[Tensor, "v"]:
+    """Return the material of each vertex: 0 skin, 1 shirt, 2 trousers, 3 shoes, 4 hair."""
+    of_joint = torch.zeros(len(JOINTS), dtype=torch.long)
+    for material, names in ((1, SHIRT), (2, TROUSERS), (3, SHOES)):
+        of_joint[[j for j, joint in enumerate(JOINTS) if joint.endswith(names)]] = material
+    owner = body.lbs_weights.argmax(1).cpu()
+    materials = of_joint[owner]
+    template = body.reference.v_template.cpu()
+    head = owner == JOINTS.index("head")
+    low, high = template[head].amin(0), template[head].amax(0)
+    middle = (low + high) / 2
+    hair = (template[:, 2] < middle[2]) | (template[:, 1] > high[1] - 0.2 * (high - low)[1])
+    materials[head & hair & (template[:, 1] > low[1] + 0.3 * (high - low)[1])] = 4
+    return materials
+
+
+def draw_backgrounds(
+    n: int, side: int, variety: float, generator: torch.Generator
+) -> UInt8[Tensor, "n 3 s s"]:
+    """Return procedural backgrounds: smooth noise at four scales and a few boxes.
+
+    `variety` goes from 0, plain grey, to 1.
+    """
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(n, *shape, generator=generator)
+
+    clouds = torch.zeros(n, 3, side, side)
+    for cells, strength in ((2, 1.0), (5, 0.6), (13, 0.35), (37, 0.2)):
+        noise = uniform(3, cells, cells) - 0.5
+        clouds += strength * interpolate(noise, size=(side, side), mode="bicubic")
+    images = uniform(3, 1, 1) + 0.9 * uniform(1, 1, 1) * clouds
+    axis = torch.linspace(0, 1, side)
+    for _ in range(4):
+        y, x, half_height, half_width = uniform(4, 1, 1).unbind(1)
+        colour = uniform(3, 1, 1)
+        boxed = (axis[None, :, None] - y).abs() < 0.05 + 0.25 * half_height
+        boxed = boxed & ((axis[None, None, :] - x).abs() < 0.05 + 0.25 * half_width)
+        images = torch.where(boxed[:, None], 0.65 * colour + 0.35 * images, images)
+    images = images.mean(1, keepdim=True).lerp(images, BACKGROUND_SATURATION)
+    images = torch.tensor(PLAIN_BACKGROUND).lerp(images, variety)
+    return (images.clamp(0, 1) * 255).to(torch.uint8)
+
+
+def _faces_of_vertex(body: BodyModel) -> Int[Tensor, "v most"]:
+    """Return the faces around each vertex, filled up with an index past the last face."""
+    faces = body.faces.cpu()
+    vertex = faces.reshape(-1)
+    order = vertex.argsort(stable=True)
+    counts = torch.bincount(vertex, minlength=len(body.parts))
+    first = counts.cumsum(0) - counts
+    slot = torch.arange(len(vertex)) - first.repeat_interleave(counts)
+    table = torch.full((len(counts), int(counts.max())), len(faces))
+    table[vertex[order], slot] = order // 3
+    return table

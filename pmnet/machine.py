@@ -1,0 +1,40 @@
+"""The machine that a stage runs on: nothing here changes a result."""
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+
+from pmnet.errors import InputError
+from pmnet.params import Machine
+
+
+def device_of(machine: Machine) -> torch.device:
+    """Return the device that params.yaml asks for; "auto" takes a GPU where there is one."""
+    if machine.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(machine.device)
+    except RuntimeError as error:
+        raise InputError(f"machine.device: {error}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("machine.device is cuda, but torch sees no GPU; set it to auto or cpu")
+    return device
+
+
+def set_threads(machine: Machine) -> None:
+    """Let torch use so many threads in this process; two processes of one thread beat two threads."""
+    torch.set_num_threads(machine.threads)
+
+
+def workers_of(machine: Machine) -> int:
+    """Return the number of worker processes; 0 means one a core."""
+    return machine.workers or os.cpu_count() or 1
+
+
+def fabric_of(machine: Machine) -> Fabric:
+    """Return the training engine for one device."""
+    device = device_of(machine)
+    accelerator = "cuda" if device.type == "cuda" else "cpu"
+    devices = [device.index] if device.index is not None else 1
+    return Fabric(accelerator=accelerator, devices=devices, precision=machine.precision)

@@ -1,0 +1,1 @@
+"""The prototype memory: spaces, K-Means over a space, the prototypes."""

@@ -1,0 +1,71 @@
+"""Rotations in the four representations of the field: rotvec, rotmat, unitquat and rot6d.
+
+Thin over `roma`. Quaternions are (x, y, z, w). The 6D representation of Zhou et al. (2019) holds the
+first two columns of the matrix, interleaved row by row as in SPIN: (r00, r01, r10, r11, r20, r21).
+"""
+
+import roma
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+def rotvec_to_rotmat(rotvec: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
+    """Return rotation matrices of rotation vectors (rad)."""
+    return roma.rotvec_to_rotmat(rotvec)
+
+
+def rotmat_to_rotvec(rotmat: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3"]:
+    """Return rotation vectors (rad, at most pi long) of rotation matrices."""
+    return roma.rotmat_to_rotvec(rotmat)
+
+
+def rotmat_to_unitquat(rotmat: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4"]:
+    """Return unit quaternions (x, y, z, w), of either sign, of rotation matrices."""
+    return roma.rotmat_to_unitquat(rotmat)
+
+
+def unitquat_to_rotmat(unitquat: Float[Tensor, "*b 4"]) -> Float[Tensor, "*b 3 3"]:
+    """Return rotation matrices of unit quaternions (x, y, z, w)."""
+    return roma.unitquat_to_rotmat(unitquat)
+
+
+def rotmat_to_rot6d(rotmat: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 6"]:
+    """Return the first two columns of rotation matrices, interleaved as in SPIN."""
+    return rotmat[..., :2].reshape(*rotmat.shape[:-2], 6)
+
+
+def rot6d_to_rotmat(rot6d: Float[Tensor, "*b 6"]) -> Float[Tensor, "*b 3 3"]:
+    """Return rotation matrices of any six numbers by Gram-Schmidt (Zhou et al. 2019)."""
+    columns = rot6d.reshape(*rot6d.shape[:-1], 3, 2)
+    x = normalize(columns[..., 0], dim=-1)
+    y = columns[..., 1] - (x * columns[..., 1]).sum(-1, keepdim=True) * x
+    y = normalize(y, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
+
+
+def axis_rotation(axis: int, angle: Float[Tensor, "*b"]) -> Float[Tensor, "*b 3 3"]:
+    """Return rotations by `angle` (rad) about coordinate axis 0, 1 or 2."""
+    rotvec = torch.zeros(*angle.shape, 3, dtype=angle.dtype, device=angle.device)
+    rotvec[..., axis] = angle
+    return rotvec_to_rotmat(rotvec)
+
+
+def quaternion_moments(
+    unitquat: Float[Tensor, "n *j 4"], groups: Int[Tensor, "n"], count: int
+) -> Float[Tensor, "{count} *j 4 4"]:
+    """Return the sum of q q^T per group in float64: all that a mean rotation needs to know."""
+    q = unitquat.double()
+    moments = torch.zeros(count, *q.shape[1:], 4, dtype=q.dtype, device=q.device)
+    return moments.index_add_(0, groups, q[..., :, None] * q[..., None, :])
+
+
+def mean_rotation(moments: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 4"]:
+    """Return the unit quaternion, w >= 0, that is the mean of the rotations summed in `moments`.
+
+    The eigenvector of the largest eigenvalue of sum q q^T; the sign of each q does not matter
+    (Markley et al. 2007, "Averaging Quaternions").
+    """
+    mean = torch.linalg.eigh(moments.double().cpu()).eigenvectors[..., -1]
+    return torch.where(mean[..., 3:] < 0, -mean, mean).to(moments.device)

@@ -1,0 +1,213 @@
+"""The training loop, on lightning-fabric: one page, resumable at any step."""
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from pmnet.body import BodyModel
+from pmnet.files import replacing
+from pmnet.images.augmentation import augment
+from pmnet.images.pixels import Pixels
+from pmnet.losses import Truth, loss_terms, total_loss
+from pmnet.network import PMNet, unpack
+from pmnet.params import Train
+from pmnet.progress import track
+from pmnet.samples import Samples
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Training images with their ground truth, in the order of the samples."""
+
+    image_names: list[str]
+    pixels: list[Pixels]
+    truth: Truth
+
+    @staticmethod
+    def of(samples: Samples, pixels: list[Pixels], prototypes: Int[Tensor, "n"]) -> "TrainingData":
+        """Return samples with their images and their prototypes (the assignments of the memory)."""
+        keypoints_2d = torch.cat([samples.keypoints_in_crop(), samples.keypoints_2d[..., 2:]], 2)
+        truth = Truth(
+            params=samples.body_params(),
+            keypoints_3d=samples.keypoints_3d,
+            keypoints_2d=keypoints_2d,
+            has_smpl=samples.has_smpl,
+            has_keypoints_3d=samples.has_keypoints_3d,
+            prototype=prototypes,
+        )
+        return TrainingData(samples.image_name, pixels, truth)
+
+    def __len__(self) -> int:
+        return len(self.image_names)
+
+    def images(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 3 s s"]:
+        """Return images of `rows` with values from 0 to 1."""
+        if len(self.pixels) == 1:
+            return self.pixels[0].read(rows).float() / 255
+        ends = torch.tensor([len(pixels) for pixels in self.pixels]).cumsum(0)
+        source = torch.searchsorted(ends, rows, right=True)
+        size_px = self.pixels[0].size_px
+        images = torch.empty(len(rows), 3, size_px, size_px)
+        for index, pixels in enumerate(self.pixels):
+            mine = source == index
+            images[mine] = pixels.read(rows[mine] - (ends[index] - len(pixels))).float() / 255
+        return images
+
+
+def batches(n: int, batch_size: int, seed: int, first: int, last: int) -> Iterator[Tensor]:
+    """Yield the rows of steps `first` to `last`: the same rows for a step, wherever one starts.
+
+    Each pass over the data has an order of its own; what is left of a pass is dropped.
+    """
+    per_pass = max(n // batch_size, 1)
+    order, current = torch.empty(0, dtype=torch.long), -1
+    for step in range(first, last):
+        if step // per_pass != current:
+            current = step // per_pass
+            generator = torch.Generator().manual_seed(_mix(seed, 1, current))
+            order = torch.randperm(n, generator=generator)
+        start = step % per_pass * batch_size
+        yield order[start : start + batch_size]
+
+
+def learning_rate(step: int, options: Train) -> float:
+    """Return the learning rate of a step: linear warm-up, then constant or a cosine to zero."""
+    warm = min(1.0, (step + 1) / max(options.warmup_steps, 1))
+    if options.schedule == "constant":
+        return options.learning_rate * warm
+    return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+
+
+def train_model(
+    model: PMNet,
+    data: TrainingData,
+    body: BodyModel,
+    options: Train,
+    seed: int,
+    fabric: Fabric,
+    checkpoint: Path,
+    log: "Log",
+) -> None:
+    """Train `model` in place, from `checkpoint` where there is one.
+
+    Raises TrainingDiverged naming the batch where the loss is not a finite number.
+    """
+    optimizer = torch.optim.Adam(model.parameters(), lr=options.learning_rate, fused=True)
+    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    engine, optimizer = fabric.setup(model, optimizer)
+    body = body.to(fabric.device)
+    state: dict[str, Any] = {"model": engine, "optimizer": optimizer, "step": 0, "log": []}
+    if checkpoint.exists():
+        fabric.load(checkpoint, state)
+    log.start(seed, state["log"])
+    order = batches(len(data), options.batch_size, seed, state["step"], options.steps)
+    for rows in track(order, f"training seed {seed}", options.steps - state["step"]):
+        step = state["step"]
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, options)
+        terms, loss, accuracy = _loss(engine, data, rows, body, options, _mix(seed, 2, step))
+        if not torch.isfinite(loss):
+            raise TrainingDiverged(_blame(step, terms, data, rows))
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        optimizer.step()
+        state["step"] = step + 1
+        log.add(terms, loss, accuracy)
+        if state["step"] % options.log_every == 0:
+            state["log"].append(log.write(state["step"]))
+        if state["step"] % options.checkpoint_every == 0:
+            with replacing(checkpoint) as partial:
+                fabric.save(partial, state)
+
+
+def _loss(
+    engine: Any, data: TrainingData, rows: Tensor, body: BodyModel, options: Train, noise: int
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    device = body.faces.device
+    truth = data.truth[rows].to(device)
+    images = data.images(rows).to(device, non_blocking=True)
+    generator = torch.Generator().manual_seed(noise)
+    images, points = augment(images, truth.keypoints_2d[..., :2], options.augmentation, generator)
+    keypoints_2d = torch.cat([points, truth.keypoints_2d[..., 2:]], 2)
+    truth = replace(truth, keypoints_2d=keypoints_2d)
+    start_from = truth.prototype if options.start == "assigned" else None
+    vector, scores = engine(images, start_from)
+    terms = loss_terms(unpack(vector), scores, truth, body)
+    accuracy = (scores.argmax(1) == truth.prototype).float().mean()
+    return terms, total_loss(terms, options.loss), accuracy
+
+
+def _blame(step: int, terms: dict[str, Tensor], data: TrainingData, rows: Tensor) -> str:
+    bad = ", ".join(name for name, value in terms.items() if not torch.isfinite(value)) or "sum"
+    names = [data.image_names[row] for row in rows[:4].tolist()]
+    return (
+        f"the loss is NaN or infinite at step {step} (term: {bad}); the batch holds {len(rows)} samples "
+        f"such as {', '.join(names)}; lower train.learning_rate or look for broken samples"
+    )
+
+
+def _mix(*numbers: int) -> int:
+    """Return a seed that differs for different numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+class Log:
+    """The CSV log of all seeds: a row every so many steps, written at once so that it can be watched."""
+
+    COLUMNS = (
+        "seed",
+        "step",
+        "loss",
+        "keypoints_3d",
+        "keypoints_2d",
+        "pose",
+        "betas",
+        "prototype",
+        "accuracy",
+    )
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("w", newline="")
+        self._writer = csv.DictWriter(self._stream, self.COLUMNS)
+        self._writer.writeheader()
+        self._seed = 0
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def start(self, seed: int, rows: list[dict[str, float]]) -> None:
+        """Begin the rows of a seed with those of its checkpoint."""
+        self._seed = seed
+        self._writer.writerows(rows)
+
+    def add(self, terms: dict[str, Tensor], loss: Tensor, accuracy: Tensor) -> None:
+        """Take a step into the mean of the next row."""
+        for name, value in {"loss": loss, **terms, "accuracy": accuracy}.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
+        self._count += 1
+
+    def write(self, step: int) -> dict[str, float]:
+        """Write and return the row of means since the last one."""
+        means = {name: round(total / self._count, 6) for name, total in self._sums.items()}
+        row = {"seed": self._seed, "step": step, **means}
+        self._writer.writerow(row)
+        self._stream.flush()
+        self._sums, self._count = {}, 0
+        return row
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()

@@ -1,0 +1,1 @@
+"""One script a stage of dvc.yaml: load, one call, save."""

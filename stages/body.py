@@ -1,0 +1,18 @@
+"""body: the body model checked and put in one form."""
+
+from pathlib import Path
+
+from pmnet.body.files import read_body, write_body
+from pmnet.progress import say
+from pmnet.stage import command
+
+
+def body(file: Path, out: Path) -> None:
+    """Check a body model (.npz, or the official .pkl) and write it as a plain npz."""
+    arrays = read_body(file)
+    write_body(out, arrays)
+    say(f"{file}: {len(arrays['v_template'])} vertices, {len(arrays['f'])} faces -> {out}")
+
+
+if __name__ == "__main__":
+    command(body)

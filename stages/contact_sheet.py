@@ -1,0 +1,25 @@
+"""contact_sheet: images of a data set, spread evenly over it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pmnet.images.pixels import Pixels
+from pmnet.params import Pictures
+from pmnet.pictures import contact_sheet as draw
+from pmnet.pictures import save_picture
+from pmnet.samples import Samples
+from pmnet.stage import Section, command
+
+
+def contact_sheet(
+    samples: Path,
+    images: Path,
+    out: Path,
+    size: Annotated[Pictures, Section("figures.contact_sheet")],
+) -> None:
+    """Draw some images of a data set, so that a person can see whether people stand upright."""
+    save_picture(draw(Samples.load(samples), Pixels(images), size), out)
+
+
+if __name__ == "__main__":
+    command(contact_sheet)

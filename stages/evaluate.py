@@ -1,0 +1,38 @@
+"""evaluate: per-sample errors of a run, all seeds and test sets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+
+from pmnet.datasets.sets import images_of, samples_of
+from pmnet.evaluation import Evaluator, write_errors
+from pmnet.machine import set_threads
+from pmnet.params import Evaluate, Machine
+from pmnet.progress import say
+from pmnet.stage import Section, command
+
+
+def evaluate(
+    run: str,
+    sets: Path,
+    memory: Path,
+    single: Path,
+    models: Path,
+    body: Path,
+    out: Path,
+    seeds: Annotated[list[int], Section("train.seeds")],
+    evaluate: Evaluate,
+    machine: Machine,
+) -> None:
+    """Write the errors of each sample of the test sets; distances are measured to the `single` memory."""
+    set_threads(machine)
+    evaluator = Evaluator.load(memory, single, models, body, seeds, evaluate, machine)
+    files = zip(samples_of(sets), images_of(sets), strict=True)
+    errors = pd.concat([evaluator.errors(*pair) for pair in files], ignore_index=True)
+    write_errors(errors.assign(run=run), {"run": run, **evaluator.about()}, out)
+    say(f"{run}: errors of {len(errors)} predictions -> {out}")
+
+
+if __name__ == "__main__":
+    command(evaluate)

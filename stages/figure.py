@@ -1,0 +1,19 @@
+"""figure: a picture of curves or of a sweep."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pmnet.figures import draw, save
+from pmnet.params import Figure
+from pmnet.stage import Section, command
+
+
+def figure(
+    name: str, data: Path, out: Path, figure: Annotated[Figure, Section("figures.{name}")]
+) -> None:
+    """Draw one of distance (Fig. 1(b)), reduction (Fig. 5), k_sweep and limb_sweep as PNG."""
+    save(draw(name, data, figure), out, figure)
+
+
+if __name__ == "__main__":
+    command(figure)

@@ -1,0 +1,27 @@
+"""gallery: samples of a test set with prototype, prediction and side view (Figs. 6-8)."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pmnet.gallery import draw_gallery
+from pmnet.params import Pictures
+from pmnet.pictures import save_picture
+from pmnet.stage import Section, command
+
+
+def gallery(
+    errors: Path,
+    sets: Path,
+    memory: Path,
+    models: Path,
+    body: Path,
+    out: Path,
+    size: Annotated[Pictures, Section("figures.gallery")],
+) -> None:
+    """Draw head and tail samples of each test set into the folder `out`."""
+    for figure, name in draw_gallery(errors, sets, memory, models, body, size):
+        save_picture(figure, out / f"{name}.png")
+
+
+if __name__ == "__main__":
+    command(gallery)

@@ -1,0 +1,26 @@
+"""parts: the parts of the body, coloured by weight (Fig. 3)."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from pmnet.body import BodyModel
+from pmnet.params import PartWeights, Pictures
+from pmnet.pictures import parts_figure, save_picture
+from pmnet.stage import Section, command
+
+
+def parts(
+    body: Path,
+    out: Path,
+    limb_weight: Annotated[float, Section("cluster.limb_weight")],
+    part_weights: Annotated[PartWeights, Section("cluster.part_weights")],
+    size: Annotated[Pictures, Section("figures.parts")],
+) -> None:
+    """Draw the body with its parts coloured by their weight in the P3DH distance."""
+    weights = {"limb": limb_weight, **asdict(part_weights)}
+    save_picture(parts_figure(BodyModel.load(body), weights, size), out)
+
+
+if __name__ == "__main__":
+    command(parts)

@@ -1,0 +1,20 @@
+"""sets: which data sets train and which test."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pmnet.datasets import Dataset
+from pmnet.datasets.sets import write_sets
+from pmnet.stage import Section, command
+
+
+def sets(
+    train: Path, test: Path, datasets: Annotated[dict[str, Dataset], Section("datasets")]
+) -> None:
+    """Write the list of training sets and the list of test sets."""
+    write_sets(datasets, "train", train)
+    write_sets(datasets, "test", test)
+
+
+if __name__ == "__main__":
+    command(sets)

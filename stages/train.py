@@ -1,0 +1,26 @@
+"""train: PM-Net on one memory, once a seed."""
+
+from pathlib import Path
+
+from pmnet.datasets.sets import images_of, samples_of
+from pmnet.machine import set_threads
+from pmnet.params import Machine, Train
+from pmnet.runs import train_seeds
+from pmnet.stage import command
+
+
+def train(
+    sets: Path,
+    memory: Path,
+    body: Path,
+    out: Path,
+    train: Train,
+    machine: Machine,
+) -> None:
+    """Train the network once a seed, resuming where an earlier run was killed."""
+    set_threads(machine)
+    train_seeds(samples_of(sets), images_of(sets), memory, body, out, train, machine)
+
+
+if __name__ == "__main__":
+    command(train)
