@@ -13,21 +13,23 @@ from pmnet.errors import InputError
 from pmnet.progress import say
 
 DVC = (sys.executable, "-m", "dvc")
+RUN_STAGES = ("cluster", "train", "evaluate")
 POLL_S = 0.2
 
 
 def repro_parallel(jobs: int) -> None:
-    """Run the graph like `dvc repro`, training `jobs` runs at once (0: one a core, or one a GPU).
+    """Run the graph like `dvc repro`, with `jobs` runs side by side (0: one a core, or one a GPU).
 
-    First all that comes before training, then the training stages side by side, then the rest. Each
-    process sees one GPU. Raises InputError where a stage failed: the others are finished first.
+    First what all runs share, then each run's memory, training and evaluation in a process of its own
+    that sees one GPU, then tables and figures. Raises InputError where a stage failed: the other runs
+    are finished first.
     """
     gpus = torch.cuda.device_count()
     jobs = jobs or gpus or os.cpu_count() or 1
-    trained = _stages("train")
-    if jobs > 1 and len(trained) > 1:
-        _run(["repro", *_stages("images"), *_stages("cluster")])
-        _train(trained, jobs, gpus)
+    runs = [name.partition("@")[2] for name in _stages("train")]
+    if jobs > 1 and len(runs) > 1:
+        _run(["repro", *_stages("images"), "cluster@single"])
+        _run_side_by_side(runs, jobs, gpus)
     _run(["repro"])
 
 
@@ -43,23 +45,25 @@ def _run(arguments: Sequence[str]) -> None:
         raise InputError(f"dvc {arguments[0]} failed, see above; run it again when that is mended")
 
 
-def _train(stages: list[str], jobs: int, gpus: int) -> None:
-    waiting, running, failed = list(stages), dict[int, tuple[str, subprocess.Popen[bytes]]](), []
+def _run_side_by_side(runs: list[str], jobs: int, gpus: int) -> None:
+    waiting, failed = list(runs), list[str]()
+    running: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}
     while waiting or running:
         for slot in set(range(jobs)) - set(running):
             if waiting:
-                name = waiting.pop(0)
-                visible = {"CUDA_VISIBLE_DEVICES": str(slot % gpus)} if gpus else {}
-                # -s: only this stage; what it needs is there, and DVC would lock it
-                command = [*DVC, "repro", "-q", "-s", name]
-                running[slot] = name, subprocess.Popen(command, env={**os.environ, **visible})
-        for slot, (name, process) in list(running.items()):
+                running[slot] = waiting[0], _start(waiting.pop(0), slot % gpus if gpus else None)
+        for slot, (run, process) in list(running.items()):
             if process.poll() is not None:
                 del running[slot]
-                failed += [name] if process.returncode else []
-                say(
-                    f"{name}: {'failed' if process.returncode else 'done'}, {len(waiting)} to start"
-                )
+                failed += [run] if process.returncode else []
+                say(f"{run}: {'failed' if process.returncode else 'done'}, {len(waiting)} to start")
         time.sleep(POLL_S)
     if failed:
-        raise InputError(f"these stages failed, see above: {', '.join(failed)}")
+        raise InputError(f"these runs failed, see above: {', '.join(failed)}")
+
+
+def _start(run: str, gpu: int | None) -> "subprocess.Popen[bytes]":
+    """Start the stages of a run; -s: only these, for what they share is there and DVC would lock it."""
+    stages = [f"{stage}@{run}" for stage in RUN_STAGES]
+    visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)}
+    return subprocess.Popen([*DVC, "repro", "-s", *stages], env={**os.environ, **visible})

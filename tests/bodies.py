@@ -1,0 +1,34 @@
+"""Random bodies, and bodies in a pose that is easy to say."""
+
+import math
+
+import torch
+
+from pmnet.body import BodyParams
+from pmnet.body.parts import JOINTS, mirror_rotvecs
+from pmnet.rotations import axis_rotation
+
+
+def random_bodies(
+    n: int, seed: int = 0, spread: float = 0.4, betas_spread: float = 1.0
+) -> BodyParams:
+    """Return bodies whose joints turn by about `spread` (rad) about each axis."""
+    generator = torch.Generator().manual_seed(seed)
+    rotvecs = torch.randn(n, 24, 3, generator=generator) * spread
+    return BodyParams.from_rotvecs(rotvecs, torch.randn(n, 10, generator=generator) * betas_spread)
+
+
+def facing(n: int = 1, **joints_deg: tuple[float, float, float]) -> BodyParams:
+    """Return mean bodies upright before the camera, arms out, but for the joints that are named."""
+    rotvecs = torch.zeros(n, 24, 3)
+    for joint, rotvec_deg in joints_deg.items():
+        rotvecs[:, JOINTS.index(joint)] = torch.tensor(rotvec_deg).deg2rad()
+    params = BodyParams.from_rotvecs(rotvecs, torch.zeros(n, 10))
+    flip_y_down = axis_rotation(0, torch.full((1,), math.pi))
+    params.rotmats[:, 0] = flip_y_down @ params.rotmats[:, 0]
+    return params
+
+
+def mirrored(params: BodyParams) -> BodyParams:
+    """Return the bodies mirrored left to right."""
+    return BodyParams.from_rotvecs(mirror_rotvecs(params.rotvecs()), params.betas)
