@@ -159,9 +159,9 @@ def test_files_without_the_section(file, text, message):
 
 
 def test_a_section_inside_a_number_and_a_missing_file(file, tmp_path):
-    with pytest.raises(InputError, match="section.count.x is missing; the keys there are: none"):
+    with pytest.raises(InputError, match=r"section\.count\.x is missing; the keys there are: none"):
         params.read(file, "section.count.x")
-    with pytest.raises(InputError, match=r"nowhere.yaml: not found; run the command where"):
+    with pytest.raises(InputError, match=r"nowhere\.yaml: not found; run the command where"):
         params.read(tmp_path / "nowhere.yaml", "section")
     file.write_bytes(b"section: \xff\xfe")
     with pytest.raises(InputError, match="not valid YAML"):

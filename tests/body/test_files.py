@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import broken
 import numpy as np
 import pytest
 import scipy.sparse
@@ -145,31 +146,34 @@ def test_a_missing_file_says_where_bodies_come_from(tmp_path):
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
 @pytest.mark.parametrize("suffix", [".npz", ".pkl"])
 def test_a_truncated_file_is_refused(open_body, tmp_path, share, suffix):
+    file = tmp_path / f"body{suffix}"
     if suffix == ".npz":
-        content = OPEN_BODY.read_bytes()
+        file.write_bytes(OPEN_BODY.read_bytes())
         message = r"not a readable \.npz .*; copy or download it anew"
     else:
-        content = pickle.dumps(open_body, 2)
+        file.write_bytes(pickle.dumps(open_body, 2))
         message = "is empty" if share == 0 else "is truncated"
-    file = tmp_path / f"body{suffix}"
-    file.write_bytes(content[: int(share * len(content))])
+    broken.cut(file, share)
     refused(file, message)
 
 
-def test_damaged_bytes_in_the_middle_are_refused(tmp_path):
+def test_damaged_bytes_are_refused(open_body, tmp_path):
     content = bytearray(OPEN_BODY.read_bytes())
     middle = len(content) // 2
     content[middle : middle + 64] = bytes(64)
     file = tmp_path / "body.npz"
     file.write_bytes(content)
-    refused(file, "body.npz")
+    refused(file, r"not a readable \.npz .*; copy or download it anew")
+    np.savez(file, **open_body)
+    broken.spoil(file)
+    refused(file, r"not a readable \.npz .*; copy or download it anew")
 
 
 def test_one_array_alone_is_refused(open_body, tmp_path):
     file = tmp_path / "body.npz"
     with file.open("wb") as stream:
         np.save(stream, open_body["v_template"])
-    refused(file, "body.npz")
+    refused(file, r"not a readable \.npz")
 
 
 class Hostile:
