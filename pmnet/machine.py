@@ -3,7 +3,6 @@
 import os
 
 import torch
-from lightning_fabric import Fabric
 
 from pmnet.errors import InputError
 from pmnet.params import Machine
@@ -30,11 +29,3 @@ def set_threads(machine: Machine) -> None:
 def workers_of(machine: Machine) -> int:
     """Return the number of worker processes; 0 means one a core."""
     return machine.workers or os.cpu_count() or 1
-
-
-def fabric_of(machine: Machine) -> Fabric:
-    """Return the training engine for one device."""
-    device = device_of(machine)
-    accelerator = "cuda" if device.type == "cuda" else "cpu"
-    devices = [device.index] if device.index is not None else 1
-    return Fabric(accelerator=accelerator, devices=devices, precision=machine.precision)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pmnet.datasets.sets import images_of, samples_of
 from pmnet.machine import set_threads
 from pmnet.params import Machine, Train
-from pmnet.runs import train_seeds
+from pmnet.seeds import train_seeds
 from pmnet.stage import command
 
 
