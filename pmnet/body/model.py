@@ -22,7 +22,8 @@ CPU_CHUNK = 32  # bodies whose per-vertex transforms stay in the cache of a core
 def smplx_model(arrays: dict[str, np.ndarray]) -> smplx.SMPL:
     """Return the reference model, built without chumpy and without reading a pickle."""
     with contextlib.redirect_stdout(io.StringIO()):  # it announces "only 10 shape coefficients"
-        return smplx.SMPL("", data_struct=Struct(**arrays), create_transl=False)
+        dtype = torch.from_numpy(arrays["v_template"]).dtype
+        return smplx.SMPL("", data_struct=Struct(**arrays), create_transl=False, dtype=dtype)
 
 
 def body_hash(arrays: dict[str, np.ndarray]) -> str:
@@ -89,7 +90,10 @@ class BodyModel(nn.Module):
 
     def double_precision(self) -> "BodyModel":
         """Return the same body in float64, on the same device."""
-        return BodyModel(self._arrays).to(self.faces.device).double()
+        floats = {k: v.astype(np.float64) for k, v in self._arrays.items() if v.dtype.kind == "f"}
+        body = BodyModel({**self._arrays, **floats}).to(self.faces.device)
+        body.sha256 = self.sha256
+        return body
 
     def forward(self, params: BodyParams) -> SMPLOutput:
         """Return what `smplx.SMPL` returns: vertices, 45 joints (m)."""
@@ -116,15 +120,16 @@ class BodyModel(nn.Module):
 
     def _skin(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
         b = len(params)
-        pose_features = (params.rotmats[:, 1:] - torch.eye(3).to(params.betas)).reshape(b, -1)
+        pose_features = (params.rotmats[:, 1:] - torch.eye(3).to(params.betas)).reshape(b, 207)
         features = torch.cat([params.betas, pose_features], 1)
-        shaped = torch.addmm(self._template, features, self._directions).view(b, 1, 3, -1)
+        vertices = len(self.parts)
+        shaped = torch.addmm(self._template, features, self._directions)
+        x, y, z = shaped.view(b, 1, 3, vertices).unbind(2)
         rotations, joints = self._chain(params)
         rest = self._rest_joints(params.betas)
         shifts = joints - (rotations @ rest[..., None])[..., 0]
         transforms = torch.cat([rotations, shifts[..., None]], -1).flatten(2).transpose(1, 2)
-        per_vertex = (transforms.reshape(b * 12, -1) @ self._weights).view(b, 3, 4, -1)
-        x, y, z = shaped.unbind(2)
+        per_vertex = (transforms.reshape(b * 12, 24) @ self._weights).view(b, 3, 4, vertices)
         return (
             per_vertex[:, :, 3]
             + per_vertex[:, :, 0] * x

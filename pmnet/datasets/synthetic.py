@@ -22,7 +22,7 @@ from pmnet.datasets._posed import posed_samples
 from pmnet.errors import InputError
 from pmnet.samples import About, Samples
 
-Pose = Mapping[str, tuple[float, float, float]]
+Pose = Mapping[str, tuple[int, int, int]]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import pyarrow as pa
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from pmnet.errors import InputError
 from pmnet.files import replacing
@@ -23,6 +22,8 @@ def encode(images: UInt8[Tensor, "n 3 s s"], encoding: Encoding, jpeg_quality: i
     """Return each image as the bytes that are stored: raw (s, s, 3) or JPEG."""
     if encoding == "raw":
         return [image.permute(1, 2, 0).contiguous().numpy().tobytes() for image in images]
+    from torchvision.io import encode_jpeg  # torchvision takes seconds to import
+
     return [encode_jpeg(image, jpeg_quality).numpy().tobytes() for image in images]
 
 
@@ -69,6 +70,8 @@ class Pixels:
         """Return the images of `rows`."""
         if self.encoding == "raw":
             return torch.from_numpy(self._gather(rows.numpy())).permute(0, 3, 1, 2)
+        from torchvision.io import ImageReadMode, decode_jpeg
+
         encoded = [np.frombuffer(self._column[row].as_buffer(), np.uint8) for row in rows.tolist()]
         return torch.stack(
             [decode_jpeg(torch.from_numpy(one.copy()), ImageReadMode.RGB) for one in encoded]

@@ -128,7 +128,7 @@ def test_the_other_name_of_the_frame_rate_is_known(tmp_path):
 
 @pytest.mark.parametrize(
     ("min_change_deg", "framerate_hz", "taken"),
-    [(0.5, 0.0, range(12)), (2.5, 0.0, [0, 3, 6, 9]), (5.0, 60.0, [0, 6]), (50, 0.0, [0])],
+    [(0.5, 0.0, range(12)), (2.5, 0.0, [0, 3, 6, 9]), (5.0, 60.0, [0, 6]), (50.0, 0.0, [0])],
 )
 def test_frames_that_hardly_change_are_dropped(tmp_path, min_change_deg, framerate_hz, taken):
     # the change adds up since the last frame that was kept
@@ -257,7 +257,7 @@ def with_nan(poses: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"poses": None}, r"key 'poses' is missing; found trans, betas, gender,"),
+        ({"poses": None}, "key 'poses' is missing; found .*betas"),
         ({"poses": with_nan(standing(12))}, r"'poses' row 7 is NaN or infinite \(2 rows\)"),
         ({"poses": standing(12)[0]}, r"'poses' is float64 \(156,\); expected \(frames, 156\)"),
         ({"poses": standing(12)[:, :63]}, r"'poses' is float64 \(12, 63\); expected"),
@@ -268,7 +268,10 @@ def with_nan(poses: np.ndarray) -> np.ndarray:
         ({"betas": np.full(16, np.nan)}, "'betas' must be at least 10 finite numbers"),
         ({"betas": np.zeros((1, 16))}, "'betas' must be at least 10 finite numbers"),
         ({"betas": np.full(16, "x")}, "'betas' must be at least 10 finite numbers"),
-        ({"mocap_framerate": None}, "'mocap_framerate' is missing; set options.framerate_hz to 0"),
+        (
+            {"mocap_framerate": None},
+            r"'mocap_framerate' is missing.*; set options\.framerate_hz to 0",
+        ),
         ({"mocap_framerate": np.array(0.0)}, "'mocap_framerate' is missing"),
         ({"mocap_framerate": np.array("fast")}, "'mocap_framerate'"),
         ({"mocap_framerate": np.array([30.0, 60.0])}, "'mocap_framerate'"),

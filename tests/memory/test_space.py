@@ -1,0 +1,158 @@
+"""The two spaces: points, their precision, and the body in the middle of many."""
+
+import math
+
+import pytest
+import torch
+from bodies import random_bodies
+from torch import Tensor
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.body.parts import BODY_PARTS, JOINTS, vertex_weights
+from pmnet.memory.space import ParameterSpace, Space, VertexSpace
+from pmnet.rotations import axis_rotation
+
+PAIR = ("parts", "parameter")
+PAPER = {"limb": 5.0, "torso": 1.0, "foot": 0.5, "head": 0.3, "hand": 0.3}
+
+
+@pytest.fixture
+def spaces(body: BodyModel) -> dict[str, Space]:
+    return {
+        "parts": VertexSpace(body, vertex_weights(body.parts, PAPER)),
+        "flat": VertexSpace(body, torch.ones(6890)),
+        "parameter": ParameterSpace(),
+    }
+
+
+def groups(*numbers: int) -> Tensor:
+    return torch.tensor(numbers)
+
+
+@pytest.mark.parametrize("name", ["parts", "flat", "parameter"])
+@pytest.mark.parametrize(("spread", "betas_spread"), [(0.4, 1.0), (1.5, 3.0), (0.3, 6.0)])
+def test_points_are_exact_within_the_noise(spaces, name, spread, betas_spread):
+    space, params = spaces[name], random_bodies(40, 1, spread, betas_spread)
+    points, exact = space.embed(params), space.exact(params)
+    assert points.dtype == torch.float32 and exact.dtype == torch.float64
+    assert points.shape == exact.shape
+    error = (points.double() - exact).norm(dim=1).max()
+    assert error <= space.noise
+    typical = torch.cdist(exact, exact).max()
+    assert space.noise < 1e-4 * typical  # a bound that decides most assignments
+
+
+def test_distances_are_those_of_weighted_vertices(body, spaces):
+    # gamma_ij = |(V_i - V_j) o W| (Algorithm 1), from the vertices of smplx
+    params = random_bodies(5)
+    vertices = body(params).vertices
+    weights = vertex_weights(body.parts, PAPER)
+    expected = torch.zeros(5, 5)
+    for i in range(5):
+        for j in range(5):
+            expected[i, j] = ((vertices[i] - vertices[j]) * weights[:, None]).norm()
+    points = spaces["parts"].embed(params)
+    torch.testing.assert_close(torch.cdist(points, points), expected, atol=2e-3, rtol=0)
+
+
+def test_flat_weights_are_plain_vertices_and_weights_scale_distances(body, spaces):
+    params = random_bodies(3)
+    flat = spaces["flat"].embed(params).view(3, 3, 6890)
+    assert torch.equal(flat, body.vertices_by_axis(params))
+    twice = VertexSpace(body, torch.full((6890,), 2.0))
+    assert torch.equal(twice.embed(params), 2 * spaces["flat"].embed(params))
+    assert twice.noise == pytest.approx(2 * spaces["flat"].noise)
+
+
+def test_only_weighted_parts_count(body):
+    weights = {part: float(part == "hand") for part in BODY_PARTS}
+    hands = VertexSpace(body, vertex_weights(body.parts, weights))
+    params = random_bodies(2)
+    params.betas[1] = params.betas[0]
+    params.rotmats[1] = params.rotmats[0]
+    params.rotmats[1, JOINTS.index("left_knee")] = axis_rotation(0, torch.tensor(1.0))
+    kicked = hands.embed(params)
+    torch.testing.assert_close(kicked[0], kicked[1], atol=1e-6, rtol=0)
+    params.rotmats[1, JOINTS.index("left_elbow")] = axis_rotation(1, torch.tensor(-1.0))
+    assert (hands.embed(params).diff(dim=0)).norm() > 1
+
+
+def test_parameters_are_six_numbers_a_joint_and_the_betas():
+    params = BodyParams(torch.eye(3).repeat(1, 24, 1, 1), torch.arange(10.0)[None])
+    params.rotmats[0, 2] = axis_rotation(2, torch.tensor(math.pi / 2))
+    point = ParameterSpace().embed(params)[0]
+    assert point.shape == (24 * 6 + 10,)
+    assert point[:6].tolist() == [1, 0, 0, 1, 0, 0]
+    assert point[12:18].tolist() == pytest.approx([0, -1, 1, 0, 0, 0], abs=1e-6)
+    assert point[-10:].tolist() == list(range(10))
+
+
+# --- the mean body
+
+
+@pytest.mark.parametrize("name", PAIR)
+def test_the_mean_of_equal_bodies_is_that_body(spaces, name):
+    one = random_bodies(2, spread=0.8)
+    params = BodyParams.cat([one] * 3)
+    means, sizes = spaces[name].mean(params, groups(0, 1, 0, 1, 0, 1), 2)
+    assert sizes.tolist() == [3, 3]
+    torch.testing.assert_close(means.rotmats, one.rotmats, atol=2e-6, rtol=0)
+    torch.testing.assert_close(means.betas, one.betas, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", PAIR)
+def test_the_mean_of_two_turns_about_one_axis_is_halfway(spaces, name):
+    # the mean of 6D numbers is halfway too, by symmetry
+    params = BodyParams(torch.eye(3).repeat(2, 24, 1, 1), torch.zeros(2, 10))
+    elbow = JOINTS.index("left_elbow")
+    params.rotmats[:, elbow] = axis_rotation(1, torch.tensor([-0.2, -1.4]))
+    params.betas[:, 3] = torch.tensor([1.0, -2.0])
+    means, _ = spaces[name].mean(params, groups(0, 0), 1)
+    expected = torch.eye(3).repeat(24, 1, 1)
+    expected[elbow] = axis_rotation(1, torch.tensor(-0.8))
+    torch.testing.assert_close(means.rotmats[0], expected, atol=1e-6, rtol=0)
+    assert means.betas[0].tolist() == pytest.approx([0, 0, 0, -0.5] + [0] * 6)
+
+
+def test_the_two_means_agree_about_one_axis_and_differ_elsewhere(spaces):
+    # about one axis both add up unit vectors at the angles: twice 0 and once 120 degrees make 30,
+    # as atan2(sin 120, 2 + cos 120)
+    params = BodyParams(torch.eye(3).repeat(3, 24, 1, 1), torch.zeros(3, 10))
+    params.rotmats[2, 5] = axis_rotation(2, torch.tensor(2 * math.pi / 3))
+    params.rotmats[:, 6] = random_bodies(3, spread=1.0).rotmats[:, 6]
+    means = [spaces[name].mean(params, groups(0, 0, 0), 1)[0].rotmats[0] for name in PAIR]
+    for mean in means:
+        angle = math.degrees(math.atan2(mean[5, 1, 0], mean[5, 0, 0]))
+        assert angle == pytest.approx(30, abs=1e-3)
+    assert (means[0][6] - means[1][6]).norm() > 1e-3
+
+
+@pytest.mark.parametrize("name", PAIR)
+def test_means_are_valid_bodies_of_their_groups(spaces, name):
+    params = random_bodies(30, spread=0.7)
+    members = torch.arange(30) % 4
+    members[members == 2] = 0  # nobody is in group 2
+    means, sizes = spaces[name].mean(params, members, 4)
+    assert sizes.tolist() == torch.bincount(members, minlength=4).tolist() and sizes[2] == 0
+    for group in (0, 1, 3):
+        expected = params.betas[members == group].mean(0)
+        torch.testing.assert_close(means.betas[group], expected, atol=1e-5, rtol=0)
+        alone, _ = spaces[name].mean(
+            params[(members == group).nonzero()[:, 0]], torch.zeros(int(sizes[group])).long(), 1
+        )
+        torch.testing.assert_close(alone.rotmats[0], means.rotmats[group], atol=1e-6, rtol=0)
+    filled = means[groups(0, 1, 3)]
+    product = filled.rotmats @ filled.rotmats.mT
+    torch.testing.assert_close(product, torch.eye(3).expand_as(product), atol=1e-5, rtol=0)
+    assert (torch.linalg.det(filled.rotmats) > 0.99).all()
+    assert means.rotmats.isfinite().all() and means.betas.isfinite().all()
+
+
+@pytest.mark.parametrize("name", PAIR)
+def test_the_order_of_the_bodies_does_not_matter(spaces, name):
+    params, members = random_bodies(20), torch.arange(20) % 3
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
+    first, _ = spaces[name].mean(params, members, 3)
+    second, _ = spaces[name].mean(params[order], members[order], 3)
+    torch.testing.assert_close(first.rotmats, second.rotmats, atol=1e-6, rtol=0)
+    torch.testing.assert_close(first.betas, second.betas, atol=1e-6, rtol=0)

@@ -1,0 +1,119 @@
+"""The layers: a module imports from below only, and what needs no torch stays without it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from import_closure import ROOT
+
+# from the bottom to the top; modules of one group may import each other
+LAYERS = [
+    ["errors"],
+    ["files", "params", "progress"],
+    ["rotations", "machine"],
+    ["camera"],
+    [
+        *("body", "body.checks", "body.files", "body.model", "body.params", "body.parts"),
+        "body.pickles",
+    ],
+    ["samples", "metrics"],
+    [
+        *("datasets", "datasets._posed", "datasets.amass", "datasets.sets", "datasets.synthetic"),
+        *("images", "images.augmentation", "images.making", "images.pixels", "images.plain"),
+        *("images.raster", "images.render"),
+        *("memory", "memory.building", "memory.kmeans", "memory.prototypes", "memory.space"),
+    ],
+    ["network"],
+    ["losses", "runs"],
+    ["training", "checkpoints", "prediction"],
+    ["seeds", "evaluation"],
+    ["error_files"],
+    ["analysis", "markdown"],
+    ["tables", "figures"],
+    ["pictures"],
+    ["gallery", "info", "pool"],
+    ["stage"],
+    ["cli"],
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+SIDES = ("datasets", "images", "memory")  # of one level, but they do not know each other
+WITHOUT_TORCH = ("analysis", "tables", "figures", "error_files", "markdown")
+
+
+def modules() -> dict[str, Path]:
+    """Return the modules of pmnet; the builder of the open body stands apart."""
+    found = {}
+    for path in sorted((ROOT / "pmnet").rglob("*.py")):
+        parts = path.relative_to(ROOT / "pmnet").with_suffix("").parts
+        if parts[:2] != ("body", "build"):
+            name = ".".join(part for part in parts if part != "__init__")
+            found[name or "pmnet"] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Return the full names of all modules of the project that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if is_module(full) else str(node.module))
+    return {name for name in found if name.split(".")[0] in ("pmnet", "stages")}
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def test_every_module_has_a_layer():
+    assert set(modules()) - {"pmnet"} == set(LEVEL)
+
+
+def test_modules_import_from_below_only():
+    wrong = []
+    for name, path in modules().items():
+        for full in imports(path):
+            other = full.removeprefix("pmnet.")
+            if full.startswith("pmnet.") and LEVEL[other] > LEVEL[name]:
+                wrong.append(f"{name} imports {other}")
+    assert wrong == []
+
+
+def test_data_sets_images_and_memory_do_not_know_each_other():
+    wrong = []
+    for name, path in modules().items():
+        side = name.split(".")[0]
+        for full in imports(path) if side in SIDES else ():
+            other = full.removeprefix("pmnet.").split(".")[0]
+            if other in SIDES and other != side:
+                wrong.append(f"{name} imports {full}")
+    assert wrong == []
+
+
+def test_only_the_command_line_knows_the_stages():
+    for name, path in modules().items():
+        knows = any(full.split(".")[0] == "stages" for full in imports(path))
+        assert knows == (name == "cli"), name
+
+
+def test_a_stage_does_not_know_another():
+    for path in (ROOT / "stages").glob("*.py"):
+        assert not [full for full in imports(path) if full.startswith("stages")], path.name
+
+
+def test_nothing_of_the_project_knows_the_builder_of_the_body():
+    for path in [*modules().values(), *(ROOT / "stages").glob("*.py")]:
+        assert not [full for full in imports(path) if full.startswith("pmnet.body.build")]
+
+
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_statistics_and_plots_import_no_torch(name):
+    code = f"import pmnet.{name}, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,0 +1,341 @@
+"""Training: batches, learning rate, and a tiny run that is killed, resumed, broken and locked."""
+
+import csv
+import fcntl
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from pmnet import checkpoints, seeds
+from pmnet.body import OPEN_BODY, BodyModel
+from pmnet.camera import View
+from pmnet.datasets import synthetic
+from pmnet.errors import InputError
+from pmnet.images.pixels import encode, write_pixels
+from pmnet.memory.building import build_memory
+from pmnet.params import Augmentation, Cluster, LossWeights, Machine, PartWeights, Train
+from pmnet.samples import Samples
+from pmnet.seeds import train_seeds
+from pmnet.training import TrainingDiverged, batches, learning_rate
+
+N, SIZE_PX = 24, 64
+MACHINE = Machine(device="cpu", workers=1, threads=1, cache_gib=0.1, precision="32-true")
+CLUSTER = Cluster(
+    k=3,
+    limb_weight=5.0,
+    part_weights=PartWeights(torso=1.0, foot=0.5, head=0.3, hand=0.3),
+    max_iterations=2,
+    tolerance=1e-4,
+    seed=0,
+)
+OPTIONS = Train(
+    seeds=[0],
+    encoder="squeezenet1_1",
+    pooling=1,
+    hidden=16,
+    regressor_steps=2,
+    start="assigned",
+    steps=4,
+    batch_size=8,
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup_steps=1,
+    loss=LossWeights(5.0, 5.0, 1.0, 0.1, 1.0, 1.0),
+    augmentation=Augmentation(scale=0.1, shift=0.1, gain=0.2),
+    checkpoint_every=2,
+    log_every=1,
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """The files of one small data set and its memories."""
+
+    samples: Path
+    images: Path
+    memory: Path
+    single: Path
+    body: Path = OPEN_BODY
+
+    def train(self, out: Path, options: Train = OPTIONS) -> None:
+        train_seeds([self.samples], [self.images], self.memory, self.body, out, options, MACHINE)
+
+
+def write_images(path: Path, n: int, size_px: int = SIZE_PX) -> None:
+    generator = torch.Generator().manual_seed(5)
+    pixels = torch.randint(0, 256, (n, 3, size_px, size_px), generator=generator)
+    write_pixels(path, [encode(pixels.to(torch.uint8), "raw", 90)], size_px, "raw")
+
+
+def draw_samples(body: BodyModel, n: int = N) -> Samples:
+    families = dict.fromkeys(("stand", "sit", "handstand"), 1.0)
+    options = synthetic.Options(
+        samples=n,
+        families=families,
+        jitter_deg=5.0,
+        betas_spread=0.5,
+        view=View(15.0, 0.05, 8.0, 3.0, 0.88, 0.04, 0.04),
+        seed=1,
+    )
+    return synthetic.read("tiny", Path(synthetic.__file__), options, body)
+
+
+def write_world(folder: Path, body: BodyModel) -> World:
+    """Write samples of the open body, images of noise, P3DH with K = 3 and the single prototype."""
+    names = ("samples.arrow", "images.arrow", "memory.npz", "single.npz")
+    world = World(*(folder / name for name in names))
+    draw_samples(body).save(world.samples)
+    write_images(world.images, N)
+    for path, k in ((world.memory, 3), (world.single, 1)):
+        options = replace(CLUSTER, k=k)
+        build_memory([world.samples], OPEN_BODY, options, "vertex", "parts", 0.1).save(path)
+    return world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, body) -> World:
+    return write_world(tmp_path_factory.mktemp("world"), body)
+
+
+@pytest.fixture(autouse=True)
+def work(tmp_path, monkeypatch) -> Path:
+    """Keep the checkpoints of each test apart."""
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "work")
+    return tmp_path / "work"
+
+
+def weights(folder: Path, seed: int = 0) -> dict[str, torch.Tensor]:
+    return torch.load(folder / f"seed_{seed}.pt", weights_only=True)["state"]
+
+
+def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+# --- batches and learning rate
+
+
+def test_a_step_has_the_same_rows_wherever_one_starts():
+    whole = list(batches(10, 3, seed=4, first=0, last=12))
+    assert len(whole) == 12
+    for first in range(12):
+        rest = list(batches(10, 3, seed=4, first=first, last=12))
+        assert all(torch.equal(a, b) for a, b in zip(whole[first:], rest, strict=True))
+
+
+def test_a_pass_holds_each_row_once_at_most():
+    steps = list(batches(10, 3, seed=4, first=0, last=9))
+    for start in (0, 3, 6):
+        rows = torch.cat(steps[start : start + 3])
+        assert len(set(rows.tolist())) == len(rows) == 9
+        assert rows.min() >= 0
+        assert rows.max() < 10
+
+
+def test_passes_and_seeds_have_orders_of_their_own():
+    one, two = (torch.cat(list(batches(12, 4, 4, first, first + 3))) for first in (0, 3))
+    other = torch.cat(list(batches(12, 4, 5, 0, 3)))
+    assert one.sort()[0].tolist() == two.sort()[0].tolist() == list(range(12))
+    assert not torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_a_batch_larger_than_the_data_is_all_of_it():
+    for rows in batches(5, 32, seed=0, first=0, last=3):
+        assert sorted(rows.tolist()) == list(range(5))
+
+
+def test_the_learning_rate_warms_up_and_stays():
+    options = replace(OPTIONS, schedule="constant", warmup_steps=4, learning_rate=0.8, steps=10)
+    rates = [learning_rate(step, options) for step in range(10)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, *[0.8] * 7])
+
+
+def test_the_learning_rate_without_warm_up_is_whole_at_once():
+    options = replace(OPTIONS, schedule="constant", warmup_steps=0)
+    assert learning_rate(0, options) == options.learning_rate
+
+
+def test_the_cosine_falls_from_the_learning_rate_to_zero():
+    options = replace(OPTIONS, schedule="cosine", warmup_steps=0, learning_rate=0.8, steps=8)
+    rates = [learning_rate(step, options) for step in range(9)]
+    assert rates == pytest.approx([0.4 * (1 + math.cos(math.pi * s / 8)) for s in range(9)])
+    assert rates[0] == pytest.approx(0.8)
+    assert rates[4] == pytest.approx(0.4)
+    assert rates[8] == pytest.approx(0)
+
+
+# --- a tiny run
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "FOLDER", out / "work")
+        world.train(out / "train")
+    return out / "train"
+
+
+def dies_at(step: int) -> Callable[[int, Train], float]:
+    def rate(now: int, options: Train) -> float:
+        if now == step:
+            raise KeyboardInterrupt
+        return learning_rate(now, options)
+
+    return rate
+
+
+def test_a_run_leaves_weights_and_a_log_but_no_checkpoint(undisturbed):
+    assert {path.name for path in undisturbed.iterdir()} == {"seed_0.pt", "log.csv"}
+    assert not list(undisturbed.parent.rglob("*.ckpt"))
+    rows = rows_of(undisturbed)
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert 0 <= float(rows[0]["accuracy"]) <= 1
+
+
+def test_the_log_is_the_weighted_sum_of_its_terms(undisturbed):
+    for row in rows_of(undisturbed):
+        value = {name: float(text) for name, text in row.items()}
+        regression = 5 * value["keypoints_3d"] + 5 * value["keypoints_2d"] + value["pose"]
+        total = regression + 0.1 * value["betas"] + value["prototype"]
+        assert value["loss"] == pytest.approx(total, abs=1e-4)
+
+
+def test_training_changes_the_weights_but_not_the_memory(world, undisturbed, tmp_path):
+    world.train(tmp_path / "train", replace(OPTIONS, learning_rate=1e-5))
+    one, two = weights(undisturbed), weights(tmp_path / "train")
+    assert torch.equal(one["memory"], two["memory"])
+    assert not torch.equal(one["estimator.weight"], two["estimator.weight"])
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(
+    world, undisturbed, tmp_path, work, monkeypatch, step
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("pmnet.training.learning_rate", dies_at(step))
+        with pytest.raises(KeyboardInterrupt):
+            world.train(tmp_path / "train")
+    assert not (tmp_path / "train/seed_0.pt").exists()
+    assert len(list(work.glob("*.ckpt"))) == (1 if step >= 2 else 0)
+    world.train(tmp_path / "train")
+    assert_same(weights(tmp_path / "train"), weights(undisturbed))
+    log = (tmp_path / "train/log.csv").read_bytes()
+    assert log == (undisturbed / "log.csv").read_bytes()
+    assert not list(work.glob("*.ckpt"))
+
+
+def test_a_log_of_several_steps_a_row_survives_a_kill(world, tmp_path, monkeypatch):
+    options = replace(OPTIONS, log_every=3, checkpoint_every=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("pmnet.training.learning_rate", dies_at(2))
+        with pytest.raises(KeyboardInterrupt):
+            world.train(tmp_path / "killed", options)
+    world.train(tmp_path / "killed", options)
+    world.train(tmp_path / "whole", options)
+    assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "whole")
+
+
+def test_a_checkpoint_of_other_settings_is_not_taken(world, tmp_path, work, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("pmnet.training.learning_rate", dies_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            world.train(tmp_path / "one")
+    other = replace(OPTIONS, learning_rate=5e-4)
+    world.train(tmp_path / "two", other)
+    assert len(rows_of(tmp_path / "two")) == 4
+    assert len(list(work.glob("*.ckpt"))) == 1  # the first run's own
+
+
+def test_two_seeds_are_two_networks_and_one_log(world, undisturbed, tmp_path):
+    world.train(tmp_path / "train", replace(OPTIONS, seeds=[0, 1]))
+    assert_same(weights(tmp_path / "train", 0), weights(undisturbed))
+    one, two = (weights(tmp_path / "train", seed) for seed in (0, 1))
+    assert not torch.equal(one["classifier.weight"], two["classifier.weight"])
+    found = [(row["seed"], row["step"]) for row in rows_of(tmp_path / "train")]
+    assert found == [(seed, step) for seed in "01" for step in "1234"]
+
+
+def test_training_may_start_from_the_predicted_prototype(world, undisturbed, tmp_path):
+    world.train(tmp_path / "train", replace(OPTIONS, start="predicted"))
+    assert len(rows_of(tmp_path / "train")) == 4
+    assert not torch.equal(
+        weights(tmp_path / "train")["estimator.weight"], weights(undisturbed)["estimator.weight"]
+    )
+
+
+def test_two_files_of_images_are_read_as_one(world, body):
+    table = Samples.load(world.samples)
+    memory = seeds.load_memory(world.memory, body)
+    one = seeds.load_training_data([world.samples], [world.images], memory, body)
+    pixels = [one.pixels[0], one.pixels[0]]
+    two = replace(one, image_names=one.image_names * 2, pixels=pixels)
+    rows = torch.tensor([0, N - 1, N, 2 * N - 1, 3])
+    assert len(one) == len(table)
+    assert torch.equal(two.images(rows), one.images(rows % N))
+    assert float(one.images(rows).max()) <= 1
+
+
+def test_a_broken_label_stops_the_run_and_is_named(world, tmp_path, monkeypatch):
+    load = seeds.load_training_data
+
+    def spoiled(*files):
+        data = load(*files)
+        data.truth.keypoints_2d[:, :, 0] = torch.nan
+        return data
+
+    monkeypatch.setattr(seeds, "load_training_data", spoiled)
+    with pytest.raises(TrainingDiverged, match=r"step 0 \(term: keypoints_2d\).*8 samples such as"):
+        world.train(tmp_path / "train")
+    assert not (tmp_path / "train/seed_0.pt").exists()
+
+
+def test_a_loss_that_diverges_later_names_its_step_and_samples(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("pmnet.training.learning_rate", lambda step, _: (0, 0, math.nan, 0)[step])
+    names = set(Samples.load(world.samples).image_name)
+    with pytest.raises(TrainingDiverged, match="NaN or infinite at step 3") as caught:
+        world.train(tmp_path / "train")
+    listed = str(caught.value).split("such as ")[1].split(";")[0].split(", ")
+    assert set(listed) <= names
+
+
+def test_a_run_that_another_process_trains_is_refused(world, tmp_path, work, monkeypatch):
+    keys = []
+    training_key = checkpoints.training_key
+    monkeypatch.setattr(seeds, "training_key", lambda *a: keys.append(training_key(*a)) or keys[-1])
+    world.train(tmp_path / "first")
+    # a second open file is a second holder, as another process would be
+    with (work / f"{keys[0]}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=r"\.lock: another process is training this very run"):
+            world.train(tmp_path / "second")
+    assert not (tmp_path / "second/seed_0.pt").exists()
+    world.train(tmp_path / "second")
+
+
+def test_the_key_tells_settings_files_and_code(tmp_path, monkeypatch):
+    file = tmp_path / "a"
+    file.write_text("one")
+    key = checkpoints.training_key({"steps": 1}, [file])
+    assert key == checkpoints.training_key({"steps": 1}, [file])
+    assert key != checkpoints.training_key({"steps": 2}, [file])
+    file.write_text("two")
+    assert key != checkpoints.training_key({"steps": 1}, [file])
+
+
+def test_the_lock_is_free_after_an_error():
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), checkpoints.held("key"):
+            raise ZeroDivisionError
