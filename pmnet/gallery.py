@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pmnet import analysis
 from pmnet.body import BodyModel
-from pmnet.datasets.sets import images_of, samples_of
+from pmnet.datasets.sets import pairs_of
 from pmnet.error_files import read_errors
 from pmnet.images.pixels import Pixels
 from pmnet.network import unpack
@@ -49,7 +49,7 @@ def draw_gallery(
     seed = int(rows["seed"].min())
     rows = rows[(rows["seed"] == seed) & (rows["inference"] == "model")]
     network = load_network(model_file(models, seed), prototypes)
-    for samples, images in zip(samples_of(sets), images_of(sets), strict=True):
+    for samples, images in pairs_of(sets):
         table = Samples.load(samples)
         picked = pick_samples(rows[rows["dataset"] == table.about.dataset], size.bodies)
         index = torch.tensor(picked["sample"].to_numpy())

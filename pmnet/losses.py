@@ -38,17 +38,18 @@ def loss_terms(
     """Return the terms `keypoints_3d`, `keypoints_2d`, `pose`, `betas` and `prototype`."""
     joints = body.joints(pred.params)
     rooted = joints - joints[:, :1]
-    error_3d = (rooted - truth.keypoints_3d[..., :3]).square()
-    weight_3d = truth.keypoints_3d[..., 3:] * truth.has_keypoints_3d[:, None, None]
-    error_2d = (project(joints, pred.camera) - truth.keypoints_2d[..., :2]).square()
-    pose = (pred.params.rotmats - truth.params.rotmats).square().flatten(1)
-    betas = (pred.params.betas - truth.params.betas).square()
+    has_3d = truth.has_keypoints_3d[:, None, None]
+    weight_3d = torch.where(has_3d, truth.keypoints_3d[..., 3:], 0)
     has_smpl = truth.has_smpl[:, None]
+    points = project(joints, pred.camera)
+    poses = pred.params.rotmats.flatten(1), truth.params.rotmats.flatten(1)
     return {
-        "keypoints_3d": masked_mean(error_3d, weight_3d),
-        "keypoints_2d": masked_mean(error_2d, truth.keypoints_2d[..., 2:]),
-        "pose": masked_mean(pose, has_smpl),
-        "betas": masked_mean(betas, has_smpl),
+        "keypoints_3d": masked_square(rooted, truth.keypoints_3d[..., :3], weight_3d),
+        "keypoints_2d": masked_square(
+            points, truth.keypoints_2d[..., :2], truth.keypoints_2d[..., 2:]
+        ),
+        "pose": masked_square(*poses, has_smpl),
+        "betas": masked_square(pred.params.betas, truth.params.betas, has_smpl),
         "prototype": _classification(scores, truth),
     }
 
@@ -64,12 +65,21 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Float[Tensor, 
     return weights.regression_scale * regression + weights.prototype * terms["prototype"]
 
 
+def masked_square(
+    pred: Float[Tensor, "*b n"], true: Float[Tensor, "*b n"], weights: Tensor
+) -> Float[Tensor, ""]:
+    """Return the mean squared difference by `weights`, which broadcast.
+
+    Where the weight is 0 the truth may be anything, NaN included: it does not reach the gradient.
+    """
+    kept = torch.where(weights.expand_as(true) > 0, true, pred.detach())
+    return masked_mean((pred - kept).square(), weights)
+
+
 def masked_mean(values: Float[Tensor, "*b n"], weights: Tensor) -> Float[Tensor, ""]:
     """Return the mean of `values` by `weights`, which broadcast; 0 where all weights are 0."""
     weights = weights.to(values.dtype).expand_as(values)
-    # masked samples may hold anything, NaN included
-    kept = torch.where(weights > 0, values, 0)
-    return (kept * weights).sum() / weights.sum().clamp_min(1e-6)
+    return (values * weights).sum() / weights.sum().clamp_min(1e-6)
 
 
 def _classification(scores: Tensor, truth: Truth) -> Float[Tensor, ""]:

@@ -64,7 +64,7 @@ def _width(encoder: nn.Module) -> int:
 
 
 class PMNet(nn.Module):
-    """Classifies an image to a prototype and regresses the body from there.
+    """Classifies an image to a prototype and regresses the body from there (Fig. 2).
 
     The prototypes (M, K x 157 with the mean camera) are a buffer: they are not trained.
     """

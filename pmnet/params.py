@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pmnet.errors import InputError
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def yaml_value(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
-def load(file: Path, section: str, kind: type[T], overrides: Mapping[str, Any]) -> T:
+def load(file: Path, section: str, kind: Any, overrides: Mapping[str, Any]) -> Any:
     """Return `section` of a params file as the dataclass `kind`, after dotted `overrides`.
 
     Raises InputError naming the file and the key for an unknown, missing or mistyped key.

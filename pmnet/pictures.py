@@ -69,7 +69,7 @@ def gallery_figure(
     body: BodyModel,
     size: Pictures,
 ) -> Figure:
-    """Return a column a sample: input, chosen prototype, prediction, its side view, the truth's."""
+    """Return a column a sample: input, prototype, prediction, side view, the truth's (Figs. 6-8)."""
     side_pred, side_true = orbited(pred, math.pi / 2), orbited(true, math.pi / 2)
     rows = [
         images,

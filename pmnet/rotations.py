@@ -65,7 +65,7 @@ def mean_rotation(moments: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 4"]:
     """Return the unit quaternion, w >= 0, that is the mean of the rotations summed in `moments`.
 
     The eigenvector of the largest eigenvalue of sum q q^T; the sign of each q does not matter
-    (Markley et al. 2007, "Averaging Quaternions").
+    (Eq. 1; Markley et al. 2007, "Averaging Quaternions").
     """
     mean = torch.linalg.eigh(moments.double().cpu()).eigenvectors[..., -1]
     return torch.where(mean[..., 3:] < 0, -mean, mean).to(moments.device)

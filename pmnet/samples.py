@@ -138,7 +138,8 @@ class Samples:
     def check(self, where: str) -> None:
         """Raise InputError where a number that must be finite is not; `where` names the source."""
         for name in (name for name in NUMBERS if name != "camera"):
-            bad = ~torch.isfinite(getattr(self, name)).reshape(len(self), -1).all(1)
+            finite = torch.isfinite(getattr(self, name)).reshape(len(self), NUMBERS[name][0])
+            bad = ~finite.all(1)
             if bad.any():
                 row = int(bad.nonzero()[0])
                 raise InputError(

@@ -50,7 +50,6 @@ def train_seeds(
                 state = {name: value.cpu() for name, value in network.state_dict().items()}
                 torch.save({"state": state, "settings": settings, "body": model.sha256}, partial)
             checkpoint.unlink(missing_ok=True)
-    log.close()
 
 
 def load_training_data(

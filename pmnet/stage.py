@@ -36,6 +36,10 @@ class _Argument:
     kind: Any
     section: str | None
 
+    def has(self, key: str) -> bool:
+        """Return whether a dotted key starts with a field of this section."""
+        return is_dataclass(self.kind) and key.split(".")[0] in {f.name for f in fields(self.kind)}
+
     def chosen(self, given: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Yield the fields that were given as options."""
         if is_dataclass(self.kind):
@@ -69,13 +73,13 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         overrides = dict(_override(text) for text in given.pop("set_") or [])
+        _refuse_unknown(overrides, stage_arguments)
         values = {a.name: given[a.name] for a in stage_arguments if a.section is None}
         for argument in (a for a in stage_arguments if a.section is not None):
-            chosen = {k: v for k, v in argument.chosen(given)}
+            chosen = dict(argument.chosen(given))
+            chosen |= {k: v for k, v in overrides.items() if argument.has(k)}
             section = str(argument.section).format(**values)
-            values[argument.name] = params.load(
-                PARAMS, section, argument.kind, {**chosen, **overrides}
-            )
+            values[argument.name] = params.load(PARAMS, section, argument.kind, chosen)
         function(**values)
 
     parameters = []
@@ -143,6 +147,15 @@ def _shown_default(section: str, name: str) -> str:
         return str(params.read(PARAMS, f"{section}.{name}"))
     except InputError:
         return f"{section}.{name} of params.yaml"
+
+
+def _refuse_unknown(overrides: dict[str, Any], stage_arguments: list[_Argument]) -> None:
+    for key in overrides:
+        if not any(argument.has(key) for argument in stage_arguments):
+            sections = ", ".join(str(a.section) for a in stage_arguments if a.section)
+            raise InputError(
+                f"--set {key}: {PARAMS} has no such field in {sections or 'this stage'}"
+            )
 
 
 def _override(text: str) -> tuple[str, Any]:

@@ -109,10 +109,9 @@ def train_model(
     model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     engine, optimizer = fabric.setup(model, optimizer)
     body = body.to(fabric.device)
-    state: dict[str, Any] = {"model": engine, "optimizer": optimizer, "step": 0, "log": []}
+    state: dict[str, Any] = {"model": engine, "optimizer": optimizer, "step": 0, "log": Log.empty()}
     if checkpoint.exists():
         fabric.load(checkpoint, state)
-    log.start(seed, state["log"])
     order = batches(len(data), options.batch_size, seed, state["step"], options.steps)
     for rows in track(order, f"training seed {seed}", options.steps - state["step"]):
         step = state["step"]
@@ -125,12 +124,13 @@ def train_model(
         fabric.backward(loss)
         optimizer.step()
         state["step"] = step + 1
-        log.add(terms, loss, accuracy)
+        log.add(state["log"], terms, loss, accuracy)
         if state["step"] % options.log_every == 0:
-            state["log"].append(log.write(state["step"]))
+            log.write(state["log"], seed, state["step"])
         if state["step"] % options.checkpoint_every == 0:
             with replacing(checkpoint) as partial:
                 fabric.save(partial, state)
+    log.finish(state["log"])
 
 
 def _loss(
@@ -180,34 +180,36 @@ class Log:
     )
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = path.open("w", newline="")
-        self._writer = csv.DictWriter(self._stream, self.COLUMNS)
-        self._writer.writeheader()
-        self._seed = 0
-        self._sums: dict[str, float] = {}
-        self._count = 0
+        self._path = path
+        self._finished: list[dict[str, float | int]] = []
 
-    def start(self, seed: int, rows: list[dict[str, float]]) -> None:
-        """Begin the rows of a seed with those of its checkpoint."""
-        self._seed = seed
-        self._writer.writerows(rows)
+    @staticmethod
+    def empty() -> dict[str, Any]:
+        """Return the log of a seed as its checkpoint holds it: rows, and sums since the last row."""
+        return {"rows": [], "sums": {}, "count": 0}
 
-    def add(self, terms: dict[str, Tensor], loss: Tensor, accuracy: Tensor) -> None:
+    def add(
+        self, log: dict[str, Any], terms: dict[str, Tensor], loss: Tensor, hits: Tensor
+    ) -> None:
         """Take a step into the mean of the next row."""
-        for name, value in {"loss": loss, **terms, "accuracy": accuracy}.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach())
-        self._count += 1
+        for name, value in {"loss": loss, **terms, "accuracy": hits}.items():
+            log["sums"][name] = log["sums"].get(name, 0.0) + float(value.detach())
+        log["count"] += 1
 
-    def write(self, step: int) -> dict[str, float]:
-        """Write and return the row of means since the last one."""
-        means = {name: round(total / self._count, 6) for name, total in self._sums.items()}
-        row = {"seed": self._seed, "step": step, **means}
-        self._writer.writerow(row)
-        self._stream.flush()
-        self._sums, self._count = {}, 0
-        return row
+    def write(self, log: dict[str, Any], seed: int, step: int) -> None:
+        """End a row with the means since the last one, and write the file anew, whole."""
+        means = {name: round(total / log["count"], 6) for name, total in log["sums"].items()}
+        log["rows"].append({"seed": seed, "step": step, **means})
+        log["sums"], log["count"] = {}, 0
+        self._save(log["rows"])
 
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
+    def finish(self, log: dict[str, Any]) -> None:
+        """Keep the rows of a seed that is trained."""
+        self._finished += log["rows"]
+        self._save([])
+
+    def _save(self, rows: list[dict[str, float | int]]) -> None:
+        with replacing(self._path) as partial, partial.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, self.COLUMNS)
+            writer.writeheader()
+            writer.writerows([*self._finished, *rows])

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import pandas as pd
 
-from pmnet.datasets.sets import images_of, samples_of
+from pmnet.datasets.sets import pairs_of
 from pmnet.evaluation import Evaluator, write_errors
 from pmnet.machine import set_threads
 from pmnet.params import Evaluate, Machine
@@ -28,8 +28,7 @@ def evaluate(
     """Write the errors of each sample of the test sets; distances are measured to the `single` memory."""
     set_threads(machine)
     evaluator = Evaluator.load(memory, single, models, body, seeds, evaluate, machine)
-    files = zip(samples_of(sets), images_of(sets), strict=True)
-    errors = pd.concat([evaluator.errors(*pair) for pair in files], ignore_index=True)
+    errors = pd.concat([evaluator.errors(*pair) for pair in pairs_of(sets)], ignore_index=True)
     write_errors(errors.assign(run=run), {"run": run, **evaluator.about()}, out)
     say(f"{run}: errors of {len(errors)} predictions -> {out}")
 

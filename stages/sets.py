@@ -12,8 +12,7 @@ def sets(
     train: Path, test: Path, datasets: Annotated[dict[str, Dataset], Section("datasets")]
 ) -> None:
     """Write the list of training sets and the list of test sets."""
-    write_sets(datasets, "train", train)
-    write_sets(datasets, "test", test)
+    write_sets(datasets, {"train": train, "test": test})
 
 
 if __name__ == "__main__":

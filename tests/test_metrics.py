@@ -57,10 +57,10 @@ def test_a_shift_counts_only_where_nothing_is_aligned(alignment, mpjpe_mm):
 def test_each_alignment_brings_its_own_joints_together():
     true = torch.zeros(1, 24, 3)
     pred = true.clone()
-    pred[0, LEFT, 0], pred[0, RIGHT, 0] = 0.24, 0.24  # the hips 240 mm off, all else right
-    assert errors(pred, true, "none")["mpjpe_mm"] == pytest.approx(2 * 240 / 24)
-    assert errors(pred, true, "pelvis")["mpjpe_mm"] == pytest.approx(2 * 240 / 24)
-    assert errors(pred, true, "hips")["mpjpe_mm"] == pytest.approx(22 * 240 / 24)
+    pred[0, LEFT, 0], pred[0, RIGHT, 0] = 0.24, 0.48  # the hips off, their middle by 360 mm
+    assert errors(pred, true, "none")["mpjpe_mm"] == pytest.approx((240 + 480) / 24)
+    assert errors(pred, true, "pelvis")["mpjpe_mm"] == pytest.approx((240 + 480) / 24)
+    assert errors(pred, true, "hips")["mpjpe_mm"] == pytest.approx((22 * 360 + 2 * 120) / 24)
     pred = true.clone()
     pred[0, PELVIS, 1] = 0.024  # only the pelvis off: aligned on it, all else is
     assert errors(pred, true, "pelvis")["mpjpe_mm"] == pytest.approx(23.0)

@@ -1,6 +1,7 @@
 """Body model files: the open body, the user's own SMPL as .npz or official .pkl."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files if key in KEYS}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"{path}: not a readable .npz ({error}); copy or download it anew"
         ) from None

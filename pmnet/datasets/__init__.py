@@ -27,7 +27,7 @@ class Dataset:
 
 def adapters() -> list[str]:
     """Return the names of all adapters."""
-    return [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+    return [m.name for m in pkgutil.iter_modules(__path__) if m.name != "sets" and m.name[0] != "_"]
 
 
 def read(name: str, entry: Dataset, body: BodyModel, where: str) -> Samples:

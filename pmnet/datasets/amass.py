@@ -7,6 +7,7 @@ Layout: SUBJECT/CLIP.npz at any depth, the folder above the clip being the subje
 
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -114,7 +115,7 @@ def read_clip(path: Path, source: Path, options: Options) -> Clip:
     try:
         with np.load(path, allow_pickle=False) as archive:
             values = {key: archive[key] for key in archive.files if key != "text"}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"{path}: not a readable .npz ({error}); copy or download it anew"
         ) from None

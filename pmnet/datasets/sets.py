@@ -9,17 +9,22 @@ from pmnet.errors import InputError
 from pmnet.files import replacing
 
 
-def write_sets(datasets: Mapping[str, Dataset], split: str, out: Path) -> None:
-    """Write the names of the data sets of a split, and where their samples and images are."""
-    names = [name for name, entry in datasets.items() if entry.split == split]
-    if not names:
-        raise InputError(f"datasets: none has split {split!r}; give at least one")
-    files = {
-        kind: [f"data/{kind}/{split}/{name}.arrow" for name in names]
-        for kind in ("samples", "images")
-    }
-    with replacing(out) as partial:
-        partial.write_text(json.dumps(files, indent=2) + "\n")
+def write_sets(datasets: Mapping[str, Dataset], outs: Mapping[str, Path]) -> None:
+    """Write, for each split, where the samples and images of its data sets are.
+
+    Raises InputError where a split has no data set; nothing is written then.
+    """
+    names = {s: [n for n, entry in datasets.items() if entry.split == s] for s in outs}
+    for split in outs:
+        if not names[split]:
+            raise InputError(f"datasets: none has split {split!r}; give at least one")
+    for split, out in outs.items():
+        files = {
+            kind: [f"data/{kind}/{split}/{name}.arrow" for name in names[split]]
+            for kind in ("samples", "images")
+        }
+        with replacing(out) as partial:
+            partial.write_text(json.dumps(files, indent=2) + "\n")
 
 
 def samples_of(sets: Path) -> list[Path]:
@@ -30,6 +35,14 @@ def samples_of(sets: Path) -> list[Path]:
 def images_of(sets: Path) -> list[Path]:
     """Return the files of images that a list names."""
     return _files(sets, "images")
+
+
+def pairs_of(sets: Path) -> list[tuple[Path, Path]]:
+    """Return the files of samples that a list names, each with its file of images."""
+    samples, images = samples_of(sets), images_of(sets)
+    if len(samples) != len(images):
+        raise InputError(f"{sets}: {len(samples)} files of samples, {len(images)} of images")
+    return list(zip(samples, images, strict=True))
 
 
 def _files(sets: Path, kind: str) -> list[Path]:

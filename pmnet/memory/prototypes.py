@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from pmnet.memory.kmeans import Clustering, Iteration
 from pmnet.rotations import rotmat_to_rot6d
 
 VERSION: Final = 1
+BROKEN: Final = (zipfile.BadZipFile, zlib.error)  # what a damaged archive raises
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class PrototypeMemory:
             )
         except FileNotFoundError:
             raise InputError(f"{path}: no such prototype memory; run the cluster stage") from None
-        except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except (KeyError, TypeError, ValueError, OSError, EOFError, *BROKEN) as error:
             raise InputError(f"{path}: not a prototype memory ({error})") from None
 
     def export_spin(self, path: Path) -> None:

@@ -1,6 +1,6 @@
 """The space in which bodies are compared: weighted vertices (P3DH) or plain parameters (naive)."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64, Int
@@ -17,6 +17,7 @@ from pmnet.rotations import (
 )
 
 
+@runtime_checkable
 class Space(Protocol):
     """Where bodies are points: `embed` gives the point, `mean` the body in the middle of many.
 
