@@ -168,7 +168,7 @@ def test_an_input_error_is_one_line(run, capsys):
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--set", "wrong=1"), "colour.wrong is not a parameter"),
+        (("--set", "wrong=1"), "--set wrong: params.yaml has no such field in colour"),
         (("--set", "inner.wrong=1"), "colour.inner.wrong is not a parameter"),
         (("--set", "depth"), "expected KEY=VALUE"),
         (("--set", "depth=deep"), "colour.depth: expected int, got 'deep'"),

@@ -66,6 +66,8 @@ def test_scale_and_shift_by_hand():
     torch.testing.assert_close(scale[:, 0], scale[:, 1])  # one scale for both axes
     for values, least, most in ((scale, 0.8, 1.2), (shift, -0.1, 0.1)):
         assert least <= values.min() < least + 0.01 and most - 0.01 < values.max() <= most
+    together = torch.corrcoef(torch.stack([scale[:, 0], *shift.unbind(1)]))
+    assert (together - torch.eye(3)).abs().max() < 0.2  # each is drawn by itself
 
 
 def test_gain_is_one_number_a_channel_of_an_image():

@@ -107,19 +107,19 @@ def test_two_rows_of_three_by_hand():
 
 def test_a_cluster_that_nobody_chooses_keeps_its_centre():
     # two of the three starting centres are one place: all there choose the lower index
-    params = plane([(0, 0), (0, 0), (4, 0), (20, 0)])
+    params = plane([(5, 7), (5, 7), (9, 7), (25, 7)])
     found = cluster(Plane(), params, 3, seed=seed_that_draws([0, 1, 3], 4))
     assert [row.empty for row in found.history] == [1, 0, 0]
-    # the empty one stays at (0, 0); when the other has moved to the mean (4/3, 0), it gets both
+    # the empty one stays at (5, 7); when the other has moved to the mean (19/3, 7), it gets both
     assert [row.mean_distance for row in found.history] == pytest.approx([1, 8 / 3 / 4, 0])
-    assert places(found.centres) == [(4, 0), (0, 0), (20, 0)]
+    assert places(found.centres) == [(9, 7), (5, 7), (25, 7)]
     assert found.assignments.tolist() == [1, 1, 0, 2]
 
 
 def test_a_cluster_may_stay_empty():
-    params = plane([(0, 0), (0, 0), (9, 0)])
+    params = plane([(2, 1), (2, 1), (9, 0)])
     found = cluster(Plane(), params, 3)
-    assert places(found.centres) == [(0, 0), (0, 0), (9, 0)]
+    assert places(found.centres) == [(2, 1), (2, 1), (9, 0)]
     assert found.assignments.tolist() == [0, 0, 2]
     assert [row.empty for row in found.history] == [1, 1]
 
