@@ -1,9 +1,16 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and reading those of others."""
 
 import os
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from pmnet.errors import InputError
 
 
 @contextmanager
@@ -16,3 +23,26 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_npz(path: Path, keys: Container[str]) -> dict[str, np.ndarray]:
+    """Return those arrays of an .npz that are among `keys`; raises InputError where it is none."""
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, NpzFile):
+            raise ValueError("it is one array")
+        with archive:
+            return {key: archive[key] for key in archive.files if key in keys}
+    except (
+        # what numpy, zipfile and zlib say of damaged bytes
+        ValueError,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise InputError(
+            f"{path}: not a readable .npz ({error}); copy or download it anew"
+        ) from None

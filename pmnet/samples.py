@@ -186,12 +186,15 @@ def _open_table(path: Path) -> pa.Table:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of samples; run the ingest stage first") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path}: not a file of samples, or cut short ({error})") from None
 
 
 def _read_about(path: Path, schema: pa.Schema) -> About:
-    header = json.loads((schema.metadata or {}).get(b"pmnet.samples", b"{}"))
+    try:
+        header = dict(json.loads((schema.metadata or {})[b"pmnet.samples"]))
+    except (KeyError, TypeError, ValueError):
+        header = {}
     if header.pop("version", None) != VERSION:
         raise InputError(f"{path}: not samples of version {VERSION}; ingest the data set again")
     expected = _schema()

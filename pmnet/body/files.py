@@ -1,7 +1,5 @@
 """Body model files: the open body, the user's own SMPL as .npz or official .pkl."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,7 @@ import numpy as np
 from pmnet.body.checks import check_body
 from pmnet.body.pickles import read_pickle
 from pmnet.errors import InputError
-from pmnet.files import replacing
+from pmnet.files import read_npz, replacing
 
 KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 BETAS = 10
@@ -28,7 +26,11 @@ def read_body(path: Path) -> dict[str, np.ndarray]:
             f"{path}: not an SMPL model: missing {', '.join(missing)}; expected the .npz or .pkl of "
             "SMPL (SMPL_NEUTRAL, basicModel_neutral_lbs_10_207_0)"
         )
-    arrays = {key: np.asarray(values[key]) for key in KEYS}
+    try:
+        arrays = {key: np.asarray(values[key]) for key in KEYS}
+        check_body(arrays)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
     arrays["shapedirs"] = arrays["shapedirs"][..., :BETAS]
     for key in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights"):
         arrays[key] = arrays[key].astype(np.float32)
@@ -36,10 +38,6 @@ def read_body(path: Path) -> dict[str, np.ndarray]:
         arrays[key] = arrays[key].astype(np.int64)
     # SMPL writes the root's parent as 2^32 - 1
     arrays["kintree_table"][0, 0] = -1
-    try:
-        check_body(arrays)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
     return arrays
 
 
@@ -57,10 +55,4 @@ def _read_arrays(path: Path) -> dict[str, Any]:
         )
     if path.suffix == ".pkl":
         return read_pickle(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files if key in KEYS}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path}: not a readable .npz ({error}); copy or download it anew"
-        ) from None
+    return dict(read_npz(path, KEYS))

@@ -6,11 +6,9 @@ Layout: SUBJECT/CLIP.npz at any depth, the folder above the clip being the subje
 """
 
 import math
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import numpy as np
 import torch
@@ -22,10 +20,12 @@ from pmnet.body.parts import mirror_rotvecs
 from pmnet.camera import View
 from pmnet.datasets._posed import posed_samples
 from pmnet.errors import InputError
+from pmnet.files import read_npz
 from pmnet.progress import track
 from pmnet.rotations import axis_rotation
 from pmnet.samples import About, Samples
 
+KEYS = ("poses", "betas", "mocap_framerate", "mocap_frame_rate")
 USED = 66  # the root and the 21 joints that SMPL and SMPL-H share
 
 
@@ -112,13 +112,7 @@ def find_clips(source: Path, subjects: list[str] | None) -> list[Path]:
 
 def read_clip(path: Path, source: Path, options: Options) -> Clip:
     """Return the thinned frames of one clip; raises InputError naming the file and the key."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            values = {key: archive[key] for key in archive.files if key != "text"}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path}: not a readable .npz ({error}); copy or download it anew"
-        ) from None
+    values = read_npz(path, KEYS)
     poses = values.get("poses")
     if poses is None:
         raise InputError(f"{path}: key 'poses' is missing; found {', '.join(values) or 'nothing'}")
@@ -144,7 +138,12 @@ def _betas(path: Path, values: dict[str, np.ndarray], options: Options) -> Float
     if options.betas == "drawn":
         return torch.zeros(10)
     betas = values.get("betas")
-    if betas is None or betas.ndim != 1 or len(betas) < 10 or not np.isfinite(betas[:10]).all():
+    if (
+        not _are_numbers(betas)
+        or betas.ndim != 1
+        or len(betas) < 10
+        or not np.isfinite(betas[:10]).all()
+    ):
         raise InputError(
             f"{path}: 'betas' must be at least 10 finite numbers; or set options.betas to drawn"
         )
@@ -155,11 +154,12 @@ def _step(path: Path, values: dict[str, np.ndarray], wanted_hz: float) -> int:
     if wanted_hz <= 0:
         return 1
     rate = values.get("mocap_framerate", values.get("mocap_frame_rate"))
-    if rate is None or not float(rate) > 0:
+    if not _are_numbers(rate) or rate.size != 1 or not float(rate.reshape(())) > 0:
         raise InputError(
-            f"{path}: 'mocap_framerate' is missing; set options.framerate_hz to 0 to take every frame"
+            f"{path}: 'mocap_framerate' is missing or no rate; set options.framerate_hz to 0 to "
+            "take every frame"
         )
-    return max(1, round(float(rate) / wanted_hz))
+    return max(1, round(float(rate.reshape(())) / wanted_hz))
 
 
 def _thin(rotvecs: Float[Tensor, "t 24 3"], step: int, min_change_deg: float) -> list[int]:
@@ -174,3 +174,7 @@ def _thin(rotvecs: Float[Tensor, "t 24 3"], step: int, min_change_deg: float) ->
         if change.max() >= min_change_deg:
             kept.append(frame)
     return kept
+
+
+def _are_numbers(array: np.ndarray | None) -> TypeGuard[np.ndarray]:
+    return array is not None and array.dtype.kind in "fiu"

@@ -51,7 +51,7 @@ class Pixels:
             raise InputError(
                 f"{path}: no such file of images; run the images stage first"
             ) from None
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{path}: not a file of images, or cut short ({error})") from None
         header = json.loads((table.schema.metadata or {}).get(b"pmnet.pixels", b"{}"))
         if header.get("version") != VERSION or len(table) == 0:

@@ -72,7 +72,9 @@ def take(
 ) -> Float[Tensor, "p 3 c"]:
     """Return three rows of `values` a pixel; faster than indexing by two tensors."""
     flat = image[:, None] * values.shape[1] + index
-    return values.flatten(0, 1).index_select(0, flat.reshape(-1)).view(len(index), 3, -1)
+    return (
+        values.flatten(0, 1).index_select(0, flat.reshape(-1)).view(len(index), 3, values.shape[2])
+    )
 
 
 def _cross(x: Float[Tensor, "*n 3"], y: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:

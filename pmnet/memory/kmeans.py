@@ -1,5 +1,6 @@
 """K-Means over a Space (Algorithm 1): Lloyd's loop, exact assignments, memory bounded by a budget."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -87,12 +88,13 @@ def kmeans(
         centres = space.mean(params, torch.zeros_like(assignments), 1)[0]
         max_iterations = 0
     points = Points(space, params, cache_gib)
-    best, history = None, []
+    best, least, history = None, math.inf, []
     for iteration in range(max_iterations + 1):
         previous = assignments
         assignments, distances = assign(points, centres)
         history.append(_describe(iteration, assignments, previous, distances, k))
-        if best is None or history[-1].mean_distance < float(best.distances.mean()):
+        if best is None or history[-1].mean_distance < least:
+            least = history[-1].mean_distance
             best = Clustering(centres, assignments, distances, history)
         if iteration == max_iterations or _settled(history, tolerance):
             break
@@ -110,44 +112,53 @@ def assign(points: Points, centres: BodyParams) -> tuple[Int[Tensor, "n"], Float
     """Return the nearest centre of each body and the distance to it, as float64 would.
 
     float32 products decide where they can: a centre is a candidate while its distance, less a bound on
-    the rounding, does not exceed the nearest one's plus its bound. Where several are left, float64
-    decides; ties go to the lower index.
+    the rounding, does not exceed the nearest one's plus its bound. Where several are left, the same
+    points are subtracted in float64; where even that is within the noise of float32 skinning, the bodies
+    are made anew in float64. Ties go to the lower index.
     """
     space = points.space
     c = space.embed(centres) - points.origin
-    c_norm = c.norm(dim=1)
+    c_norm, c_double = c.norm(dim=1), c.double()
     assignments, distances = [], []
     exact_centres: Tensor | None = None
     for index, rows in enumerate(points.chunks()):
         x = points.chunk(index)
         x_norm = x.norm(dim=1, keepdim=True)
         squared = x_norm**2 + c_norm**2 - 2 * x @ c.T
-        # |fl(x.c) - x.c| <= d eps |x||c| for any order of summation, and twice noise for the points
-        rounding = 4 * x.shape[1] * torch.finfo(x.dtype).eps * x_norm * c_norm
+        # |fl(x.c) - x.c| <= d eps |x||c| for any order of summation
+        eps = torch.finfo(x.dtype).eps
+        rounding = 2 * x.shape[1] * eps * c_norm * (2 * x_norm + c_norm) + 8 * eps * x_norm**2
         low = (squared - rounding).clamp_min(0).sqrt() - 2 * space.noise
         high = (squared + rounding).clamp_min(0).sqrt() + 2 * space.noise
         nearest = high.argmin(1)
         candidates = low <= high.gather(1, nearest[:, None])
         unsure = (candidates.sum(1) > 1).nonzero()[:, 0]
         if len(unsure):
+            # the same points without rounding: what is left is the noise of the points themselves
+            found = _distances(x[unsure].double(), c_double, candidates[unsure])
+            nearest[unsure] = found.argmin(1)
+            close = found - 4 * space.noise <= found.amin(1, keepdim=True)
+            unsure, close = unsure[close.sum(1) > 1], close[close.sum(1) > 1]
+        if len(unsure):
             if exact_centres is None:
                 exact_centres = space.exact(centres)
-            body = space.exact(points.params[rows][unsure])
-            nearest[unsure] = _nearest_of(body, exact_centres, candidates[unsure])
+            found = _distances(space.exact(points.params[rows][unsure]), exact_centres, close)
+            # equal bodies differ by rounding of the two forward passes only
+            tied = found <= found.amin(1, keepdim=True) * (1 + 1e-12) + 1e-11
+            nearest[unsure] = tied.long().argmax(1)
         assignments.append(nearest)
         distances.append((x - c[nearest]).norm(dim=1))
     return torch.cat(assignments), torch.cat(distances)
 
 
-def _nearest_of(body: Tensor, centres: Tensor, candidates: Tensor) -> Int[Tensor, "b"]:
-    row, centre = candidates.nonzero(as_tuple=True)
-    distances = torch.full(candidates.shape, torch.inf, dtype=torch.float64, device=body.device)
+def _distances(bodies: Tensor, centres: Tensor, pairs: Tensor) -> Float[Tensor, "b k"]:
+    """Return the distances of the wanted `pairs` by subtraction, infinity elsewhere."""
+    row, centre = pairs.nonzero(as_tuple=True)
+    distances = torch.full(pairs.shape, torch.inf, dtype=torch.float64, device=bodies.device)
     for start in range(0, len(row), CHUNK):
         r, c = row[start : start + CHUNK], centre[start : start + CHUNK]
-        distances[r, c] = (body[r] - centres[c]).norm(dim=1)
-    # equal bodies differ by rounding of the two forward passes only
-    tied = distances <= distances.amin(1, keepdim=True) * (1 + 1e-12)
-    return tied.long().argmax(1)
+        distances[r, c] = (bodies[r] - centres[c]).norm(dim=1)
+    return distances
 
 
 def _describe(

@@ -1,8 +1,6 @@
 """The prototype memory on disk: K bodies, who belongs to them, and how they were found."""
 
 import json
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +12,20 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.errors import InputError
-from pmnet.files import replacing
+from pmnet.files import read_npz, replacing
 from pmnet.memory.kmeans import Clustering, Iteration
 from pmnet.rotations import rotmat_to_rot6d
 
 VERSION: Final = 1
-BROKEN: Final = (zipfile.BadZipFile, zlib.error)  # what a damaged archive raises
+ARRAYS: Final = {
+    "rotvecs": ("f", (None, 24, 3)),
+    "betas": ("f", (None, 10)),
+    "assignments": ("i", (None,)),
+    "distances": ("f", (None,)),
+    "camera": ("f", (3,)),
+    "vertex_weights": ("f", (None,)),
+}
+KEYS: Final = ("header", *ARRAYS)
 
 
 @dataclass(frozen=True)
@@ -84,12 +90,14 @@ class PrototypeMemory:
     @staticmethod
     def load(path: Path) -> "PrototypeMemory":
         """Return the memory in a file; raises InputError where it is missing, broken or no memory."""
+        if not path.exists():
+            raise InputError(f"{path}: no such prototype memory; run the cluster stage")
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                values = {key: archive[key] for key in archive.files}
+            values = read_npz(path, KEYS)
             header = json.loads(str(values["header"]))
             if header["version"] != VERSION:
                 raise ValueError(f"it is of version {header['version']}; cluster again")
+            _check(values)
             arrays = {k: torch.from_numpy(v) for k, v in values.items() if k != "header"}
             return PrototypeMemory(
                 prototypes=BodyParams.from_rotvecs(arrays["rotvecs"], arrays["betas"]),
@@ -101,9 +109,9 @@ class PrototypeMemory:
                 history=[Iteration(**row) for row in header["history"]],
                 settings=header["settings"],
             )
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such prototype memory; run the cluster stage") from None
-        except (KeyError, TypeError, ValueError, OSError, EOFError, *BROKEN) as error:
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: not a prototype memory ({error})") from None
 
     def export_spin(self, path: Path) -> None:
@@ -123,3 +131,28 @@ class PrototypeMemory:
             arrays = {key: value[0] for key, value in arrays.items()}
         with replacing(path) as partial, partial.open("wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+
+def _check(values: dict[str, np.ndarray]) -> None:
+    """Raise ValueError where an array has not the shape, kind or values of a memory."""
+    for key, (kind, shape) in ARRAYS.items():
+        if key == "vertex_weights" and key not in values:
+            continue
+        array = values[key]
+        fits = len(shape) == array.ndim and all(
+            n in (None, m) for n, m in zip(shape, array.shape, strict=False)
+        )
+        if array.dtype.kind != kind or not fits or not np.isfinite(array).all():
+            raise ValueError(
+                f"{key} is {array.dtype} {array.shape}; expected finite {kind} {shape}"
+            )
+    for one, other in (("rotvecs", "betas"), ("assignments", "distances")):
+        if len(values[one]) != len(values[other]):
+            raise ValueError(
+                f"{one} has {len(values[one])} rows, {other} {len(values[other])}; expected as many"
+            )
+    k, assigned = len(values["betas"]), values["assignments"]
+    if assigned.size and not 0 <= assigned.min() <= assigned.max() < k:
+        raise ValueError(
+            f"assignments name {assigned.min()} to {assigned.max()}; expected 0 to {k - 1}"
+        )
