@@ -160,4 +160,4 @@ def test_it_is_faster_than_smplx(body):
     fused = best_of(5, lambda: body.vertices(params))
     ratio = reference / fused
     print(f"smplx {reference:.3f} s, fused {fused:.3f} s: {ratio:.2f} times as fast")
-    assert ratio >= 1.1
+    assert ratio >= 1.3
