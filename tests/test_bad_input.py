@@ -231,13 +231,13 @@ READ_MEMORY: tuple[Run, ...] = (run_train, run_evaluate, run_prototypes)
 def test_a_memory_cut_short(world, run, share):
     write_sets(world)
     broken.cut(world.memory, share)
-    with refused(r"memory\.npz: not a prototype memory"):
+    with refused(r"memory\.npz: not a readable \.npz"):
         run(world)
 
 
 def test_a_memory_that_cannot_be_decompressed(world):
     broken.spoil(world.memory)
-    with refused(r"memory\.npz: not a prototype memory"):
+    with refused(r"memory\.npz: not a readable \.npz"):
         run_prototypes(world)
 
 
