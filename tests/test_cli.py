@@ -169,11 +169,31 @@ def test_runs_are_spread_over_gpus(monkeypatch):
     assert sorted(gpu for _, gpu in started) == [0, 0, 1, 1]
 
 
-def test_a_failed_run_is_named_after_the_others_are_done(monkeypatch):
+def test_a_failed_run_is_named_and_the_others_are_done(monkeypatch, capsys):
     started = fake_process(monkeypatch, {"b": 1})
-    with pytest.raises(InputError, match=r"these runs failed, see above: b$"):
-        pool._run_side_by_side(["a", "b", "c"], jobs=1, gpus=0)
+    pool._run_side_by_side(["a", "b", "c"], jobs=1, gpus=0)
     assert started == [("a", None), ("b", None), ("c", None)]
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "failed" in line] == [
+        "b: failed, to be tried again, 1 to start"
+    ]
+
+
+def test_what_fails_again_ends_in_an_error(monkeypatch):
+    fake_process(monkeypatch, {"b": 1})
+    listed = {"train": ["train@a", "train@b"], "images": ["images@x"]}
+    codes = iter([0, 1])
+    monkeypatch.setattr(pool, "_stages", listed.__getitem__)
+    monkeypatch.setattr(
+        pool.subprocess, "run", lambda words: subprocess.CompletedProcess(words, next(codes))
+    )
+    with pytest.raises(InputError, match="dvc repro failed, see above"):
+        pool.repro_parallel(2)
+
+
+def test_the_memory_that_all_runs_read_is_not_made_twice():
+    assert pool._arguments("single") == ["repro", "-s", "train@single", "evaluate@single"]
+    assert pool._arguments("a") == ["repro", "-s", "cluster@a", "train@a", "evaluate@a"]
 
 
 def test_the_runs_of_the_pool_are_those_of_the_graph(monkeypatch):
