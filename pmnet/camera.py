@@ -98,3 +98,24 @@ def frame_bodies(
     scale = 2 * fill / (high - low).amax(1)
     shift = view.shift * noise[:, 1:] - scale[:, None] * (low + high) / 2
     return torch.cat([scale[:, None], shift], 1)
+
+
+def fit_camera(
+    points: Float[Tensor, "b j 3"], crop: Float[Tensor, "b j 2"], weights: Float[Tensor, "b j"]
+) -> Float[Tensor, "b 3"]:
+    """Return the weak-perspective camera that brings points (m) closest to crop coordinates.
+
+    Least squares by `weights`, which are at least 0; NaN where fewer than two points count.
+    """
+    w = weights[..., None]
+    total = w.sum(1, keepdim=True)
+    flat, crop = points[..., :2], torch.where(w > 0, crop, 0)
+    middle, target = (
+        (w * flat).sum(1, keepdim=True) / total,
+        (w * crop).sum(1, keepdim=True) / total,
+    )
+    a, b = flat - middle, crop - target
+    scale = (w * a * b).sum((1, 2)) / (w * a * a).sum((1, 2))
+    shift = target[:, 0] - scale[:, None] * middle[:, 0]
+    known = (weights > 0).sum(1) > 1
+    return torch.where(known[:, None], torch.cat([scale[:, None], shift], 1), torch.nan)

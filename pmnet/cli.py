@@ -57,11 +57,18 @@ def import_body(
     out: Annotated[Path, typer.Option(help="Where the plain .npz goes.")] = Path(
         "data/smpl/SMPL_NEUTRAL.npz"
     ),
+    extra: Annotated[
+        Path | None, typer.Option(help="SPIN's J_regressor_extra.npy, for the annotated joints.")
+    ] = None,
 ) -> None:
     """Read an official SMPL .pkl safely (no chumpy, no code of the file is run) and write an .npz."""
     from pmnet.body.files import read_body, write_body
+    from pmnet.body.keypoints import keypoint_regressor, read_extra
 
-    write_body(out, read_body(file))
+    arrays = read_body(file)
+    if extra is not None:
+        arrays["keypoint_regressor"] = keypoint_regressor(arrays, read_extra(extra))
+    write_body(out, arrays)
     typer.echo(f"{out}: set body.file to it in params.yaml")
 
 

@@ -2,9 +2,9 @@
 
 import json
 import warnings
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from pmnet.camera import px_to_crop
 from pmnet.errors import InputError
 from pmnet.files import replacing
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 # column -> (numbers a row, unit and meaning)
 NUMBERS: Final[dict[str, tuple[int, str]]] = {
@@ -25,7 +25,7 @@ NUMBERS: Final[dict[str, tuple[int, str]]] = {
     "body_pose": (69, "rotation vectors of the 23 other joints relative to the parent, rad"),
     "betas": (10, "shape coefficients, standard deviations"),
     "keypoints_2d": (72, "24 x (x, y, confidence), px of the image, confidence 0 to 1"),
-    "keypoints_3d": (96, "24 x (x, y, z, confidence), m, camera frame, relative to the root"),
+    "keypoints_3d": (96, "24 x (x, y, z, confidence), m, camera frame, relative to the pelvis"),
     "camera": (3, "weak perspective (s, tx, ty) in the crop; NaN where unknown"),
     "center": (2, "centre of the person's box, px"),
     "scale": (1, "width of the square box, 200 px"),
@@ -37,6 +37,7 @@ FLAGS: Final[dict[str, str]] = {
 TEXTS: Final[dict[str, str]] = {
     "image_name": "file relative to the data set's root; a name only where images are rendered",
     "subject": "who is seen",
+    "gender": "of the body model that the betas belong to: neutral, male or female; empty: unknown",
     "sequence": "clip: samples of one sequence are not independent",
 }
 
@@ -45,15 +46,20 @@ TEXTS: Final[dict[str, str]] = {
 class About:
     """What a file of samples says of itself.
 
-    `joints` names the order of the keypoints; `pixels` is "render" where the images are drawn from the
-    parameters and "files" where `image_name` exists; `body` is the sha256 of the body model that the
-    betas belong to.
+    `joints` is what the 24 keypoints are: "smpl24", the skeleton's, or "j24", the annotated ones of
+    `pmnet.body.keypoints`; `measured` is those of them that MPJPE is measured on: "smpl24", "j14" or
+    "j17". `pixels` is "render" where the images are drawn from the parameters and "files" where
+    `image_name` is a file below `root`; `body` is the sha256 of the body model that the betas belong to.
+    `counts` says what ingestion found, kept and dropped, rule by rule.
     """
 
     dataset: str
-    joints: str
-    pixels: str
+    joints: Literal["smpl24", "j24"]
+    pixels: Literal["render", "files"]
     body: str
+    measured: Literal["smpl24", "j14", "j17"] = "smpl24"
+    root: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Samples:
     has_keypoints_3d: Bool[Tensor, "n"]
     image_name: list[str]
     subject: list[str]
+    gender: list[str]
     sequence: list[str]
 
     def __len__(self) -> int:
@@ -168,16 +175,16 @@ class Samples:
 
 
 def _schema() -> pa.Schema:
-    def field(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+    def column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
         return pa.field(name, kind, nullable=False, metadata={"meaning": meaning})
 
     def kind(width: int) -> pa.DataType:
         return pa.list_(pa.float32(), width) if width > 1 else pa.float32()
 
     return pa.schema(
-        [field(name, kind(width), meaning) for name, (width, meaning) in NUMBERS.items()]
-        + [field(name, pa.bool_(), meaning) for name, meaning in FLAGS.items()]
-        + [field(name, pa.string(), meaning) for name, meaning in TEXTS.items()]
+        [column(name, kind(width), meaning) for name, (width, meaning) in NUMBERS.items()]
+        + [column(name, pa.bool_(), meaning) for name, meaning in FLAGS.items()]
+        + [column(name, pa.string(), meaning) for name, meaning in TEXTS.items()]
     )
 
 
@@ -198,9 +205,9 @@ def _read_about(path: Path, schema: pa.Schema) -> About:
     if header.pop("version", None) != VERSION:
         raise InputError(f"{path}: not samples of version {VERSION}; ingest the data set again")
     expected = _schema()
-    for field in expected:
-        if schema.get_field_index(field.name) < 0 or schema.field(field.name).type != field.type:
-            raise InputError(f"{path}: column {field.name} must be of type {field.type}")
+    for column in expected:
+        if schema.get_field_index(column.name) < 0 or schema.field(column.name).type != column.type:
+            raise InputError(f"{path}: column {column.name} must be of type {column.type}")
     return About(**{f.name: header[f.name] for f in fields(About)})
 
 

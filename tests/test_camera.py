@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pmnet.body.parts import JOINTS
-from pmnet.camera import View, crop_to_px, frame_bodies, project, px_to_crop, view_bodies
+from pmnet.camera import (
+    View,
+    crop_to_px,
+    fit_camera,
+    frame_bodies,
+    project,
+    px_to_crop,
+    view_bodies,
+)
 from pmnet.rotations import axis_rotation, rotmat_to_rotvec
 
 STILL = View(
@@ -126,3 +134,21 @@ def test_a_framed_body_stays_in_its_crop_when_it_may_be_shifted(body):
     assert 0.84 <= extent.min() < 0.86 and 0.90 < extent.max() <= 0.92
     centre = (seen.amax(1) + seen.amin(1)) / 2
     assert 0.06 < centre.abs().max() <= 0.0801
+
+
+def test_a_fitted_camera_is_the_one_that_projected():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(5, 24, 3, generator=generator)
+    camera = torch.rand(5, 3, generator=generator) + 0.2
+    weights = torch.rand(5, 24, generator=generator)
+    weights[:, 3:9] = 0
+    seen = project(points, camera)
+    seen[:, 3:9] = torch.nan  # what does not count may be anything
+    torch.testing.assert_close(fit_camera(points, seen, weights), camera)
+
+
+def test_a_camera_of_less_than_two_points_is_unknown():
+    points = torch.randn(1, 24, 3, generator=torch.Generator().manual_seed(0))
+    weights = torch.zeros(1, 24)
+    weights[0, 4] = 1
+    assert fit_camera(points, points[..., :2], weights).isnan().all()

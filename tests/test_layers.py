@@ -15,12 +15,14 @@ LAYERS = [
     ["rotations", "machine"],
     ["camera"],
     [
-        *("body", "body.checks", "body.files", "body.model", "body.params", "body.parts"),
-        "body.pickles",
+        *("body", "body.checks", "body.files", "body.keypoints", "body.model", "body.params"),
+        *("body.parts", "body.pickles"),
     ],
     ["samples", "metrics"],
     [
-        *("datasets", "datasets._posed", "datasets.amass", "datasets.sets", "datasets.synthetic"),
+        *("datasets", "datasets._arrays", "datasets._boxes", "datasets._found"),
+        *("datasets._joint_maps", "datasets._posed", "datasets._rows", "datasets.amass"),
+        *("datasets.sets", "datasets.synthetic"),
         *("images", "images.augmentation", "images.making", "images.pixels", "images.plain"),
         *("images.raster", "images.render"),
         *("memory", "memory.building", "memory.kmeans", "memory.prototypes", "memory.space"),

@@ -39,6 +39,7 @@ def toy(n: int, seed: int = 0, about: About = ABOUT, **changed: Any) -> Samples:
         "has_keypoints_3d": normal() > 0,
         "image_name": [f"images/{seed}_{row} ä.jpg" for row in range(n)],
         "subject": [f"S{row % 3}" for row in range(n)],
+        "gender": [["", "male", "female", "neutral"][row % 4] for row in range(n)],
         "sequence": [f"clip {row // 2}" for row in range(n)],
     }
     return Samples(about, **{**columns, **changed})
@@ -100,7 +101,7 @@ def test_pandas_and_pyarrow_read_it_and_it_says_its_units(file):
     assert "px" in units["center"] and "200 px" in units["scale"] and " m," in units["keypoints_3d"]
     assert "camera frame" in units["global_orient"] and "deviations" in units["betas"]
     header = json.loads(table.schema.metadata[b"pmnet.samples"])
-    assert header == {"version": 1, **vars(ABOUT)}
+    assert header == {"version": 2, **vars(ABOUT)}
 
 
 def test_poses_come_as_matrices():
@@ -153,7 +154,7 @@ def test_parts_are_joined_in_their_order():
     assert bits(Samples.cat(parts[:1])) == bits(parts[0])
 
 
-@pytest.mark.parametrize("other", [("smpl24", "xyz"), ("coco17", "abc")])
+@pytest.mark.parametrize("other", [("smpl24", "xyz"), ("j24", "abc")])
 def test_parts_of_other_bodies_or_joints_are_not_joined(other):
     joints, body = other
     stranger = toy(1, 1, About("stranger", joints, "render", body))
@@ -200,18 +201,18 @@ def test_foreign_files_are_refused(file, tmp_path):
     with pytest.raises(InputError, match=r"folder: not a file of samples"):
         Samples.load(file.parent)
     table = pa.table({"x": [1, 2]})
-    with pytest.raises(InputError, match="not samples of version 1; ingest the data set again"):
+    with pytest.raises(InputError, match="not samples of version 2; ingest the data set again"):
         Samples.load(written(tmp_path / "foreign.arrow", table))
     table = table.replace_schema_metadata({"pmnet.samples": "no json"})
-    with pytest.raises(InputError, match=r"foreign\.arrow: not samples of version 1"):
+    with pytest.raises(InputError, match=r"foreign\.arrow: not samples of version 2"):
         Samples.load(written(tmp_path / "foreign.arrow", table))
 
 
 def test_another_version_is_refused(file, tmp_path):
     table = pa.ipc.open_file(str(file)).read_all()
-    header = json.dumps({"version": 2, **vars(ABOUT)})
+    header = json.dumps({"version": 3, **vars(ABOUT)})
     other = written(tmp_path / "v2.arrow", table.replace_schema_metadata({"pmnet.samples": header}))
-    with pytest.raises(InputError, match=r"v2\.arrow: not samples of version 1"):
+    with pytest.raises(InputError, match=r"v2\.arrow: not samples of version 2"):
         Samples.load(other)
 
 

@@ -48,6 +48,9 @@ def check_body(arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"weights holds {weights.min():.3g}; expected no negative skinning weight")
     _check_row_sums("weights", weights, WEIGHTS_TOLERANCE)
     _check_row_sums("J_regressor", arrays["J_regressor"], REGRESSOR_TOLERANCE)
+    if "keypoint_regressor" in arrays:
+        _check_shape(arrays, "keypoint_regressor", (JOINT_COUNT, VERTICES))
+        _check_row_sums("keypoint_regressor", arrays["keypoint_regressor"], REGRESSOR_TOLERANCE)
     _check_tree(arrays["kintree_table"].astype(np.int64))
 
 

@@ -11,6 +11,8 @@ from pmnet.errors import InputError
 from pmnet.files import read_npz, replacing
 
 KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
+# made by `pmnet body import --extra`; without it the model takes stand-ins (keypoints.py)
+OPTIONAL = ("keypoint_regressor",)
 BETAS = 10
 OPEN_BODY = Path(__file__).parent / "open_smpl.npz"
 
@@ -27,12 +29,13 @@ def read_body(path: Path) -> dict[str, np.ndarray]:
             "SMPL (SMPL_NEUTRAL, basicModel_neutral_lbs_10_207_0)"
         )
     try:
-        arrays = {key: np.asarray(values[key]) for key in KEYS}
+        arrays = {key: np.asarray(values[key]) for key in (*KEYS, *OPTIONAL) if key in values}
         check_body(arrays)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     arrays["shapedirs"] = arrays["shapedirs"][..., :BETAS]
-    for key in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights"):
+    floats = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", *OPTIONAL)
+    for key in (key for key in floats if key in arrays):
         arrays[key] = arrays[key].astype(np.float32)
     for key in ("f", "kintree_table"):
         arrays[key] = arrays[key].astype(np.int64)
@@ -55,4 +58,4 @@ def _read_arrays(path: Path) -> dict[str, Any]:
         )
     if path.suffix == ".pkl":
         return read_pickle(path)
-    return dict(read_npz(path, KEYS))
+    return dict(read_npz(path, (*KEYS, *OPTIONAL)))

@@ -13,6 +13,7 @@ from smplx.utils import SMPLOutput, Struct
 from torch import Tensor, nn
 
 from pmnet.body.files import read_body
+from pmnet.body.keypoints import keypoint_regressor
 from pmnet.body.params import BodyParams
 from pmnet.body.parts import PARENTS, vertex_parts
 
@@ -57,6 +58,7 @@ class BodyModel(nn.Module):
     _weights: Tensor
     _joint_template: Tensor
     _joint_directions: Tensor
+    _keypoint_regressor: Tensor
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         super().__init__()
@@ -68,6 +70,8 @@ class BodyModel(nn.Module):
         poses = torch.from_numpy(arrays["posedirs"])
         regressor = torch.from_numpy(arrays["J_regressor"])
         weights = torch.from_numpy(arrays["weights"])
+        keypoints = arrays.get("keypoint_regressor")
+        keypoints = keypoint_regressor(arrays) if keypoints is None else keypoints
         directions = torch.cat([shapes, poses], 2).permute(2, 1, 0)
         buffers = {
             "faces": torch.from_numpy(arrays["f"]),
@@ -78,6 +82,7 @@ class BodyModel(nn.Module):
             "_weights": weights.T.contiguous(),
             "_joint_template": regressor @ template,
             "_joint_directions": torch.einsum("jv,vck->kjc", regressor, shapes).contiguous(),
+            "_keypoint_regressor": torch.from_numpy(keypoints).to(template.dtype),
         }
         for name, value in buffers.items():
             self.register_buffer(name, value)
@@ -117,6 +122,10 @@ class BodyModel(nn.Module):
     def joints(self, params: BodyParams) -> Float[Tensor, "b 24 3"]:
         """Return the 24 joints of the skeleton (m) without making a vertex."""
         return self._chain(params)[1]
+
+    def keypoints(self, vertices: Float[Tensor, "b v 3"]) -> Float[Tensor, "b 24 3"]:
+        """Return the annotated joints J24 (m) of posed vertices: J = J V^T (section 3.1)."""
+        return self._keypoint_regressor @ vertices
 
     def _skin(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
         b = len(params)

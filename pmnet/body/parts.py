@@ -48,12 +48,13 @@ BODY_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def _other_side(joint: str) -> str:
+def other_side(joint: str) -> str:
+    """Return the name of the joint on the other side; those in the middle have none but their own."""
     side, _, rest = joint.partition("_")
-    return f"{'right' if side == 'left' else 'left'}_{rest}" if rest else joint
+    return f"{'right' if side == 'left' else 'left'}_{rest}" if side in ("left", "right") else joint
 
 
-MIRRORED_JOINTS: Final = tuple(JOINTS.index(_other_side(joint)) for joint in JOINTS)
+MIRRORED_JOINTS: Final = tuple(JOINTS.index(other_side(joint)) for joint in JOINTS)
 
 
 def mirror_rotvecs(rotvecs: Float[Tensor, "*b 24 3"]) -> Float[Tensor, "*b 24 3"]:

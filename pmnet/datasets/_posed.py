@@ -45,6 +45,7 @@ def posed_samples(
         has_keypoints_3d=torch.ones(n, dtype=torch.bool),
         image_name=[f"{about.dataset}/{row:07d}" for row in range(n)],
         subject=subject,
+        gender=["neutral"] * n,
         sequence=sequence,
     )
 
