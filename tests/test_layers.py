@@ -20,8 +20,14 @@ LAYERS = [
     ],
     ["samples", "metrics"],
     [
-        *("datasets", "datasets._arrays", "datasets._boxes", "datasets._found"),
-        *("datasets._joint_maps", "datasets._posed", "datasets._rows", "datasets.amass"),
+        *("datasets", "datasets._arrays", "datasets._boxes", "datasets._fits", "datasets._found"),
+        *(
+            "datasets._joint_maps",
+            "datasets._posed",
+            "datasets._rows",
+            "datasets._spin",
+            "datasets.amass",
+        ),
         *("datasets.sets", "datasets.synthetic"),
         *("images", "images.augmentation", "images.making", "images.pixels", "images.plain"),
         *("images.raster", "images.render"),
