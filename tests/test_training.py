@@ -45,7 +45,9 @@ OPTIONS = Train(
     schedule="cosine",
     warmup_steps=1,
     loss=LossWeights(5.0, 5.0, 1.0, 0.1, 1.0, 1.0),
-    augmentation=Augmentation(scale=0.1, shift=0.1, gain=0.2),
+    augmentation=Augmentation(
+        flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.1, shift=0.1, gain=0.2
+    ),
     checkpoint_every=2,
     log_every=1,
 )
