@@ -67,7 +67,7 @@ class Moves:
 
     def images(self, images: Float[Tensor, "b 3 s s"], size_px: int) -> Float[Tensor, "b 3 t t"]:
         """Return images with context moved and cut to `size_px`; their edge is continued."""
-        inverse = torch.linalg.inv(self.flat())
+        inverse = self.flat().mT / self.scale[:, None, None] ** 2
         offset = -(inverse @ self.shift[..., None])
         context = images.shape[-1] / size_px
         shape = [len(images), 3, size_px, size_px]

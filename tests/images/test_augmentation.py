@@ -203,7 +203,10 @@ PEOPLE, CROP_PX = 10, 160
 
 @pytest.fixture(scope="module")
 def stored(body, tmp_path_factory) -> tuple[Samples, Tensor]:
-    """Return people who differ left from right, and their images before grey, with context."""
+    """Return people who differ left from right, and their images with context: white on black.
+
+    They are the silhouettes of what the images stage stores, so that edges are where colours end.
+    """
     folder = tmp_path_factory.mktemp("stored")
     options = synthetic.Options(PEOPLE, FAMILIES, 6.0, 0.8, VIEW, seed=3)
     samples = synthetic.read("people", Path(), options, body)
@@ -223,7 +226,12 @@ def stored(body, tmp_path_factory) -> tuple[Samples, Tensor]:
     make_images(folder / "samples.arrow", OPEN_BODY, folder / "images.arrow", images, machine)
     pixels = Pixels(folder / "images.arrow")
     assert pixels.stored_px == 240
-    return samples, pixels.read_stored(torch.arange(PEOPLE)).float() / 255
+    images = pixels.read_stored(torch.arange(PEOPLE)).float() / 255
+    cameras = samples.camera / pixels.context
+    white = silhouettes(body, samples.body_params(), cameras, pixels.stored_px)
+    coloured = (images - images[:, :, :1, :1]).abs().amax(1) > 0.07
+    assert ((white & coloured).sum((1, 2)) / (white | coloured).sum((1, 2))).min() > 0.9
+    return samples, white[:, None].expand(-1, 3, -1, -1).float()
 
 
 def joints_of(body: BodyModel, params: BodyParams, joints: str) -> Tensor:
@@ -231,12 +239,12 @@ def joints_of(body: BodyModel, params: BodyParams, joints: str) -> Tensor:
 
 
 def overlap(body: BodyModel, images: Tensor, labels: Labels, joints: str) -> Tensor:
-    """Return the intersection over union of people before plain grey and the bodies of labels."""
+    """Return the intersection over union of people in white and the bodies of labels."""
     found = joints_of(body, labels.params, joints)
     points, confidence = labels.keypoints_2d.split([2, 1], 2)
     cameras = fit_camera(found, points, confidence[..., 0])
     mesh = silhouettes(body, labels.params, cameras, CROP_PX)
-    seen = (images - images[:, :, :1, :1]).abs().amax(1) > 0.07
+    seen = images[:, 0] > 0.5
     return (mesh & seen).sum((1, 2)) / (mesh | seen).sum((1, 2))
 
 
