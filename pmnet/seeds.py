@@ -45,7 +45,7 @@ def train_seeds(
         with held(training_key(settings, [*samples, *images, memory, body])) as checkpoint:
             fabric.seed_everything(seed, verbose=False)
             network = build_network(options, prototypes)
-            train_model(network, data, model, options, seed, fabric, checkpoint, log)
+            train_model(network, data, prototypes, model, options, seed, fabric, checkpoint, log)
             with replacing(model_file(out, seed)) as partial:
                 state = {name: value.cpu() for name, value in network.state_dict().items()}
                 torch.save({"state": state, "settings": settings, "body": model.sha256}, partial)
