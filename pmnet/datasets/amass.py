@@ -6,7 +6,7 @@ than SMPL's, though its `betas` are as many: draw them (options.betas) where cli
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeGuard
 
@@ -124,9 +124,7 @@ def read_clip(path: Path, source: Path, options: Options) -> Clip:
     motion = read_motion(path)
     rotvecs = torch.zeros(len(motion.poses), 24, 3)
     rotvecs[:, : USED // 3] = torch.from_numpy(motion.poses.astype(np.float32)).view(-1, 22, 3)
-    kept = _thin(
-        rotvecs, _step(path, motion.rate_hz, options.framerate_hz), options.min_change_deg
-    )
+    kept = _thin(rotvecs, _step(path, motion.rate_hz, options.framerate_hz), options.min_change_deg)
     return Clip(
         subject=path.parent.name,
         name=path.relative_to(source).with_suffix("").as_posix(),
@@ -202,25 +200,17 @@ def find(root: Path) -> list[Found]:
 
 
 def _found(folder: Path) -> Found:
-    view = {
-        "yaw_spread_deg": 50.0,
-        "yaw_uniform": 0.5,
-        "pitch_spread_deg": 8.0,
-        "roll_spread_deg": 4.0,
-        "margin": 0.8,
-        "margin_spread": 0.1,
-        "shift": 0.05,
-    }
-    options = {
-        "subjects": None,
-        "framerate_hz": 10.0,
-        "min_change_deg": 5.0,
-        "max_samples": 0,
-        "mirrored": True,
-        "views": 1,
-        "betas": "drawn",
-        "betas_spread": 1.0,
-        "view": view,
-        "seed": 1,
-    }
-    return Found("amass", "clips of AMASS or MoSh++", folder, "train", options)
+    view = View(45.0, 0.5, 10.0, 4.0, margin=0.85, margin_spread=0.05, shift=0.05)
+    options = Options(
+        subjects=None,
+        framerate_hz=10.0,
+        min_change_deg=0.0,
+        max_samples=0,
+        mirrored=True,
+        views=1,
+        betas="drawn",  # those of the clips belong to SMPL, not to the open body
+        betas_spread=0.5,
+        view=view,
+        seed=11,
+    )
+    return Found("amass", "clips of AMASS or MoSh++", folder, "train", asdict(options))

@@ -77,7 +77,7 @@ def read_sequences(folder: Path, name: str) -> tuple[Rows, Counter[str]]:
 
 def read_sequence(path: Path, counts: Counter[str]) -> list[Rows]:
     """Return the rows of each person of a sequence; adds to `counts`."""
-    values = read_pickle(path)
+    values: dict[str, Any] = read_pickle(path)
     for key in LISTS:
         if not isinstance(values.get(key), list):
             raise InputError(f"{path}: {key!r} must be a list with an entry a person; not 3DPW's")
@@ -87,7 +87,7 @@ def read_sequence(path: Path, counts: Counter[str]) -> list[Rows]:
     if not values["poses"]:
         raise InputError(f"{path}: 'poses' is empty; expected one or two people")
     cameras = array(path, values, "cam_poses", (None, 4, 4))
-    count = range(len(values["poses"]))  # type: ignore[arg-type]
+    count = range(len(values["poses"]))
     return [_person(path, values, person, cameras, counts) for person in count]
 
 
@@ -107,7 +107,8 @@ def _person(
     finite(path, f"poses[{person}]", poses, kept)
     finite(path, "cam_poses", cameras, kept)
     poses, n = poses[kept], int(kept.sum())
-    root = Rotation.from_matrix(cameras[kept, :3, :3]) * Rotation.from_rotvec(poses[:, :3])
+    turn = _rotation(path, cameras[:, :3, :3], kept)
+    root = turn * Rotation.from_rotvec(poses[:, :3])
     center, scale = box_around(seen[kept, :, :2], seen[kept, :, 2] > 0)
     sequence = values["sequence"]
     return Rows(
@@ -121,6 +122,17 @@ def _person(
         gender=[_gender(path, of_person, f"genders[{person}]")] * n,
         sequence=[str(sequence)] * n,
     )
+
+
+def _rotation(path: Path, matrices: np.ndarray, kept: np.ndarray) -> Rotation:
+    away = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
+    wrong = kept & ((away > 0.01) | (np.linalg.det(matrices) < 0))
+    if wrong.any():
+        raise InputError(
+            f"{path}: 'cam_poses' row {int(wrong.argmax())} is no rotation, as are {int(wrong.sum())} of "
+            "the frames used; the file is damaged: download it anew"
+        )
+    return Rotation.from_matrix(matrices[kept])
 
 
 def _betas(path: Path, values: dict[str, Any], key: str) -> np.ndarray:

@@ -109,7 +109,9 @@ def read_list(path: Path) -> list[str]:
     try:
         lines = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no readable list of images ({error}); set options.list") from None
+        raise InputError(
+            f"{path}: no readable list of images ({error}); set options.list"
+        ) from None
     found = []
     for row, line in enumerate(lines):
         if not (match := LINE.fullmatch(line)):
