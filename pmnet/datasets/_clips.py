@@ -18,6 +18,8 @@ from typing import Any, Final
 import numpy as np
 
 from pmnet.body.pickles import read_pickle
+from pmnet.datasets._npz import npz_keys
+from pmnet.datasets._peek import files_below
 from pmnet.datasets._spin import GENDERS
 from pmnet.errors import InputError
 from pmnet.files import read_npz
@@ -29,6 +31,9 @@ KEYS: Final = (
     *("mocap_framerate", "mocap_frame_rate"),
 )
 SHAPE_FILES: Final = ("shape.npz", "stagei.npz", "stagei.pkl")  # one a subject, beside the clips
+
+NAMES: Final = ("_poses.npz", "_stageii.npz", "_stageii.pkl", "_stageII.npz", "_stageII.pkl")
+RATES: Final = {"mocap_framerate", "mocap_frame_rate"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,25 @@ def clip_files(source: Path) -> list[Path]:
     )
     both = {path for path in found if path.suffix == ".npz"}
     return [path for path in found if path.suffix == ".npz" or path.with_suffix(".npz") not in both]
+
+
+def clip_folders(root: Path) -> list[Path]:
+    """Return the folders of SUBJECT/CLIP below `root`.
+
+    Clips are known by their names, as CLIP_poses.npz; others by the keys of the first of their folder.
+    """
+    folders: set[Path] = set()
+    looked: set[Path] = set()
+    for path in files_below(root, ".npz", "_stageii.pkl", "_stageII.pkl"):
+        source = path.parent.parent if path.parent != root else root
+        known = path.name.endswith(NAMES)
+        if not known and path.parent not in looked and source not in folders:
+            looked.add(path.parent)
+            keys = npz_keys(path)
+            known = "poses" in keys and bool(RATES & keys) and "imgname" not in keys
+        if known:
+            folders.add(source)
+    return sorted(folders)
 
 
 def read_motion(path: Path) -> Motion:
@@ -80,14 +104,10 @@ def read_motion(path: Path) -> Motion:
 
 
 def _poses(path: Path, values: Mapping[str, Any], key: str) -> np.ndarray:
-    poses = values.get(key)
-    if poses is None:
-        found = ", ".join(sorted(values)) or "nothing"
-        raise InputError(f"{path}: key {key!r} is missing; found {found}")
-    poses = np.asarray(poses)
+    poses = _there(path, values, key)
     if key == "root_orient":
         _check(path, key, poses, 3)
-        body = np.asarray(values.get("pose_body", np.zeros(0)))
+        body = _there(path, values, "pose_body")
         _check(path, "pose_body", body, BODY)
         if len(body) != len(poses):
             raise InputError(
@@ -104,6 +124,13 @@ def _poses(path: Path, values: Mapping[str, Any], key: str) -> np.ndarray:
             "remove the clip or mend it"
         )
     return poses[:, :USED]
+
+
+def _there(path: Path, values: Mapping[str, Any], key: str) -> np.ndarray:
+    if values.get(key) is None:
+        found = ", ".join(sorted(values)) or "nothing"
+        raise InputError(f"{path}: key {key!r} is missing; found {found}")
+    return np.asarray(values[key])
 
 
 def _check(path: Path, key: str, poses: np.ndarray, width: int) -> None:

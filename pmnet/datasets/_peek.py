@@ -1,17 +1,16 @@
-"""What files below a folder are, by their names and keys: what `find` of the adapters looks at.
+"""What lies below a folder: what `find` of the adapters looks at, by names and keys.
 
 Nothing here raises on a file that is broken or foreign; reading it gives the error.
 """
 
 import os
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from pmnet.datasets._npz import read_texts_npz
 from pmnet.errors import InputError
-from pmnet.files import read_npz
 
 
 def files_below(root: Path, *suffixes: str) -> Iterator[Path]:
@@ -23,19 +22,10 @@ def files_below(root: Path, *suffixes: str) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def npz_keys(path: Path) -> set[str]:
-    """Return the keys of an npz by its list of contents alone; empty where it is none."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
-        return set()
-
-
 def npz_texts(path: Path, key: str) -> list[str]:
     """Return one array of texts of an npz; empty where it cannot be read."""
     try:
-        found = read_npz(path, (key,)).get(key, np.zeros(0))
+        found = read_texts_npz(path, (key,)).get(key, np.zeros(0))
         texts = np.char.decode(found, "utf-8") if found.dtype.kind == "S" else found
     except (InputError, UnicodeDecodeError):
         return []

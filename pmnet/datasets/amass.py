@@ -18,17 +18,14 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import mirror_rotvecs
 from pmnet.camera import View
-from pmnet.datasets._clips import USED, Motion, clip_files, read_motion
+from pmnet.datasets._clips import USED, Motion, clip_files, clip_folders, read_motion
 from pmnet.datasets._found import Found
-from pmnet.datasets._peek import files_below, npz_keys
 from pmnet.datasets._posed import posed_samples
 from pmnet.errors import InputError
 from pmnet.progress import track
 from pmnet.rotations import axis_rotation
 from pmnet.samples import About, Samples
 
-NAMES: Final = ("_poses.npz", "_stageii.npz", "_stageii.pkl", "_stageII.npz", "_stageII.pkl")
-RATES: Final = {"mocap_framerate", "mocap_frame_rate"}
 SMPLX_BETAS: Final = "clips with betas of SMPL-X"
 
 
@@ -182,21 +179,8 @@ def _are_numbers(found: Any) -> TypeGuard[np.ndarray]:
 
 
 def find(root: Path) -> list[Found]:
-    """Return the folders of SUBJECT/CLIP below `root` that hold motion capture.
-
-    Clips are known by their names, as CLIP_poses.npz; others by the keys of the first of their folder.
-    """
-    folders: dict[Path, bool] = {}  # a folder of subjects, and whether it holds clips
-    looked = set[Path]()
-    for path in files_below(root, ".npz", "_stageii.pkl", "_stageII.pkl"):
-        source = path.parent.parent if path.parent != root else root
-        known = path.name.endswith(NAMES)
-        if not known and path.parent not in looked and not folders.get(source):
-            looked.add(path.parent)
-            keys = npz_keys(path)
-            known = "poses" in keys and bool(RATES & keys) and "imgname" not in keys
-        folders[source] = folders.get(source, False) or known
-    return [_found(folder) for folder, holds_clips in sorted(folders.items()) if holds_clips]
+    """Return the folders of SUBJECT/CLIP below `root` that hold motion capture."""
+    return [_found(folder) for folder in clip_folders(root)]
 
 
 def _found(folder: Path) -> Found:

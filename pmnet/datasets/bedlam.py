@@ -21,11 +21,11 @@ from pmnet.datasets._arrays import array, finite, same_length
 from pmnet.datasets._fits import Fits, reprojection
 from pmnet.datasets._found import Found, image_root
 from pmnet.datasets._joint_maps import to_j24
-from pmnet.datasets._peek import files_below, npz_keys, npz_texts
+from pmnet.datasets._npz import npz_keys, read_texts_npz
+from pmnet.datasets._peek import files_below, npz_texts
 from pmnet.datasets._rows import Rows, to_samples
 from pmnet.datasets._spin import check_scale, genders
 from pmnet.errors import InputError
-from pmnet.files import read_npz
 from pmnet.samples import Samples
 
 KEYS: Final = ("imgname", "center", "scale", "pose_cam", "shape", "gender", "sub", "gtkps")
@@ -71,7 +71,7 @@ def _annotations(folder: Path) -> list[Path]:
 
 def read_bedlam(path: Path, options: Options) -> tuple[Rows, bool]:
     """Return the rows of one npz, and whether it is of SMPL-X."""
-    values = read_npz(path, KEYS)
+    values = read_texts_npz(path, KEYS)
     folder = options.folder.replace("{file}", path.stem)
     names = array(path, values, "imgname", (None,), "U").tolist()
     poses, is_smplx = _poses(path, values)

@@ -36,7 +36,8 @@ from pmnet.body import BodyModel
 from pmnet.camera import BOX_PX
 from pmnet.datasets._arrays import array, finite, same_length
 from pmnet.datasets._found import Found, image_root
-from pmnet.datasets._peek import files_below, npz_keys, npz_texts
+from pmnet.datasets._npz import npz_keys
+from pmnet.datasets._peek import files_below, npz_texts
 from pmnet.datasets._rows import Rows, to_samples
 from pmnet.datasets._spin import check_scale, genders, in_metres
 from pmnet.datasets._table import COLUMNS, csv_header, csv_texts, read_csv

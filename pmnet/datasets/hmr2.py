@@ -20,11 +20,11 @@ from pmnet.camera import BOX_PX
 from pmnet.datasets._arrays import array, finite, same_length
 from pmnet.datasets._found import Found, image_root
 from pmnet.datasets._joint_maps import to_j24
-from pmnet.datasets._peek import files_below, npz_keys, npz_texts
+from pmnet.datasets._npz import npz_keys, read_texts_npz
+from pmnet.datasets._peek import files_below, npz_texts
 from pmnet.datasets._rows import Rows, to_samples
 from pmnet.datasets._spin import check_scale, in_metres
 from pmnet.errors import InputError
-from pmnet.files import read_npz
 from pmnet.samples import Samples
 
 # hips of OpenPose lie higher than those of J24: they are not taken
@@ -61,7 +61,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 def read_hmr2(path: Path, unit: str) -> tuple[Rows, dict[str, int]]:
     """Return the rows of the npz and what was not taken; `unit` is one of UNITS."""
-    values = read_npz(path, KEYS)
+    values = read_texts_npz(path, KEYS)
     names = array(path, values, "imgname", (None,), "U")
     center = np.asarray(values.get("center"))
     if center.ndim == 3:  # some writers keep an axis of one person

@@ -22,7 +22,8 @@ from pmnet.datasets._arrays import array, finite, same_length
 from pmnet.datasets._boxes import box_around
 from pmnet.datasets._found import Found, image_root
 from pmnet.datasets._joint_maps import COCO18, to_j24
-from pmnet.datasets._peek import files_below, npz_keys, npz_texts
+from pmnet.datasets._npz import npz_keys
+from pmnet.datasets._peek import files_below, npz_texts
 from pmnet.datasets._rows import Rows, to_samples
 from pmnet.datasets._spin import GENDERS, read_spin
 from pmnet.errors import InputError

@@ -23,7 +23,8 @@ from pmnet.datasets._arrays import array, finite
 from pmnet.datasets._boxes import ROOM, box_around, box_of_corners
 from pmnet.datasets._found import Found, image_root
 from pmnet.datasets._joint_maps import LSP14, to_j24
-from pmnet.datasets._peek import files_below, npz_keys, npz_texts
+from pmnet.datasets._npz import npz_keys
+from pmnet.datasets._peek import files_below, npz_texts
 from pmnet.datasets._rows import Rows, to_samples
 from pmnet.datasets._spin import read_spin
 from pmnet.errors import InputError

@@ -215,7 +215,7 @@ def write_bedlam(root: Path, people: People, width: int = 72, **changed: Any) ->
 # --- MoSh and MoSh++
 
 
-def write_stage_ii_npz(path: Path, poses: np.ndarray, **changed: Any) -> None:
+def write_stage_ii_npz(path: Path, poses: np.ndarray, /, **changed: Any) -> None:
     """Write one clip as MoSh++ exports it; `poses` are (T, 165) of SMPL-X, the world's z up."""
     arrays: dict[str, Any] = {
         "gender": np.array("female"),
@@ -237,7 +237,7 @@ def write_stage_ii_npz(path: Path, poses: np.ndarray, **changed: Any) -> None:
     np.savez(path, **{key: value for key, value in arrays.items() if value is not None})
 
 
-def write_stage_ii_pickle(path: Path, poses: np.ndarray, **changed: Any) -> None:
+def write_stage_ii_pickle(path: Path, poses: np.ndarray, /, **changed: Any) -> None:
     """Write one clip as MoSh++ keeps it."""
     surface = {"type": "smplx", "gender": "male", "fname": "model.pkl", "num_betas": 16}
     values: dict[str, Any] = {
@@ -253,7 +253,7 @@ def write_stage_ii_pickle(path: Path, poses: np.ndarray, **changed: Any) -> None
     _dump(path, {key: value for key, value in values.items() if value is not None}, 4)
 
 
-def write_mosh_pickle(path: Path, poses: np.ndarray, **changed: Any) -> None:
+def write_mosh_pickle(path: Path, poses: np.ndarray, /, **changed: Any) -> None:
     """Write one clip as the first MoSh kept it: 300 betas, SMPL-H."""
     values: dict[str, Any] = {
         "pose_est_fullposes": poses[:, :156],

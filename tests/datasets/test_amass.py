@@ -421,7 +421,7 @@ SHORT = dict(poses=None, pose_body=smplx(5)[:, 3:66])
     [
         (write_stage_ii_npz, {"gender": np.array("3")}, "'gender' is '3'; expected male"),
         (write_stage_ii_npz, SHORT, "'root_orient' has 12 frames and 'pose_body' 5"),
-        (write_stage_ii_npz, {"poses": None, "pose_body": None}, "'pose_body' is float64"),
+        (write_stage_ii_npz, {"poses": None, "pose_body": None}, "key 'pose_body' is missing; found betas"),
         (write_stage_ii_pickle, {"fullpose": NAN}, "'fullpose' row 4 is NaN or infinite"),
         (write_stage_ii_pickle, {"fullpose": None}, "'pose_est_fullposes' is missing; found betas"),
         (write_stage_ii_pickle, {"stageii_debug_details": {}}, "'mocap_framerate' is missing"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layouts_others import BROKEN_HMR2, N, box, people, write_hmr2
+from layouts_others import BROKEN_HMR2, Hostile, N, box, people, write_hmr2
 from people import open_body, overlap
 
 from pmnet import datasets
@@ -75,6 +75,33 @@ def test_3d_joints_are_valid_where_any_is(tmp_path):
     expected = people().keypoints_m[:, wrist] - people().keypoints_m[:, pelvis]
     np.testing.assert_allclose(samples.keypoints_3d[1:, wrist, :3], expected[1:], atol=1e-6)
     assert samples.about.measured == "j17"
+
+
+def test_names_that_were_saved_as_objects(tmp_path):
+    names = np.array([f"train2014/COCO_{row:012d}.jpg" for row in range(N)], dtype=object)
+    write_hmr2(tmp_path, people(), imgname=names)
+    assert read(tmp_path).image_name == names.tolist()
+    (found,) = hmr2.find(tmp_path)
+    assert found.options["images"] == str(tmp_path / "coco")
+    write_hmr2(tmp_path, people(), imgname=np.array([b"a.jpg", "b.jpg", *names[:4]], object))
+    assert read(tmp_path).image_name[:2] == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([Hostile()] * N, "'imgname'.* asks for '.*system'"),
+        ([{}] * N, "'imgname' row 0 is a dict; expected texts"),
+        (["a.jpg", 3.0, *"abcd"], "'imgname' row 1 is a float; expected texts"),
+    ],
+)
+def test_objects_that_are_no_texts_are_refused(tmp_path, monkeypatch, names, message):
+    monkeypatch.chdir(tmp_path)
+    write_hmr2(tmp_path, people(), imgname=np.array(names, dtype=object))
+    with pytest.raises(InputError, match=rf"coco_train\.npz: {message}"):
+        read(tmp_path)
+    assert not (tmp_path / "hostile_pickle_ran").exists()
+    hmr2.find(tmp_path)
 
 
 def test_the_file_is_found(tmp_path):
