@@ -83,6 +83,8 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (UnicodeDecodeError, StopIteration, csv.Error) as error:
         raise InputError(f"{path}: no csv with a header ({error!r})") from None
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise InputError(f"{path}: the cells of the header are not separated by commas; save it so")
     for name in header:
         if name not in KNOWN or header.count(name) > 1:
             said = "is there twice" if name in KNOWN else "is not known"

@@ -91,7 +91,8 @@ def read_rows(path: Path) -> Rows:
             found[key] = array(path, values, key, (None, *shape))
     if len({"poses", "betas"} & set(found)) == 1 or ("has_smpl" in found and "poses" not in found):
         raise InputError(f"{path}: poses and betas belong together; has_smpl needs both")
-    same_length(path, found)
+    if not same_length(path, found):
+        raise InputError(f"{path}: has no rows; `pmnet template` shows two")
     rows = Rows(**found)
     _check(path, rows)
     if rows.gender is not None:

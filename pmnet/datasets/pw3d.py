@@ -73,6 +73,10 @@ def read_sequences(folder: Path, name: str) -> tuple[Rows, Counter[str]]:
         key: np.concatenate([getattr(person, key) for person in people]) for key in vars(people[0])
         if getattr(people[0], key) is not None
     }  # fmt: skip
+    if not len(columns["scale"]):
+        raise InputError(
+            f"{folder}: no frame of its {len(paths)} sequences is usable: {dict(counts)}"
+        )
     return Rows(**columns), counts
 
 

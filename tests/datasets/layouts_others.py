@@ -349,6 +349,10 @@ BROKEN_PW3D: list[tuple[str, Break, str]] = [
      r"hug_00\.pkl: 'cam_poses' row 0 is no rotation"),
     ("cut", lambda root: broken.cut(_sequence(root), 0.7), r"hug_00\.pkl.* is truncated"),
     ("hostile", lambda root: hostile(_sequence(root)), r"hug_00\.pkl.*asks for '.*system'"),
+    ("no camera", lambda root: [edit_pickle(path, lambda v: v.update(
+        campose_valid=[0 * valid for valid in v["campose_valid"]]))
+        for path in _sequence(root).parent.glob("*.pkl")] and None,
+     r"test: no frame of its 2 sequences is usable: .*not valid.: 15"),
     ("empty folder", lambda root: [p.unlink() for p in _sequence(root).parent.iterdir()] and None,
      r"test: no \.pkl of 3DPW in it; give the folder of one split"),
 ]  # fmt: skip

@@ -106,6 +106,16 @@ def test_a_csv_may_have_a_few_joints_and_empty_cells(tmp_path):
     assert (keypoints[..., 2] > 0).sum() == 2
 
 
+def test_a_csv_of_a_spreadsheet_or_without_rows(tmp_path):
+    path = write(tmp_path, "csv")
+    text = path.read_text()
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())  # as Excel saves it
+    assert read(path).subject == list("aabbcc")
+    path.write_text(text.split("\n")[0] + "\n")
+    with pytest.raises(InputError, match=r"own\.csv: has no rows"):
+        read(path)
+
+
 @pytest.mark.parametrize("kind", ["npz", "csv"])
 def test_the_template_is_read_as_it_is(tmp_path, kind):
     path = tmp_path / f"template.{kind}"
@@ -175,6 +185,8 @@ BROKEN_NPZ = [
     ("cut", lambda path: broken.cut(path, 0.4), r"own\.npz: not a readable \.npz"),
 ]  # fmt: skip
 BROKEN_CSV = [
+    ("semicolons", lambda path: path.write_text(path.read_text().replace(",", ";")) and None,
+     r"own\.csv: the cells of the header are not separated by commas"),
     ("text", set_cell(2, "scale", "wide"), r"own\.csv: column 'scale' row 2 is 'wide'; expected a number"),
     ("text in a joint", set_cell(1, "nose_x", "left"), "column 'nose_x' row 1 is 'left'"),
     ("empty scale", set_cell(4, "scale", ""), "'scale' row 4 is NaN"),
