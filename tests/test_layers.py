@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 from import_closure import ROOT
 
+
+def package(name: str) -> list[str]:
+    """Return the modules of a package of one level."""
+    files = sorted((ROOT / "pmnet" / name).glob("*.py"))
+    return [name, *(f"{name}.{file.stem}" for file in files if file.stem != "__init__")]
+
+
 # from the bottom to the top; modules of one group may import each other
 LAYERS = [
     ["errors"],
@@ -19,21 +26,7 @@ LAYERS = [
         *("body.parts", "body.pickles"),
     ],
     ["samples", "metrics"],
-    [
-        *("datasets", "datasets._arrays", "datasets._boxes", "datasets._fits", "datasets._found"),
-        *(
-            "datasets._joint_maps",
-            "datasets._posed",
-            "datasets._rows",
-            "datasets._spin",
-            "datasets.amass",
-        ),
-        *("datasets.sets", "datasets.synthetic"),
-        *("images", "images.augmentation", "images.crops", "images.making", "images.pixels"),
-        *("images.plain", "images.raster", "images.render"),
-        *("memory", "memory.building", "memory.kmeans", "memory.labels", "memory.prototypes"),
-        "memory.space",
-    ],
+    [*package("datasets"), *package("images"), *package("memory")],
     ["network"],
     ["losses", "runs"],
     ["training", "checkpoints", "prediction"],
@@ -41,8 +34,9 @@ LAYERS = [
     ["error_files"],
     ["analysis", "markdown"],
     ["tables", "figures"],
-    ["pictures"],
-    ["gallery", "info", "pool"],
+    ["pictures", "inspection"],
+    ["gallery", "info", "overlays", "pool"],
+    ["checking"],
     ["stage"],
     ["cli"],
 ]

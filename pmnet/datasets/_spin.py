@@ -85,6 +85,6 @@ def genders(path: Path, found: np.ndarray) -> np.ndarray:
     if unknown.any():
         row = int(unknown.argmax())
         raise InputError(
-            f"{path}: 'gender' row {row} is {found[row]!r}; expected m, f, n or nothing"
+            f"{path}: 'gender' row {row} is {str(found[row])!r}; expected m, f, n or nothing"
         )
     return np.array([GENDERS[word] for word in short])
