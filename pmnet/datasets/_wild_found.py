@@ -78,13 +78,13 @@ def entry(
     """Return the entry of an annotation file; `names` are some image names of it."""
     images = image_root(names, path.parent, root)
     fits = known_fits(files, path, release) if split == "train" else []
-    source = _shared([path, *(fit for _, fit in fits)], images)
+    source, folder = _source([path, *(fit for _, fit in fits)], images)
     sources: list[dict[str, Any]] = [{"kind": "own", "file": None}] if own else []
-    sources += [{"kind": kind, "file": _relative(fit, source)} for kind, fit in fits]
+    sources += [{"kind": kind, "file": _relative(fit, folder)} for kind, fit in fits]
     said = ", ".join(fit.name for _, fit in fits) or ("its own fits" if own else "no fits")
     options = {
         "layout": layout,
-        "file": _relative(path, source),
+        "file": _relative(path, folder),
         "images": str(images),
         "fits": sources or None,
         "reject": REJECT,
@@ -112,15 +112,18 @@ def known_fits(
     return list(found.items())
 
 
-def _shared(paths: Sequence[Path], images: Path) -> Path:
-    """Return the folder of all files; that of the first where the images lie in it, too."""
+def _source(paths: Sequence[Path], images: Path) -> tuple[Path, Path]:
+    """Return the source of an entry and the folder that its files are relative to.
+
+    It is the folder of all files; the first file alone where the images lie in that folder, too: a
+    source is hashed whole.
+    """
     shared = Path(os.path.commonpath([path.parent for path in paths]))
-    # a source is hashed whole: better to name files above it than to hash all images
-    return paths[0].parent if images != shared and images.is_relative_to(shared) else shared
+    return (paths[0], paths[0].parent) if images.is_relative_to(shared) else (shared, shared)
 
 
-def _relative(path: Path, source: Path) -> str:
-    return Path(os.path.relpath(path, source)).as_posix()
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _image_names(path: Path) -> list[str]:

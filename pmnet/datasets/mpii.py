@@ -62,7 +62,7 @@ def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
     scale = array(path, values, "scale", (None,))
     names = _image_names(path, values)
     same_length(path, {key: values[key] for key in KEYS})
-    annotated: np.ndarray = (part > 0).all(axis=2)
+    annotated = np.asarray((part > 0).all(axis=2))
     kept = annotated.sum(1) >= options.min_keypoints
     finite(path, "part", part, kept)
     finite(path, "center", center, kept)
