@@ -77,14 +77,13 @@ def in_metres(path: Path, key: str, keypoints: np.ndarray) -> np.ndarray:
 
 def genders(path: Path, found: np.ndarray) -> np.ndarray:
     """Return male, female, neutral or nothing from m, f, n or nothing, or the words themselves."""
-    short = np.array([word.lower() for word in found.tolist()], dtype=object)
-    short = np.array(
-        [word[:1] if word in GENDERS.values() else word for word in short], dtype=object
-    )
-    unknown = ~np.isin(short.astype(str), list(GENDERS))
+    words, of_word = np.unique(found, return_inverse=True)
+    short = [word.lower() for word in words.tolist()]
+    short = [word[:1] if word in GENDERS.values() else word for word in short]
+    unknown = np.array([word not in GENDERS for word in short], bool)[of_word]
     if unknown.any():
         row = int(unknown.argmax())
         raise InputError(
             f"{path}: 'gender' row {row} is {str(found[row])!r}; expected m, f, n or nothing"
         )
-    return np.array([GENDERS[word] for word in short])
+    return np.array([GENDERS[word] for word in short], str)[of_word]
