@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pmnet import checkpoints, seeds
+from pmnet.batches import batches, mixed_batches, shares_of
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.camera import View
 from pmnet.datasets import synthetic
@@ -20,7 +21,7 @@ from pmnet.memory.building import build_memory
 from pmnet.params import Augmentation, Cluster, LossWeights, Machine, PartWeights, Train
 from pmnet.samples import Samples
 from pmnet.seeds import train_seeds
-from pmnet.training import TrainingDiverged, batches, learning_rate
+from pmnet.training import TrainingDiverged, learning_rate
 
 N, SIZE_PX = 24, 64
 MACHINE = Machine(device="cpu", workers=1, threads=1, cache_gib=0.1, precision="32-true")
@@ -39,6 +40,7 @@ OPTIONS = Train(
     hidden=16,
     regressor_steps=2,
     start="assigned",
+    mix={},
     steps=4,
     batch_size=8,
     learning_rate=1e-3,
