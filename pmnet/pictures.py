@@ -106,7 +106,7 @@ def save_picture(figure: Figure, path: Path) -> None:
 
 
 def _grid(
-    rows: Sequence[UInt8[Tensor, "n 3 s s"]],
+    rows: Sequence[UInt8[Tensor, "_ 3 _ _"]],
     row_names: Sequence[str],
     titles: Sequence[str] | Sequence[Sequence[str]],
     size_px: int,

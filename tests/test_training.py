@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pmnet import checkpoints, seeds
-from pmnet.batches import batches, mixed_batches, shares_of
+from pmnet.batches import batches
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.camera import View
 from pmnet.datasets import synthetic
