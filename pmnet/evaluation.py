@@ -26,7 +26,7 @@ from pmnet.metrics import Protocol, describe
 from pmnet.network import PMNet
 from pmnet.params import Evaluate, Machine
 from pmnet.progress import say
-from pmnet.runs import check_images, load_memory, load_network, model_file, present
+from pmnet.runs import check_images, load_memory, load_network, model_file
 from pmnet.samples import Samples
 
 
@@ -67,7 +67,7 @@ class Evaluator:
         table, pixels = Samples.load(samples), Pixels(images)
         check_images(samples, table, pixels)
         protocol = Protocol(self.options.alignment, table.about.measured)
-        rows = measurable_rows(table, present(pixels), protocol, samples)
+        rows = measurable_rows(table, pixels.present, protocol, samples)
         table = table.select(rows)
         truth = prediction.truth_of(table, self.body, protocol)
         distance = prediction.distance_to_mean_mm(truth, self.mean, self.body)

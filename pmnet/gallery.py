@@ -30,8 +30,9 @@ def pick_samples(errors: pd.DataFrame, count: int) -> pd.DataFrame:
     """
     if errors["distance_to_mean_mm"].isna().all():
         ranked = errors.sort_values("mpjpe_mm")
-        spread = torch.linspace(0, len(ranked) - 1, min(3 * count, len(ranked)))
-        return ranked.iloc[spread.round().long().tolist()].assign(group="joints")
+        n = min(3 * count, len(ranked))
+        places: list[int] = torch.linspace(0, len(ranked) - 1, n).round().long().tolist()
+        return ranked.iloc[places].assign(group="joints")
     near = errors.nsmallest(max(len(errors) * TAIL // 100, 1), "distance_to_mean_mm")
     far = analysis.tail(errors, TAIL).sort_values("mpvpe_mm")
     spread = torch.linspace(0, len(near) - 1, min(count, len(near))).round().long().tolist()

@@ -31,7 +31,7 @@ def parts_figure(body: BodyModel, weights: dict[str, float], size: Pictures) -> 
     views = BodyParams.cat([from_the_front(rest), orbited(from_the_front(rest), math.pi)])
     views = views[slice(0, size.bodies)]
     images = render_plain(body, views, size.size_px, materials=body.parts, palette=palette.float())
-    figure = _grid([images], [""], ["front", "back"][: size.bodies], size.size_px)
+    figure = grid([images], [""], ["front", "back"][: size.bodies], size.size_px)
     handles = [
         mpl.patches.Patch(color=tuple(colour.tolist()), label=f"{part} {weights[part]:g}")
         for part, colour in zip(BODY_PARTS, palette, strict=True)
@@ -56,7 +56,7 @@ def prototypes_figure(memory: PrototypeMemory, body: BodyModel, size: Pictures) 
         f"#{index}\n{share:.1%}"
         for index, share in zip(shown.tolist(), shares.tolist(), strict=True)
     ]
-    return _grid(rows, ["original", "front", "side"], titles, size.size_px)
+    return grid(rows, ["original", "front", "side"], titles, size.size_px)
 
 
 def gallery_figure(
@@ -84,7 +84,7 @@ def gallery_figure(
     if true is not None:
         rows.append(render_plain(body, orbited(true, math.pi / 2), size.size_px))
         names.append("truth, side")
-    return _grid(rows, names, labels, size.size_px)
+    return grid(rows, names, labels, size.size_px)
 
 
 def contact_sheet(samples: Samples, pixels: Pixels, size: Pictures) -> Figure:
@@ -96,7 +96,7 @@ def contact_sheet(samples: Samples, pixels: Pixels, size: Pictures) -> Figure:
     columns = min(10, n)
     cells = [images[start : start + columns] for start in range(0, n, columns)]
     titles = [labels[start : start + columns] for start in range(0, n, columns)]
-    return _grid(cells, [""] * len(cells), titles, size.size_px)
+    return grid(cells, [""] * len(cells), titles, size.size_px)
 
 
 def save_picture(figure: Figure, path: Path) -> None:
@@ -105,13 +105,13 @@ def save_picture(figure: Figure, path: Path) -> None:
         figure.savefig(partial, format="png", metadata={"Software": None})
 
 
-def _grid(
+def grid(
     rows: Sequence[UInt8[Tensor, "_ 3 _ _"]],
     row_names: Sequence[str],
     titles: Sequence[str] | Sequence[Sequence[str]],
     size_px: int,
 ) -> Figure:
-    """Return pictures in rows; titles stand above the first row, or above each."""
+    """Return a figure of pictures in rows; titles stand above the first row, or above each."""
     columns, cell = max(len(row) for row in rows), size_px / DPI
     figure = Figure((columns * cell + 0.4, len(rows) * cell * 1.1 + 0.4), DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # type: ignore

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 
 from pmnet.body import BodyModel
 from pmnet.errors import InputError
@@ -66,9 +64,3 @@ def check_images(file: Path, table: Samples, pixels: Pixels) -> None:
         raise InputError(
             f"{file}: {len(table)} samples, but {len(pixels)} images; run the images stage again"
         )
-
-
-def present(pixels: Pixels) -> Bool[Tensor, "n"]:
-    """Return which samples of a data set have an image; the others have a black one."""
-    found = getattr(pixels, "present", None)
-    return torch.ones(len(pixels), dtype=torch.bool) if found is None else found

@@ -15,7 +15,7 @@ from pmnet.machine import device_of
 from pmnet.memory.building import all_samples
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.params import Machine, Train
-from pmnet.runs import build_network, check_images, load_memory, model_file, present
+from pmnet.runs import build_network, check_images, load_memory, model_file
 from pmnet.samples import Samples
 from pmnet.training import Log, TrainingData, train_model
 
@@ -45,7 +45,7 @@ def train_seeds(
         with held(training_key(settings, [*samples, *images, memory, body])) as checkpoint:
             fabric.seed_everything(seed, verbose=False)
             network = build_network(options, prototypes)
-            train_model(network, data, model, options, seed, fabric, checkpoint, log)
+            train_model(network, data, prototypes, model, options, seed, fabric, checkpoint, log)
             with replacing(model_file(out, seed)) as partial:
                 state = {name: value.cpu() for name, value in network.state_dict().items()}
                 torch.save({"state": state, "settings": settings, "body": model.sha256}, partial)
@@ -76,7 +76,7 @@ def load_training_data(
         )
     prototypes = torch.full((len(table),), -1)
     prototypes[table.has_smpl] = memory.assignments
-    seen = torch.cat([present(source) for source in pixels])
+    seen = torch.cat([source.present for source in pixels])
     return TrainingData.of(table, pixels, prototypes, seen, sizes)
 
 

@@ -16,11 +16,13 @@ from pmnet.batches import batches, combined_seed, mixed_batches, shares_of
 from pmnet.body import BodyModel
 from pmnet.errors import InputError
 from pmnet.files import replacing
-from pmnet.images.augmentation import augment
+from pmnet.images.augmentation import Labels, augment, changes_bodies
 from pmnet.images.pixels import Pixels
 from pmnet.losses import Truth, loss_terms, masked_mean, total_loss
+from pmnet.memory.labels import Labeller
+from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.network import PMNet, unpack
-from pmnet.params import Train
+from pmnet.params import Augmentation, Train
 from pmnet.progress import track
 from pmnet.samples import JointSet, Samples
 
@@ -40,7 +42,7 @@ class TrainingData:
     image_names: list[str]
     pixels: list[Pixels]
     truth: Truth
-    joint_set: JointSet
+    joints: JointSet
     present: Bool[Tensor, "n"]
     sizes: list[tuple[str, int]]
 
@@ -62,8 +64,8 @@ class TrainingData:
             has_keypoints_3d=samples.has_keypoints_3d,
             prototype=prototypes,
         )
-        joint_set = samples.about.joints
-        return TrainingData(samples.image_name, pixels, truth, joint_set, present, sizes)
+        joints = samples.about.joints
+        return TrainingData(samples.image_name, pixels, truth, joints, present, sizes)
 
     def __len__(self) -> int:
         return len(self.image_names)
@@ -87,16 +89,17 @@ class TrainingData:
         return mixed_batches(list(groups.values()), shares, size, seed, first, last)
 
     def images(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 3 s s"]:
-        """Return images of `rows` with values from 0 to 1."""
+        """Return images of `rows`, with their context, with values from 0 to 1."""
         if len(self.pixels) == 1:
-            return self.pixels[0].read(rows).float() / 255
+            return self.pixels[0].read_stored(rows).float() / 255
         ends = torch.tensor([len(pixels) for pixels in self.pixels]).cumsum(0)
         source = torch.searchsorted(ends, rows, right=True)
-        size_px = self.pixels[0].size_px
-        images = torch.empty(len(rows), 3, size_px, size_px)
+        side = self.pixels[0].stored_px
+        images = torch.empty(len(rows), 3, side, side)
         for index, pixels in enumerate(self.pixels):
             mine = source == index
-            images[mine] = pixels.read(rows[mine] - (ends[index] - len(pixels))).float() / 255
+            mine_rows = rows[mine] - (ends[index] - len(pixels))
+            images[mine] = pixels.read_stored(mine_rows).float() / 255
         return images
 
 
@@ -111,6 +114,7 @@ def learning_rate(step: int, options: Train) -> float:
 def train_model(
     model: PMNet,
     data: TrainingData,
+    memory: PrototypeMemory,
     body: BodyModel,
     options: Train,
     seed: int,
@@ -126,6 +130,7 @@ def train_model(
     model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     engine, optimizer = fabric.setup(model, optimizer)
     body = body.to(fabric.device)
+    labeller = Labeller(memory, body) if changes_bodies(options.augmentation) else None
     state: dict[str, Any] = {"model": engine, "optimizer": optimizer, "step": 0, "log": Log.empty()}
     if checkpoint.exists():
         fabric.load(checkpoint, state)
@@ -135,7 +140,7 @@ def train_model(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, options)
         terms, loss, accuracy = _loss(
-            engine, data, rows, body, options, combined_seed(seed, 2, step)
+            engine, data, rows, body, labeller, options, combined_seed(seed, 2, step)
         )
         if not torch.isfinite(loss):
             raise TrainingDiverged(_blame(step, terms, data, rows))
@@ -153,21 +158,44 @@ def train_model(
 
 
 def _loss(
-    engine: Any, data: TrainingData, rows: Tensor, body: BodyModel, options: Train, noise: int
+    engine: Any,
+    data: TrainingData,
+    rows: Tensor,
+    body: BodyModel,
+    labeller: Labeller | None,
+    options: Train,
+    noise: int,
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     device = body.faces.device
-    truth = data.truth[rows].to(device)
     images = data.images(rows).to(device, non_blocking=True)
-    generator = torch.Generator().manual_seed(noise)
-    images, points = augment(images, truth.keypoints_2d[..., :2], options.augmentation, generator)
-    keypoints_2d = torch.cat([points, truth.keypoints_2d[..., 2:]], 2)
-    truth = replace(truth, keypoints_2d=keypoints_2d)
+    truth = data.truth[rows].to(device)
+    images, truth = _augmented(images, truth, data, labeller, options.augmentation, noise)
     start_from = truth.prototype if options.start == "assigned" else None
     vector, scores = engine(images, start_from)
-    terms = loss_terms(unpack(vector), scores, truth, body, data.joint_set)
+    terms = loss_terms(unpack(vector), scores, truth, body, data.joints)
     right = (scores.argmax(1) == truth.prototype).float()
     accuracy = masked_mean(right, truth.has_smpl)
     return terms, total_loss(terms, options.loss), accuracy
+
+
+def _augmented(
+    images: Tensor,
+    truth: Truth,
+    data: TrainingData,
+    labeller: Labeller | None,
+    options: Augmentation,
+    noise: int,
+) -> tuple[Tensor, Truth]:
+    """Return a batch changed at random, with the prototypes of the changed bodies."""
+    generator = torch.Generator().manual_seed(noise)
+    labels = Labels(truth.params, truth.keypoints_2d, truth.keypoints_3d)
+    size_px = data.pixels[0].size_px
+    images, labels = augment(images, labels, data.joints, size_px, options, generator)
+    truth = replace(truth, **vars(labels))
+    if labeller is not None:
+        prototype = labeller.relabel(truth.params, truth.has_smpl, truth.prototype)
+        truth = replace(truth, prototype=prototype)
+    return images, truth
 
 
 def _blame(step: int, terms: dict[str, Tensor], data: TrainingData, rows: Tensor) -> str:

@@ -45,6 +45,8 @@ from stages.train import train
 
 RENDER = Images(
     size_px=32,
+    context=1.0,
+    max_missing=0.0,
     encoding="raw",
     jpeg_quality=90,
     supersampling=1,

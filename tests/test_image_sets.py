@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from people import draw_people, open_body
-from test_training import CLUSTER, MACHINE, OPTIONS, write_images
+from test_training import CLUSTER, MACHINE, OPTIONS, SIZE_PX, write_images
 
 from pmnet import analysis, checkpoints, prediction, seeds
 from pmnet.body import OPEN_BODY
@@ -19,11 +19,13 @@ from pmnet.error_files import TOLD_BODIES, read_errors
 from pmnet.errors import InputError
 from pmnet.evaluation import Evaluator, write_errors
 from pmnet.gallery import draw_gallery
+from pmnet.images.pixels import encode, write_pixels
 from pmnet.memory.building import build_memory
 from pmnet.metrics import Protocol
 from pmnet.params import Evaluate, Pictures, Report, Train
 from pmnet.samples import Samples
 from pmnet.seeds import load_training_data, train_seeds
+from pmnet.training import TrainingData
 
 N = 8
 REPORT = Report(tails=[10], bins=3, bootstrap=20, seed=0)
@@ -111,15 +113,23 @@ def errors(folder) -> dict[str, pd.DataFrame]:
 # --- training
 
 
-def load(folder: Path):
+def load(folder: Path, images: list[Path] | None = None) -> TrainingData:
     memory = seeds.load_memory(folder / "p3dh.npz", open_body())
-    given = files(folder, TRAIN, "samples"), files(folder, TRAIN, "images")
-    return load_training_data(*given, memory, open_body())
+    images = images or files(folder, TRAIN, "images")
+    return load_training_data(files(folder, TRAIN, "samples"), images, memory, open_body())
+
+
+def write_some_images(path: Path, seen: torch.Tensor) -> Path:
+    """Write N images; those that are not seen were not found."""
+    pixels = torch.zeros(N, 3, SIZE_PX, SIZE_PX, dtype=torch.uint8)
+    found = zip(encode(pixels, "raw", 90), seen.tolist(), strict=True)
+    write_pixels(path, [[image if there else None for image, there in found]], SIZE_PX, "raw")
+    return path
 
 
 def test_all_samples_train_and_those_with_bodies_have_their_prototypes(folder):
     data = load(folder)
-    assert len(data) == 2 * N and data.joint_set == "j24"
+    assert len(data) == 2 * N and data.joints == "j24"
     assert data.sizes == [("studio", N), ("wild", N)]
     memory = seeds.load_memory(folder / "p3dh.npz", open_body())
     expected = [-1, *memory.assignments.tolist(), *[-1] * N]
@@ -137,15 +147,14 @@ def test_a_mix_draws_each_data_set_by_its_share(folder):
 
 
 @pytest.mark.parametrize("mix", [{}, {"studio": 0.5}])
-def test_samples_without_an_image_are_never_drawn(folder, monkeypatch, mix):
+def test_samples_without_an_image_are_never_drawn(folder, tmp_path, mix):
     seen = torch.arange(N) % 4 != 0
-    monkeypatch.setattr(seeds, "present", lambda pixels: seen)
-    data = load(folder)
+    data = load(folder, [write_some_images(tmp_path / "some.arrow", seen)] * 2)
     rows = torch.cat(list(data.batches(replace(QUICK, mix=mix, steps=30), 0, 0)))
     assert set(rows.tolist()) == set(seen.repeat(2).nonzero()[:, 0].tolist())
-    monkeypatch.setattr(seeds, "present", lambda pixels: torch.zeros_like(seen))
+    none = write_some_images(tmp_path / "none.arrow", torch.zeros_like(seen))
     with pytest.raises(InputError, match="no training sample has an image"):
-        load(folder).batches(QUICK, 0, 0)
+        load(folder, [none] * 2).batches(QUICK, 0, 0)
 
 
 def test_a_sample_without_body_starts_from_the_predicted_prototype(folder):
@@ -188,9 +197,9 @@ def test_a_set_without_bodies_has_joint_errors_only(errors):
     assert set(rows["assigned"]) == {-1}
 
 
-def test_samples_without_an_image_are_not_evaluated(folder, monkeypatch, capsys):
-    monkeypatch.setattr("pmnet.evaluation.present", lambda pixels: torch.arange(N) != 3)
-    rows = evaluator(folder).errors(*pair(folder, "mpi_inf_3dhp"))
+def test_samples_without_an_image_are_not_evaluated(folder, tmp_path, capsys):
+    images = write_some_images(tmp_path / "some.arrow", torch.arange(N) != 3)
+    rows = evaluator(folder).errors(folder / "samples/mpi_inf_3dhp.arrow", images)
     assert set(rows["sample"]) == set(range(N)) - {3}
     assert f"1 of {N} samples have no image; left out" in capsys.readouterr().err
 
