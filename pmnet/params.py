@@ -95,7 +95,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Train:
-    """The network and its training (stage `train`)."""
+    """The network and its training (stage `train`); `mix` is the share of a batch by data set."""
 
     seeds: list[int]
     encoder: str
@@ -103,6 +103,7 @@ class Train:
     hidden: int
     regressor_steps: int
     start: Literal["assigned", "predicted"]
+    mix: dict[str, float]
     steps: int
     batch_size: int
     learning_rate: float

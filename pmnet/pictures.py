@@ -63,22 +63,27 @@ def gallery_figure(
     images: UInt8[Tensor, "n 3 s s"],
     chosen: BodyParams,
     pred: BodyParams,
-    true: BodyParams,
+    true: BodyParams | None,
     pred_cameras: Float[Tensor, "n 3"],
     labels: Sequence[str],
     body: BodyModel,
     size: Pictures,
 ) -> Figure:
-    """Return a column a sample: input, prototype, prediction, side view, the truth's (Figs. 6-8)."""
-    side_pred, side_true = orbited(pred, math.pi / 2), orbited(true, math.pi / 2)
+    """Return a column a sample: input, prototype, prediction, side view, the truth's (Figs. 6-8).
+
+    The last row is left out where the true bodies are not known.
+    """
+    side_pred = orbited(pred, math.pi / 2)
     rows = [
         images,
         render_plain(body, chosen, size.size_px),
         render_plain(body, pred, size.size_px, cameras=pred_cameras),
         render_plain(body, side_pred, size.size_px),
-        render_plain(body, side_true, size.size_px),
     ]
-    names = ["input", "prototype", "prediction", "side view", "truth, side"]
+    names = ["input", "prototype", "prediction", "side view"]
+    if true is not None:
+        rows.append(render_plain(body, orbited(true, math.pi / 2), size.size_px))
+        names.append("truth, side")
     return grid(rows, names, labels, size.size_px)
 
 
@@ -101,7 +106,7 @@ def save_picture(figure: Figure, path: Path) -> None:
 
 
 def grid(
-    rows: Sequence[UInt8[Tensor, "n 3 s s"]],
+    rows: Sequence[UInt8[Tensor, "_ 3 _ _"]],
     row_names: Sequence[str],
     titles: Sequence[str] | Sequence[Sequence[str]],
     size_px: int,

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pmnet import checkpoints, seeds
+from pmnet.batches import batches
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.camera import View
 from pmnet.datasets import synthetic
@@ -22,7 +23,7 @@ from pmnet.memory.labels import Labeller
 from pmnet.params import Augmentation, Cluster, LossWeights, Machine, PartWeights, Train
 from pmnet.samples import Samples
 from pmnet.seeds import train_seeds
-from pmnet.training import TrainingDiverged, _augmented, batches, learning_rate
+from pmnet.training import TrainingDiverged, _augmented, learning_rate
 
 N, SIZE_PX = 24, 64
 MACHINE = Machine(device="cpu", workers=1, threads=1, cache_gib=0.1, precision="32-true")
@@ -45,6 +46,7 @@ OPTIONS = Train(
     hidden=16,
     regressor_steps=2,
     start="assigned",
+    mix={},
     steps=4,
     batch_size=8,
     learning_rate=1e-3,
