@@ -16,7 +16,7 @@ from import_closure import ROOT, import_closure
 from ruamel.yaml import YAML
 
 from pmnet import params
-from pmnet.datasets import Dataset
+from pmnet.datasets import Dataset, adapters
 from pmnet.params import Cluster
 from pmnet.stage import arguments
 
@@ -117,8 +117,16 @@ def test_every_script_is_a_stage_and_every_stage_a_script(graph):
 
 
 def is_adapter(file: str) -> bool:
-    """Say whether a file is imported by its name in params.yaml, out of sight of the imports."""
-    return file in {f"pmnet/datasets/{name}.py" for name in ("amass", "synthetic", "_posed")}
+    """Say whether a file is an adapter, imported by its name in params.yaml, or a shared piece of them."""
+    return file.startswith("pmnet/datasets/") and file in ADAPTERS
+
+
+ADAPTERS = {
+    file
+    for name in adapters()
+    for file in import_closure(ROOT / f"pmnet/datasets/{name}.py")
+    if Path(file).stem not in ("__init__", "sets")
+}
 
 
 def test_a_stage_depends_on_the_code_it_imports(graph, profile):
