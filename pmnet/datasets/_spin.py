@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from pmnet.datasets._arrays import array, finite, same_length
+from pmnet.datasets._npz import read_texts_npz
 from pmnet.datasets._rows import Rows
 from pmnet.errors import InputError
-from pmnet.files import read_npz
 
 REQUIRED: Final = ("imgname", "center", "scale")
 KEYS: Final = (*REQUIRED, "part", "S", "pose", "shape", "has_smpl", "gender")
@@ -25,7 +25,7 @@ MAX_M: Final = 10.0  # a joint farther than this from the others is given in mm
 
 def read_spin(path: Path) -> Rows:
     """Return the rows of an npz in SPIN's layout; raises InputError naming the key or row at fault."""
-    values = read_npz(path, KEYS)
+    values = read_texts_npz(path, KEYS)
     center = array(path, values, "center", (None, 2))
     rows = Rows(
         image_name=array(path, values, "imgname", (None,), "U"),

@@ -1,7 +1,6 @@
 """How the data sets in the wild are recognised below a folder: by the names that their releases have."""
 
 import os
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -9,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pmnet.datasets._found import Found, image_root
-from pmnet.errors import InputError
-from pmnet.files import read_npz
+from pmnet.datasets._npz import npz_keys
+from pmnet.datasets._peek import files_below, npz_texts
 
 Split = Literal["train", "test"]
 SUFFIXES: Final = (".npz", ".npy", ".json", ".h5", ".mat")
@@ -28,13 +27,9 @@ class Release:
     eft: Sequence[str] = ()
 
 
-def files_below(root: Path) -> list[Path]:
+def annotation_files(root: Path) -> list[Path]:
     """Return the files below a folder that may hold annotations, in a fixed order."""
-    found = []
-    for folder, inner, names in os.walk(root):
-        inner.sort()
-        found += [Path(folder) / name for name in sorted(names) if name.endswith(SUFFIXES)]
-    return found
+    return list(files_below(root, *SUFFIXES))
 
 
 def find_spin(
@@ -52,11 +47,11 @@ def find_spin(
     for path in files:
         split = release.spin.get(path.name)
         if split is not None:
-            names = _image_names(path)
+            names = npz_texts(path, "imgname")
             found.append(
                 entry(
                     *(root, files, release, "spin", path, names, split, extra),
-                    own=_has_own(path),
+                    own={"pose", "shape"} <= npz_keys(path),
                     published=published,
                 )
             )
@@ -124,18 +119,3 @@ def _source(paths: Sequence[Path], images: Path) -> tuple[Path, Path]:
 
 def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path, folder)).as_posix()
-
-
-def _image_names(path: Path) -> list[str]:
-    try:
-        return [str(name) for name in read_npz(path, ("imgname",)).get("imgname", [])[:5]]
-    except (InputError, TypeError, IndexError):
-        return []
-
-
-def _has_own(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {"pose.npy", "shape.npy"} <= set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False

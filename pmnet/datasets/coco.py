@@ -20,7 +20,7 @@ from pmnet.datasets._json import numbers, read_json, records, texts
 from pmnet.datasets._rows import Rows
 from pmnet.datasets._spin import check_scale
 from pmnet.datasets._wild import WildOptions, ingest
-from pmnet.datasets._wild_found import Release, entry, files_below, find_spin
+from pmnet.datasets._wild_found import Release, annotation_files, entry, find_spin
 from pmnet.errors import InputError
 from pmnet.samples import Samples
 
@@ -84,7 +84,7 @@ def read_raw(path: Path, min_keypoints: int) -> tuple[Rows, dict[str, int]]:
 
 def find(root: Path) -> list[Found]:
     """Return what is recognised below `root`: SPIN's npz and the training annotations of any year."""
-    files = files_below(root)
+    files = annotation_files(root)
     extra = {"min_keypoints": SPIN_MIN}
     found = find_spin(root, files, RELEASE, extra, PUBLISHED)
     for path in files:

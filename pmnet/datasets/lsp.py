@@ -16,7 +16,7 @@ from pmnet.datasets._found import Found
 from pmnet.datasets._lsp import Taken, layout_of, read_joints, rows_of_joints
 from pmnet.datasets._rows import Rows
 from pmnet.datasets._wild import WildOptions, ingest
-from pmnet.datasets._wild_found import Release, Split, entry, files_below, find_spin
+from pmnet.datasets._wild_found import Release, Split, annotation_files, entry, find_spin
 from pmnet.errors import InputError
 from pmnet.samples import Samples
 
@@ -65,7 +65,7 @@ def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
 
 def find(root: Path) -> list[Found]:
     """Return what is recognised below `root`: SPIN's npz, and the two parts of a joints.mat."""
-    files = files_below(root)
+    files = annotation_files(root)
     found = find_spin(root, files, RELEASE, {"part": "all", "joints": "all"})
     splits: tuple[Split, ...] = ("train", "test")
     for path in files:

@@ -20,7 +20,7 @@ from pmnet.datasets._joint_maps import MPII16, to_j24
 from pmnet.datasets._rows import Rows
 from pmnet.datasets._spin import check_scale
 from pmnet.datasets._wild import WildOptions, ingest
-from pmnet.datasets._wild_found import Release, entry, files_below, find_spin
+from pmnet.datasets._wild_found import Release, annotation_files, entry, find_spin
 from pmnet.errors import InputError
 from pmnet.samples import Samples
 
@@ -90,7 +90,7 @@ def read_h5(path: Path) -> dict[str, Any]:
 
 def find(root: Path) -> list[Found]:
     """Return what is recognised below `root`: SPIN's npz and pose-hg's train.h5 or annot.h5."""
-    files = files_below(root)
+    files = annotation_files(root)
     extra = {"min_keypoints": SPIN_MIN, "box": "file"}
     found = find_spin(root, files, RELEASE, extra)
     for path in files:
