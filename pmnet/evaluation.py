@@ -29,6 +29,8 @@ from pmnet.progress import say
 from pmnet.runs import check_images, load_memory, load_network, model_file
 from pmnet.samples import Samples
 
+BLOCK = 8192  # samples whose true vertices (82 kB each) are held at a time
+
 
 @dataclass(frozen=True)
 class Evaluator:
@@ -68,7 +70,13 @@ class Evaluator:
         check_images(samples, table, pixels)
         protocol = Protocol(self.options.alignment, table.about.measured)
         rows = measurable_rows(table, pixels.present, protocol, samples)
-        table = table.select(rows)
+        blocks = (self._errors(table.select(b), pixels, b, protocol) for b in rows.split(BLOCK))
+        return pd.concat(blocks, ignore_index=True)
+
+    def _errors(
+        self, table: Samples, pixels: Pixels, rows: Tensor, protocol: Protocol
+    ) -> pd.DataFrame:
+        """Return the errors of samples whose images are `rows`."""
         truth = prediction.truth_of(table, self.body, protocol)
         distance = prediction.distance_to_mean_mm(truth, self.mean, self.body)
         assigned = None if truth.bodies is None else self.assign(truth.bodies.params)

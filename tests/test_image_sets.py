@@ -204,6 +204,14 @@ def test_samples_without_an_image_are_not_evaluated(folder, tmp_path, capsys):
     assert f"1 of {N} samples have no image; left out" in capsys.readouterr().err
 
 
+def test_a_large_set_is_measured_in_blocks(errors, folder, monkeypatch):
+    monkeypatch.setattr("pmnet.evaluation.BLOCK", 4)
+    found = evaluator(folder).errors(*pair(folder, "pw3d"))
+    order = ["inference", "sample"]
+    whole, blocks = (rows.sort_values(order, ignore_index=True) for rows in (errors["pw3d"], found))
+    pd.testing.assert_frame_equal(whole, blocks, rtol=1e-4, atol=1e-2)
+
+
 def test_a_set_that_cannot_be_measured_is_named(folder):
     with pytest.raises(InputError, match=r"wild\.arrow: no sample can be evaluated"):
         evaluator(folder).errors(*pair(folder, "wild"))
