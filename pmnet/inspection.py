@@ -65,9 +65,8 @@ def _images(samples: Samples, _: BodyModel) -> Iterator[Finding]:
 
 def _duplicates(samples: Samples, _: BodyModel) -> Iterator[Finding]:
     centers = samples.center.round().tolist()
-    people = Counter(
-        (name, *center) for name, center in zip(samples.image_name, centers, strict=True)
-    )
+    names = zip(samples.image_name, samples.subject, centers, strict=True)
+    people = Counter((name, subject, *center) for name, subject, center in names)
     twice = [name for (name, *_), count in people.items() if count > 1]
     if twice:
         yield Finding(
