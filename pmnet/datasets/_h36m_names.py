@@ -42,7 +42,7 @@ class Shots:
 def read_names(file: Path, names: Iterable[str]) -> Shots:
     """Return what image names say; raises InputError naming the first that says nothing."""
     found = []
-    for row, name in enumerate(names):
+    for row, name in enumerate(map(str, names)):
         if match := SPIN.fullmatch(name):
             subject, action, camera, frame = match.groups()
             if camera not in CAMERAS:

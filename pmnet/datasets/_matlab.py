@@ -15,10 +15,10 @@ MAX_NUMBERS: Final = 1 << 28  # 2 GiB of float64: a larger claim is a damaged fi
 
 def read_mat5(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     """Return those variables of a MATLAB v5 file that are among `keys`."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
     try:
         return {k: v for k, v in loadmat(path, variable_names=keys).items() if k in keys}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error}); check the path") from None
     except Exception as error:  # damaged bytes fail in a dozen ways
         raise InputError(
             f"{path}: not a readable MATLAB v5 file, or cut short ({error!r:.200}); copy it anew"

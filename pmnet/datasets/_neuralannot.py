@@ -65,7 +65,7 @@ def read_neuralannot(
     for subject in track(subjects or list(files), "reading NeuralAnnot"):
         data = files[subject]
         images, found = read_images(data, cameras, every)
-        rows, more = _seen(data, subject, images, cameras, max_fit_error_mm, body)
+        rows, more = _seen(data, subject, images, max_fit_error_mm, body)
         parts.append(rows)
         for rule, count in (found | more).items():
             counts[rule] = counts.get(rule, 0) + count
@@ -79,7 +79,6 @@ def _seen(
     data: Path,
     subject: str,
     images: Images,
-    cameras: list[int],
     max_fit_error_mm: float,
     body: BodyModel,
 ) -> tuple[Rows, dict[str, int]]:
@@ -92,8 +91,9 @@ def _seen(
         far[has] = fit_error_mm(poses[has], betas[has], world[has], body) > max_fit_error_mm
         counts[f"rejected: fit error > {max_fit_error_mm:g} mm"] = int(far[images.moment].sum())
         has &= ~far
+    used = np.unique(images.camera).tolist()
     turn, shift, focal, middle = (
-        values[images.camera] for values in read_cameras(beside(data, "camera"), cameras)
+        values[images.camera] for values in read_cameras(beside(data, "camera"), used)
     )
     seen = np.einsum("nij,nkj->nki", turn, world[images.moment]) + shift[:, None]
     px = focal[:, None] * seen[..., :2] / seen[..., 2:] + middle[:, None]
@@ -140,7 +140,7 @@ def fit_error_mm(
     """Return the mean distance of fitted to annotated joints (N, 17, 3) m, centres aligned, in mm."""
     used = [J24.index(joint) for joint in H36M17]
     errors = np.empty(len(poses))
-    for start in range(0, len(poses), CHUNK):
+    for start in track(range(0, len(poses), CHUNK), "measuring fits"):
         part = slice(start, start + CHUNK)
         rotvecs = torch.from_numpy(poses[part]).float().view(-1, 24, 3)
         params = BodyParams.from_rotvecs(rotvecs, torch.from_numpy(betas[part]).float())

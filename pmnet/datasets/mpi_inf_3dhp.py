@@ -90,7 +90,7 @@ def _read_npz(name: str, source: Path, options: Options, body: BodyModel) -> Sam
 def read_names(file: Path, names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the subject and the clip of each image: the cameras that saw it together make one."""
     subjects, clips = [], []
-    for row, name in enumerate(names):
+    for row, name in enumerate(map(str, names)):
         match = NAME.fullmatch(name)
         if match is None:
             raise InputError(
