@@ -15,7 +15,7 @@ import numpy as np
 
 from pmnet.datasets._arrays import finite
 from pmnet.datasets._joint_maps import H36M17
-from pmnet.datasets._millimetres import from_mm
+from pmnet.datasets._units import from_mm, in_rad
 from pmnet.errors import InputError
 
 FITS: Final = ("SMPL_NeuralAnnot", "smpl_param")
@@ -112,7 +112,7 @@ def read_fits(data: Path, moments: list[Moment]) -> tuple[np.ndarray, np.ndarray
                 poses[row] = _numbers(path, moment, "pose", pose, (72,))
                 betas[row] = _numbers(path, moment, "shape", shape, (10,))
                 has[row] = True
-        finite(path, "pose", poses)
+        in_rad(path, "pose", poses)
         finite(path, "shape", betas)
         break
     return poses, betas, has

@@ -16,6 +16,7 @@ from pmnet.body.pickles import read_pickle
 from pmnet.datasets._arrays import array, finite
 from pmnet.datasets._h36m_names import CAMERAS, Shots
 from pmnet.datasets._rows import Rows
+from pmnet.datasets._units import in_rad
 from pmnet.errors import InputError
 from pmnet.progress import track
 
@@ -93,7 +94,7 @@ def read_aligned(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(
             f"{path}: has 'poses', which are in the world's frame, and no 'new_poses'; {CURE}"
         )
-    poses = finite(path, "new_poses", array(path, values, "new_poses", (None, 72)))
+    poses = in_rad(path, "new_poses", array(path, values, "new_poses", (None, 72)))
     flat = {"betas": np.ravel(np.asarray(values["betas"]))} if "betas" in values else {}
     betas = array(path, flat or values, "betas", (10,))
     finite(path, "betas", betas[None])

@@ -19,9 +19,9 @@ from pmnet.datasets._arrays import array, finite, same_length
 from pmnet.datasets._boxes import box_around
 from pmnet.datasets._joint_maps import MPI17, MPI28, to_j24
 from pmnet.datasets._matlab import cells, read_mat5, read_mat73
-from pmnet.datasets._millimetres import from_mm
 from pmnet.datasets._rows import Rows
 from pmnet.datasets._sources import concatenated
+from pmnet.datasets._units import from_mm
 from pmnet.errors import InputError
 from pmnet.progress import track
 

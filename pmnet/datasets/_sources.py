@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pmnet.datasets._arrays import array
 from pmnet.datasets._rows import Rows
 from pmnet.errors import InputError
 from pmnet.files import read_npz
@@ -45,10 +46,9 @@ def npz_keys(path: Path) -> set[str]:
 def npz_names(path: Path) -> list[str]:
     """Return the image names of SPIN's npz; none where it cannot be read."""
     try:
-        names = read_npz(path, ("imgname",)).get("imgname")
-    except InputError:
+        return array(path, read_npz(path, ("imgname",)), "imgname", (None,), "U").tolist()
+    except (InputError, UnicodeDecodeError):
         return []
-    return [] if names is None or names.ndim != 1 else [str(name) for name in names.tolist()]
 
 
 def concatenated(parts: list[Rows]) -> Rows:

@@ -556,6 +556,12 @@ BROKEN: list[tuple[str, str, Break, str]] = [
     ),
     (
         "h36m p2",
+        "a MoSh in degrees",
+        lambda r: edit_pickle(r / CLIP, lambda v: v.update(new_poses=np.full((8, 72), 90.0))),
+        r"cam3_aligned\.pkl: 'new_poses' row 0 has 90; expected rotation vectors in rad",
+    ),
+    (
+        "h36m p2",
         "a MoSh without betas",
         lambda r: edit_pickle(r / CLIP, lambda v: v.pop("betas")),
         r"cam3_aligned\.pkl: key 'betas' is missing",
