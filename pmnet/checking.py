@@ -168,7 +168,7 @@ def _counts(samples: Samples, found: Found) -> Iterator[Finding]:
 
 def _contents(found: Found) -> dict[str, str]:
     """Return key, kind and shape of each array of the annotation file, where it is an npz."""
-    named = found.options.get("file") or found.options.get("annotations")
+    named = found.options.get("file")
     path = found.source / str(named) if named else found.source
     if path.suffix != ".npz" or not path.is_file():
         return {}

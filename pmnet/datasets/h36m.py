@@ -17,8 +17,10 @@ from pmnet.datasets._found import Found, image_root
 from pmnet.datasets._h36m_names import CAMERAS, keep, read_names
 from pmnet.datasets._mosh import ALIGNED, with_mosh
 from pmnet.datasets._neuralannot import read_neuralannot, subjects_in
+from pmnet.datasets._npz import npz_keys
+from pmnet.datasets._peek import npz_texts
 from pmnet.datasets._rows import Rows, to_samples
-from pmnet.datasets._sources import annotation_file, matching, npz_keys, npz_names
+from pmnet.datasets._sources import annotation_file, matching
 from pmnet.datasets._spin import read_spin
 from pmnet.errors import InputError
 from pmnet.samples import Samples
@@ -33,14 +35,14 @@ MAX_FIT_ERROR_MM: Final = 25.0  # I2L-MeshNet
 class Options:
     """Which files and rows are taken.
 
-    `annotations` is the npz in the folder `source` (null: the source is the npz); `mosh` is the folder
+    `file` is the npz in the folder `source` (null: the source is the npz); `mosh` is the folder
     neutrSMPL_H3.6 relative to the folder (null: none); `images` is what image names are relative to.
     `subjects` (S1) and `cameras` (60457274) keep only those (null: all); `every` takes each so many-th
     frame of the video, by its number; `max_fit_error_mm` drops worse fits of NeuralAnnot (0: none).
     """
 
     layout: Literal["spin", "neuralannot"]
-    annotations: Path | None
+    file: Path | None
     mosh: Path | None
     images: Path
     subjects: list[str] | None
@@ -54,13 +56,13 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     if options.every < 1:
         raise InputError(f"{source}: options.every is {options.every}; expected 1 or more")
     if options.layout == "spin":
-        folder, file = annotation_file(source, options.annotations)
+        folder, file = annotation_file(source, options.file)
         rows, counts = _read_npz(folder, file, options)
         return to_samples(name, rows, file, options.images, body, "j14", counts)
-    if options.mosh is not None or options.annotations is not None:
+    if options.mosh is not None or options.file is not None:
         raise InputError(
             f"{source}: layout neuralannot has its own bodies and file names; set options.mosh and "
-            "options.annotations to null"
+            "options.file to null"
         )
     rows, counts = read_neuralannot(
         source,
@@ -108,13 +110,13 @@ def _found_npz(path: Path, mosh: Path | None, root: Path) -> list[Found]:
     keys = npz_keys(path)
     if "imgname" not in keys:
         return []
-    options = _options("spin", image_root(npz_names(path), path.parent, root))
+    options = _options("spin", image_root(npz_texts(path, "imgname"), path.parent, root))
     source, layout = path, "SPIN's npz"
     if "pose" not in keys:
         layout += " without bodies"
         if mosh is not None:
             source = Path(os.path.commonpath([path.parent, mosh]))
-            options["annotations"] = str(path.relative_to(source))
+            options["file"] = str(path.relative_to(source))
             options["mosh"] = str(mosh.relative_to(source))
             layout = "SPIN's npz and MoSh"
     split: Literal["train", "test"] = "test" if "valid" in path.name else "train"
@@ -148,7 +150,7 @@ def _json_images(folder: Path, root: Path) -> Path:
 def _options(layout: str, images: Path) -> dict[str, Any]:
     return {
         "layout": layout,
-        "annotations": None,
+        "file": None,
         "mosh": None,
         "images": str(images),
         "subjects": None,

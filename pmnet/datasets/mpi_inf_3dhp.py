@@ -19,8 +19,10 @@ from pmnet.body import BodyModel
 from pmnet.datasets._fits import FitSource, Reject, with_fits
 from pmnet.datasets._found import Found, image_root
 from pmnet.datasets._mpi_raw import TEST_SET, read_test, read_train
+from pmnet.datasets._npz import npz_keys
+from pmnet.datasets._peek import npz_texts
 from pmnet.datasets._rows import to_samples
-from pmnet.datasets._sources import annotation_file, matching, npz_keys, npz_names
+from pmnet.datasets._sources import annotation_file, matching
 from pmnet.datasets._spin import read_spin
 from pmnet.errors import InputError
 from pmnet.samples import Samples
@@ -41,14 +43,14 @@ FITS: Final = {
 class Options:
     """Which files and rows are taken.
 
-    `annotations` is the npz in the folder `source` (null: the source is the npz); `images` is what
+    `file` is the npz in the folder `source` (null: the source is the npz); `images` is what
     image names are relative to; of `fits` (null: those of the npz, if any) the first valid one of a row
     is taken. Of the raw layouts `annotation` names the 3D joints (null in layout spin); of raw_train
     each `every`-th frame is taken, by its number (SPIN: 10).
     """
 
     layout: Literal["spin", "raw_train", "raw_test"]
-    annotations: Path | None
+    file: Path | None
     images: Path
     fits: list[FitSource] | None
     reject: Reject
@@ -78,7 +80,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 
 def _read_npz(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
-    folder, file = annotation_file(source, options.annotations)
+    folder, file = annotation_file(source, options.file)
     rows = read_spin(file)
     rows.subject, rows.sequence = read_names(file, rows.image_name)
     counts = dict[str, int]()
@@ -125,7 +127,7 @@ def find(root: Path) -> list[Found]:
 
 def _found_npz(path: Path, root: Path) -> Found:
     split: Literal["train", "test"] = "train" if NPZ[path.name] == "train" else "test"
-    options = _options("spin", image_root(npz_names(path), path.parent, root), None, 1)
+    options = _options("spin", image_root(npz_texts(path, "imgname"), path.parent, root), None, 1)
     own = "pose" in npz_keys(path)
     beside = [
         (fit, kind)
@@ -136,7 +138,7 @@ def _found_npz(path: Path, root: Path) -> Found:
     source = path
     if beside:
         source = Path(os.path.commonpath([path.parent, *(fit.parent for fit, _ in beside)]))
-        options["annotations"] = str(path.relative_to(source))
+        options["file"] = str(path.relative_to(source))
         options["fits"] = [{"kind": "own", "file": None}] if own else []
         options["fits"] += [
             {"kind": kind, "file": str(fit.relative_to(source))} for fit, kind in beside
@@ -148,7 +150,7 @@ def _found_npz(path: Path, root: Path) -> Found:
 def _options(layout: str, images: Path, annotation: str | None, every: int) -> dict[str, Any]:
     return {
         "layout": layout,
-        "annotations": None,
+        "file": None,
         "images": str(images),
         "fits": None,
         "reject": {"max_beta": 3.0, "max_reprojection": 0.0},

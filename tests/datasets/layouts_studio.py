@@ -346,7 +346,7 @@ def write_h5(path: Path, **arrays: np.ndarray) -> None:
 
 H36M = {
     "layout": "spin",
-    "annotations": None,
+    "file": None,
     "mosh": None,
     "subjects": None,
     "cameras": None,
@@ -355,13 +355,13 @@ H36M = {
 }
 MPI = {
     "layout": "spin",
-    "annotations": None,
+    "file": None,
     "fits": None,
     "reject": {"max_beta": 0.0, "max_reprojection": 0.0},
     "annotation": None,
     "every": 1,
 }
-P2 = {"annotations": "dataset_extras/h36m_valid_protocol2.npz", "mosh": MOSH}
+P2 = {"file": "dataset_extras/h36m_valid_protocol2.npz", "mosh": MOSH}
 SPIN_FITS = [
     {"kind": "own", "file": None},
     {"kind": "spin", "file": "spin_fits/mpi_inf_3dhp.npz"},
@@ -382,7 +382,7 @@ LAYOUTS = {
         "mpi_inf_3dhp",
         "data",
         "mpi_inf_3dhp",
-        MPI | {"annotations": MPI_NPZ, "fits": SPIN_FITS},
+        MPI | {"file": MPI_NPZ, "fits": SPIN_FITS},
     ),
     "mpi test npz": Layout(
         write_mpi_test_npz, "mpi_inf_3dhp", "extras/mpi_inf_3dhp_valid.npz", "mpi", MPI

@@ -157,14 +157,14 @@ def test_what_is_broken_is_refused(body, tmp_path, name, what, damage, message):
 @pytest.mark.parametrize(
     ("name", "changed", "message"),
     [
-        ("h36m p2", {"annotations": None}, r"data: a folder; say in options\.annotations"),
+        ("h36m p2", {"file": None}, r"data: a folder; say in options\.file"),
         ("h36m p2", {"mosh": "nowhere"}, r"nowhere: no S1/NAME_cam0_aligned\.pkl below it"),
         ("h36m p2", {"subjects": ["S3"]}, r"no image of subject S3; found are S11, S9"),
         ("h36m p2", {"cameras": ["3"]}, r"no image of camera 3; found are 54138969"),
         ("h36m p2", {"every": 0}, r"options\.every is 0"),
         ("h36m neuralannot", {"subjects": ["S3"]}, r"_data\.json of S3; found are S1, S9"),
         ("h36m neuralannot", {"cameras": ["3"]}, r"options\.cameras: 3 is none of 54138969"),
-        ("h36m neuralannot", {"mosh": "mosh"}, r"set options\.mosh and options\.annotations to nu"),
+        ("h36m neuralannot", {"mosh": "mosh"}, r"set options\.mosh and options\.file to nu"),
     ],
 )
 def test_wrong_options_are_refused(body, tmp_path, name, changed, message):

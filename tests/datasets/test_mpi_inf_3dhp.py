@@ -150,8 +150,8 @@ def test_what_is_broken_is_refused(body, tmp_path, name, what, damage, message):
 @pytest.mark.parametrize(
     ("name", "changed", "message"),
     [
-        ("mpi train npz", {"annotations": None}, r"data: a folder; say in options\.annotations"),
-        ("mpi train npz", {"annotations": "none.npz"}, r"none\.npz: not a readable \.npz"),
+        ("mpi train npz", {"file": None}, r"data: a folder; say in options\.file"),
+        ("mpi train npz", {"file": "none.npz"}, r"none\.npz: not a readable \.npz"),
         ("mpi raw test", {"annotation": None}, r"layout raw_test needs options\.annotation"),
         ("mpi raw train", {"every": 0}, r"and options\.every, 1 or more"),
         ("mpi raw train", {"fits": studio.SPIN_FITS}, r"set options\.fits to null"),
