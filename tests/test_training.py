@@ -31,6 +31,8 @@ CLUSTER = Cluster(
     max_iterations=2,
     tolerance=1e-4,
     seed=0,
+    init="random",
+    restarts=1,
 )
 OPTIONS = Train(
     seeds=[0],
@@ -319,7 +321,7 @@ def test_a_run_that_another_process_trains_is_refused(world, tmp_path, work, mon
     # a second open file is a second holder, as another process would be
     with (work / f"{keys[0]}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match=r"\.lock: another process is training this very run"):
+        with pytest.raises(InputError, match=r"\.lock: another process is at this very run"):
             world.train(tmp_path / "second")
     assert not (tmp_path / "second/seed_0.pt").exists()
     world.train(tmp_path / "second")
