@@ -74,7 +74,7 @@ class Centres:
 
 @full_precision()
 def assign(
-    points: Points, params: BodyParams, tolerance: float = 1e-3
+    points: Points, params: BodyParams, tolerance: float = 2e-3
 ) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
     """Return the nearest centre of each body, and the distance to it within the share `tolerance`.
 

@@ -43,7 +43,7 @@ class Bounds:
 class Space(Protocol):
     """Where bodies are points: what `kmeans` needs to know of them.
 
-    `noise_of` bounds the error of the float32 points `embed`: the distance from `exact`.
+    `noise_of` bounds the error of the float32 points `embed`: the distance from the exact ones.
     `statistics` are numbers whose mean over many bodies is all that `mean_body` needs.
     """
 
@@ -56,7 +56,7 @@ class Space(Protocol):
         ...
 
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
-        """Return the whole points in float32; distances between them are Euclidean."""
+        """Return the whole points in float32, the numbers in any order; distances are Euclidean."""
         ...
 
     def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
@@ -121,8 +121,8 @@ class VertexSpace:
         return Bounds(residual.float() * (1 + 1e-6), noise, squared)
 
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
-        """Return weighted vertices (weighted m), float32."""
-        return self._blocks.points(params).flatten(1)
+        """Return weighted vertices (weighted m), float32, in the order of the blocks."""
+        return self._blocks.packed(params)
 
     def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
         """Return the bound on the rounding of the vertices (weighted m), more for larger bodies."""

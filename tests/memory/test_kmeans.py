@@ -232,7 +232,7 @@ def test_assignments_are_those_of_brute_force_in_float64(spaces, name):
             assert distances[row] < 1e-3
             assert assignments[row] <= place
         gaps = spaces[name].exact(params) - spaces[name].exact(centres)[expected]
-        torch.testing.assert_close(distances.double(), gaps.norm(dim=1), atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(distances.double(), gaps.norm(dim=1), atol=2e-3, rtol=2e-3)
 
 
 def test_centres_nearer_to_each_other_than_float32_can_tell(spaces):
@@ -257,7 +257,7 @@ def test_the_last_step_is_an_assignment_to_the_returned_centres(spaces, name):
         assert torch.equal(again[0], found.assignments)
         assert torch.equal(again[1], found.distances)
         means = [row.mean_distance for row in found.history]
-        assert found.distances.double().mean().item() == pytest.approx(min(means), rel=1e-3)
+        assert found.distances.double().mean().item() == pytest.approx(min(means), rel=2e-3)
         assert len(means) <= max_iterations + 1
         expected = expected_assignments(spaces[name], params, found.centres)
         assert found.assignments.tolist() == expected.tolist()
