@@ -72,8 +72,8 @@ def moments_of_rotmats(rotmats: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4 
 def mean_rotation(moments: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 4"]:
     """Return the unit quaternion, w >= 0, that is the mean of rotations.
 
-    `moments` is their mean or sum of q q^T, and this its eigenvector of the largest eigenvalue; the sign of each q does not matter
-    (Eq. 1; Markley et al. 2007, "Averaging Quaternions").
+    `moments` is their mean or sum of q q^T, and this its eigenvector of the largest eigenvalue; the sign
+    of each q does not matter (Eq. 1; Markley et al. 2007, "Averaging Quaternions").
     """
     mean = torch.linalg.eigh(moments.double().cpu()).eigenvectors[..., -1]
     return torch.where(mean[..., 3:] < 0, -mean, mean).to(moments.device)

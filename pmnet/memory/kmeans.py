@@ -165,8 +165,7 @@ def _descend(
     done = len(state.history)
     for iteration in range(done, last + 1):
         assert state.centres is not None
-        labels, distances = assign(points, state.centres, LOOSE)
-        row = _describe(iteration, sums.move(labels), distances, sums, shard)
+        row, moved = iterate(points, state.centres, sums, shard, iteration)
         state.history.append(row)
         if row.mean_distance < state.least:
             state.best, state.least = state.centres, row.mean_distance
@@ -176,7 +175,16 @@ def _descend(
         if checkpoint is not None and shard.rank == 0 and time.monotonic() - saved >= SAVE_EVERY_S:
             state.save(checkpoint)
             saved = time.monotonic()
-        state.centres = _moved(state.centres, points, sums, shard)
+        state.centres = moved
+
+
+def iterate(
+    points: Points, centres: BodyParams, sums: Sums, shard: Shard, iteration: int = 0
+) -> tuple[Iteration, BodyParams]:
+    """Return what an assignment to these centres is like, and the centres that follow from it."""
+    labels, distances = assign(points, centres, LOOSE)
+    row = _describe(iteration, sums.move(labels), distances, sums, shard)
+    return row, _moved(centres, points, sums, shard)
 
 
 def _moved(centres: BodyParams, points: Points, sums: Sums, shard: Shard) -> BodyParams:
