@@ -8,7 +8,7 @@
 | 3DH | weights = flat |
 """
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -141,9 +141,12 @@ def space_of(by_vertex: Tensor | None, body: BodyModel, sample: BodyParams | Non
 
 
 def search_of(options: Cluster) -> Search:
-    """Return the part of the options that the search for centres needs."""
-    names = (field.name for field in fields(Search))
-    return Search(**{name: getattr(options, name) for name in names})
+    """Return the part of the options that the search for centres needs.
+
+    Random Select (no iterations) is one random draw, however other memories start.
+    """
+    search = Search(**{field.name: getattr(options, field.name) for field in fields(Search)})
+    return search if options.max_iterations else replace(search, init="random", restarts=1)
 
 
 def part_weights(options: Cluster, weights: Literal["parts", "flat"]) -> dict[str, float]:
