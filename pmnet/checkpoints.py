@@ -1,4 +1,4 @@
-"""Checkpoints of one training: named by what goes into it, and held by one process at a time."""
+"""Checkpoints of a training or clustering: named by what goes into it, held by one process at a time."""
 
 import fcntl
 import hashlib
@@ -16,7 +16,7 @@ FOLDER = Path(os.environ.get("PMNET_WORK", ".work")) / "checkpoints"
 
 
 def training_key(settings: Any, files: list[Path]) -> str:
-    """Return a name for a training: a hash of its settings, its input files and the code in use."""
+    """Return a name for a piece of work: a hash of its settings, its input files and the code in use."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     modules = (module for name, module in sys.modules.items() if name.split(".")[0] == "pmnet")
     code = sorted({Path(module.__file__) for module in modules if module.__file__})
@@ -30,7 +30,7 @@ def training_key(settings: Any, files: list[Path]) -> str:
 def held(key: str) -> Iterator[Path]:
     """Yield the path of the checkpoint `key` while no other process can hold it.
 
-    A killed `dvc` leaves its trainer alive; a second one must not write the same file. Raises
+    A killed `dvc` leaves its stage alive; a second one must not write the same file. Raises
     InputError where another process holds it.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -39,6 +39,6 @@ def held(key: str) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"{lock.name}: another process is training this very run; wait for it or end it"
+                f"{lock.name}: another process is at this very run; wait for it or end it"
             ) from None
         yield FOLDER / f"{key}.ckpt"

@@ -19,8 +19,9 @@ from pmnet.errors import InputError
 from pmnet.files import replacing
 from pmnet.images.pixels import Pixels
 from pmnet.machine import device_of
+from pmnet.memory.assignment import assign
 from pmnet.memory.building import space_of
-from pmnet.memory.kmeans import Points, assign
+from pmnet.memory.points import Points
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.metrics import Protocol, describe
 from pmnet.network import PMNet

@@ -1,6 +1,8 @@
 """The machine that a stage runs on: nothing here changes a result."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -29,3 +31,14 @@ def set_threads(machine: Machine) -> None:
 def workers_of(machine: Machine) -> int:
     """Return the number of worker processes; 0 means one a core."""
     return machine.workers or os.cpu_count() or 1
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Multiply float32 matrices as float32 (no TF32, no bfloat16) while this is entered."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

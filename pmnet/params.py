@@ -62,6 +62,8 @@ class Cluster:
     max_iterations: int
     tolerance: float
     seed: int
+    init: Literal["random", "kmeans++"]
+    restarts: int
 
 
 @dataclass(frozen=True)

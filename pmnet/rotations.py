@@ -6,7 +6,7 @@ first two columns of the matrix, interleaved row by row as in SPIN: (r00, r01, r
 
 import roma
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -52,20 +52,28 @@ def axis_rotation(axis: int, angle: Float[Tensor, "*b"]) -> Float[Tensor, "*b 3 
     return rotvec_to_rotmat(rotvec)
 
 
-def quaternion_moments(
-    unitquat: Float[Tensor, "n *j 4"], groups: Int[Tensor, "n"], count: int
-) -> Float[Tensor, "{count} *j 4 4"]:
-    """Return the sum of q q^T per group in float64: all that a mean rotation needs to know."""
-    q = unitquat.double()
-    moments = torch.zeros(count, *q.shape[1:], 4, dtype=q.dtype, device=q.device)
-    return moments.index_add_(0, groups, q[..., :, None] * q[..., None, :])
+def moments_of_rotmats(rotmats: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4 4"]:
+    """Return q q^T, q = (x, y, z, w), of rotation matrices, or its mean from a mean of matrices.
+
+    q q^T is linear in R, so sums of rotation matrices are all that a mean rotation needs to know: no
+    sign of a quaternion has to be chosen. In float64.
+    """
+    r = rotmats.double()
+    trace = r.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
+    eye = torch.eye(3, dtype=r.dtype, device=r.device)
+    vector = (r + r.mT + (1 - trace) * eye) / 4
+    skew = r - r.mT
+    mixed = torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1) / 4
+    top = torch.cat([vector, mixed[..., None]], -1)
+    bottom = torch.cat([mixed[..., None, :], (1 + trace) / 4], -1)
+    return torch.cat([top, bottom], -2)
 
 
 def mean_rotation(moments: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 4"]:
-    """Return the unit quaternion, w >= 0, that is the mean of the rotations summed in `moments`.
+    """Return the unit quaternion, w >= 0, that is the mean of rotations.
 
-    The eigenvector of the largest eigenvalue of sum q q^T; the sign of each q does not matter
-    (Eq. 1; Markley et al. 2007, "Averaging Quaternions").
+    `moments` is their mean or sum of q q^T, and this its eigenvector of the largest eigenvalue; the sign
+    of each q does not matter (Eq. 1; Markley et al. 2007, "Averaging Quaternions").
     """
     mean = torch.linalg.eigh(moments.double().cpu()).eigenvectors[..., -1]
     return torch.where(mean[..., 3:] < 0, -mean, mean).to(moments.device)

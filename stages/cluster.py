@@ -1,10 +1,12 @@
 """cluster: a prototype memory and the assignment of every training sample."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+from pmnet.checkpoints import held, training_key
 from pmnet.datasets.sets import samples_of
-from pmnet.machine import set_threads
+from pmnet.machine import device_of, set_threads
 from pmnet.memory.building import build_memory
 from pmnet.params import Cluster, Machine
 from pmnet.stage import command
@@ -21,7 +23,14 @@ def cluster(
 ) -> None:
     """Cluster the training bodies into K prototypes (Algorithm 1, Table II)."""
     set_threads(machine)
-    build_memory(samples_of(sets), body, cluster, space, weights, machine.cache_gib).save(out)
+    files = samples_of(sets)
+    settings = {"out": str(out), "space": space, "weights": weights, **asdict(cluster)}
+    with held(training_key(settings, [body, *files])) as checkpoint:
+        device = device_of(machine)
+        where = None if device.type == "cpu" else device
+        cache_gib = machine.cache_gib
+        memory = build_memory(files, body, cluster, space, weights, cache_gib, where, checkpoint)
+    memory.save(out)
 
 
 if __name__ == "__main__":

@@ -182,10 +182,10 @@ def test_clustering_takes_what_is_swept_from_its_command(graph):
         assert sections_of(entry) == {"cluster", "machine"}
         assert set(SWEPT) <= set(entry.options)
         parts = entry.options["weights"] == ["parts"]
-        tracked = {"seed", "tolerance", *(["part_weights"] if parts else [])}
+        tracked = {"seed", "tolerance", "init", "restarts", *(["part_weights"] if parts else [])}
         assert (entry.name, set(entry.params)) == (entry.name, {f"cluster.{n}" for n in tracked})
     fields = set(get_type_hints(Cluster))
-    assert fields == {"seed", "tolerance", "part_weights", *SWEPT.values()}
+    assert fields == {"seed", "tolerance", "init", "restarts", "part_weights", *SWEPT.values()}
 
 
 # --- files

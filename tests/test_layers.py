@@ -22,7 +22,15 @@ LAYERS = [
     ["rotations", "machine"],
     ["camera"],
     [
-        *("body", "body.checks", "body.files", "body.keypoints", "body.model", "body.params"),
+        *(
+            "body",
+            "body.blocks",
+            "body.checks",
+            "body.files",
+            "body.keypoints",
+            "body.model",
+            "body.params",
+        ),
         *("body.parts", "body.pickles"),
     ],
     ["samples", "metrics"],

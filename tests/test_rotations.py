@@ -11,7 +11,7 @@ from torch import Tensor
 from pmnet.rotations import (
     axis_rotation,
     mean_rotation,
-    quaternion_moments,
+    moments_of_rotmats,
     rot6d_to_rotmat,
     rotmat_to_rot6d,
     rotmat_to_rotvec,
@@ -33,8 +33,7 @@ def random_rotvecs(n: int, seed: int = 0, longest: float = 3.0) -> Tensor:
 
 def mean_of(unitquat: Tensor) -> Tensor:
     """Return the mean of one group of unit quaternions."""
-    groups = torch.zeros(len(unitquat), dtype=torch.long)
-    return mean_rotation(quaternion_moments(unitquat, groups, 1))[0]
+    return mean_rotation(moments_of_rotmats(unitquat_to_rotmat(unitquat)).sum(0))
 
 
 # --- representations
@@ -133,8 +132,7 @@ def test_the_sign_of_a_quaternion_does_not_matter():
 
 def test_the_mean_has_a_scalar_part_that_is_not_negative():
     quat = rotmat_to_unitquat(rotvec_to_rotmat(random_rotvecs(200, seed=3)))
-    groups = torch.arange(200) % 50
-    means = mean_rotation(quaternion_moments(quat, groups, 50))
+    means = mean_rotation(moments_of_rotmats(unitquat_to_rotmat(quat)).view(4, 50, 4, 4).sum(0))
     assert means.shape == (50, 4)
     assert (means[:, 3] >= 0).all()
     torch.testing.assert_close(means.norm(dim=1), torch.ones(50, dtype=torch.float64))
@@ -172,13 +170,11 @@ def test_two_against_one_by_hand():
     assert math.degrees(2 * half_angle) == pytest.approx(26.565, abs=1e-3)
 
 
-def test_moments_are_sums_per_group_and_add_up_over_chunks():
-    quat = rotmat_to_unitquat(rotvec_to_rotmat(random_rotvecs(24))).view(12, 2, 4)
-    groups = torch.tensor([0, 2] * 6)
-    moments = quaternion_moments(quat.float(), groups, 3)
-    assert moments.dtype == torch.float64 and moments.shape == (3, 2, 4, 4)
-    assert (moments[1] == 0).all()
-    picked = quat[groups == 2, 1].float().double()
-    torch.testing.assert_close(moments[2, 1], picked.T @ picked)
-    parts = [quaternion_moments(quat[rows], groups[rows], 3) for rows in (slice(5), slice(5, 12))]
-    torch.testing.assert_close(sum(parts), quaternion_moments(quat, groups, 3))
+def test_moments_are_products_of_quaternions_and_linear_in_the_matrix():
+    quat = rotmat_to_unitquat(rotvec_to_rotmat(random_rotvecs(24).double())).view(12, 2, 4)
+    expected = quat[..., :, None] * quat[..., None, :]
+    rotmats = unitquat_to_rotmat(quat)
+    moments = moments_of_rotmats(rotmats.float())
+    assert moments.dtype == torch.float64 and moments.shape == (12, 2, 4, 4)
+    torch.testing.assert_close(moments, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(moments_of_rotmats(rotmats.mean(0)), expected.mean(0))

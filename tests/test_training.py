@@ -34,6 +34,8 @@ CLUSTER = Cluster(
     max_iterations=2,
     tolerance=1e-4,
     seed=0,
+    init="random",
+    restarts=1,
 )
 STILL = Augmentation(flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.0, shift=0.0, gain=0.0)
 SPIN = Augmentation(
@@ -359,7 +361,7 @@ def test_a_run_that_another_process_trains_is_refused(world, tmp_path, work, mon
     # a second open file is a second holder, as another process would be
     with (work / f"{keys[0]}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match=r"\.lock: another process is training this very run"):
+        with pytest.raises(InputError, match=r"\.lock: another process is at this very run"):
             world.train(tmp_path / "second")
     assert not (tmp_path / "second/seed_0.pt").exists()
     world.train(tmp_path / "second")

@@ -121,21 +121,18 @@ class BodyModel(nn.Module):
 
     def joints(self, params: BodyParams) -> Float[Tensor, "b 24 3"]:
         """Return the 24 joints of the skeleton (m) without making a vertex."""
-        return self._chain(params)[1]
+        return self.skeleton(params)[1]
 
     def keypoints(self, vertices: Float[Tensor, "b v 3"]) -> Float[Tensor, "b 24 3"]:
         """Return the annotated joints J24 (m) of posed vertices: J = J V^T (section 3.1)."""
         return self._keypoint_regressor @ vertices
 
     def _skin(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
-        b = len(params)
-        pose_features = (params.rotmats[:, 1:] - torch.eye(3).to(params.betas)).reshape(b, 207)
-        features = torch.cat([params.betas, pose_features], 1)
-        vertices = len(self.parts)
-        shaped = torch.addmm(self._template, features, self._directions)
+        b, vertices = len(params), len(self.parts)
+        shaped = torch.addmm(self._template, self.features(params), self._directions)
         x, y, z = shaped.view(b, 1, 3, vertices).unbind(2)
-        rotations, joints = self._chain(params)
-        rest = self._rest_joints(params.betas)
+        rotations, joints = self.skeleton(params)
+        rest = self.rest_joints(params.betas)
         shifts = joints - (rotations @ rest[..., None])[..., 0]
         transforms = torch.cat([rotations, shifts[..., None]], -1).flatten(2).transpose(1, 2)
         per_vertex = (transforms.reshape(b * 12, 24) @ self._weights).view(b, 3, 4, vertices)
@@ -146,14 +143,25 @@ class BodyModel(nn.Module):
             + per_vertex[:, :, 2] * z
         )
 
-    def _rest_joints(self, betas: Float[Tensor, "b 10"]) -> Float[Tensor, "b 24 3"]:
+    def rest_shape(self) -> tuple[Float[Tensor, "3 v"], Float[Tensor, "217 3 v"]]:
+        """Return the unposed mean body (m) and how each of the `features` moves it."""
+        vertices = len(self.parts)
+        return self._template.view(3, vertices), self._directions.view(-1, 3, vertices)
+
+    def features(self, params: BodyParams) -> Float[Tensor, "b 217"]:
+        """Return what blends the unposed body: 10 betas, and R - I of the 23 body joints."""
+        turned = params.rotmats[:, 1:] - torch.eye(3).to(params.betas)
+        return torch.cat([params.betas, turned.reshape(len(params), 207)], 1)
+
+    def rest_joints(self, betas: Float[Tensor, "b 10"]) -> Float[Tensor, "b 24 3"]:
+        """Return the joints (m) of unposed bodies of these shapes."""
         return self._joint_template + torch.einsum("bk,kjc->bjc", betas, self._joint_directions)
 
-    def _chain(
+    def skeleton(
         self, params: BodyParams
     ) -> tuple[Float[Tensor, "b 24 3 3"], Float[Tensor, "b 24 3"]]:
         """Return world rotations and positions of the joints, one level of the tree at a time."""
-        rest = self._rest_joints(params.betas)
+        rest = self.rest_joints(params.betas)
         rotations: dict[int, Tensor] = {0: params.rotmats[:, 0]}
         positions: dict[int, Tensor] = {0: rest[:, 0]}
         for level in self._levels[1:]:

@@ -114,10 +114,11 @@ class Pixels:
             return torch.from_numpy(self._gather(rows.numpy())).permute(0, 3, 1, 2)
         from torchvision.io import ImageReadMode, decode_jpeg
 
-        encoded = [np.frombuffer(self._column[row].as_buffer(), np.uint8) for row in rows.tolist()]
-        return torch.stack(
-            [decode_jpeg(torch.from_numpy(one.copy()), ImageReadMode.RGB) for one in encoded]
-        )
+        images = torch.empty(len(rows), 3, self.stored_px, self.stored_px, dtype=torch.uint8)
+        for position, row in enumerate(rows.tolist()):
+            encoded = np.frombuffer(self._column[row].as_buffer(), np.uint8)
+            images[position] = decode_jpeg(torch.from_numpy(encoded.copy()), ImageReadMode.RGB)
+        return images
 
     def _as_array(self, chunk: pa.Array) -> np.ndarray:
         shape = (len(chunk), self.stored_px, self.stored_px, 3)

@@ -8,19 +8,21 @@
 | 3DH | weights = flat |
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Final, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from pmnet.body import BodyModel
+from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import BODY_PARTS, vertex_weights
 from pmnet.camera import fit_camera
 from pmnet.errors import InputError
-from pmnet.memory.kmeans import kmeans
+from pmnet.memory.basis import LEARNT_FROM
+from pmnet.memory.kmeans import Search, kmeans
+from pmnet.memory.points import Points
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.space import ParameterSpace, Space, VertexSpace
 from pmnet.params import Cluster
@@ -30,6 +32,46 @@ FITTED: Final = 2000  # samples that the mean camera is fitted to
 FEWEST_KEYPOINTS: Final = 6  # that a camera is fitted to
 
 
+class StoredBodies:
+    """The bodies of files of samples, read row by row: the files stay on disk, mapped."""
+
+    def __init__(self, tables: list[Samples]) -> None:
+        self._tables = tables
+        self._valid = [table.has_smpl.nonzero()[:, 0] for table in tables]
+        self._ends = torch.tensor([len(rows) for rows in self._valid]).cumsum(0)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> BodyParams:
+        """Return the bodies of some rows, in their order."""
+        if isinstance(rows, slice):
+            rows = torch.arange(len(self))[rows]
+        table_of = torch.searchsorted(self._ends, rows, right=True)
+        rotmats, betas = torch.empty(len(rows), 24, 3, 3), torch.empty(len(rows), 10)
+        for index, (table, valid) in enumerate(zip(self._tables, self._valid, strict=True)):
+            mine = (table_of == index).nonzero()[:, 0]
+            if len(mine):
+                first = self._ends[index] - len(valid)
+                found = table.body_params(valid[rows[mine] - first])
+                rotmats[mine], betas[mine] = found.rotmats, found.betas
+        return BodyParams(rotmats, betas)
+
+    def spread(self, count: int) -> BodyParams:
+        """Return some bodies from all over."""
+        return self[torch.arange(0, len(self), max(len(self) // count, 1))[:count]]
+
+    def mean_camera(self, body: BodyModel) -> Float[Tensor, "3"]:
+        """Return the mean of the known cameras; where there is none, see `mean_camera`."""
+        pairs = list(zip(self._tables, self._valid, strict=True))
+        cameras = torch.cat([table.camera[rows] for table, rows in pairs])
+        known = cameras[torch.isfinite(cameras).all(1)]
+        if len(known):
+            return known.mean(0)
+        step = max(len(self) // (4 * FITTED), 1)  # some of them have too few keypoints
+        return mean_camera(Samples.cat([table.select(rows[::step]) for table, rows in pairs]), body)
+
+
 def build_memory(
     samples: list[Path],
     body: Path,
@@ -37,26 +79,26 @@ def build_memory(
     space: Literal["vertex", "parameter"],
     weights: Literal["parts", "flat"],
     cache_gib: float,
+    device: torch.device | None = None,
+    checkpoint: Path | None = None,
 ) -> PrototypeMemory:
     """Return the memory of all samples of the files that have a pose and shape.
 
     Raises InputError where the files do not belong to the body, or K exceeds the samples.
     """
     model = BodyModel.load(body)
-    table = training_samples(samples, model)
-    w = _part_weights(options, weights)
-    by_vertex = vertex_weights(model.parts, w) if space == "vertex" else None
-    found = kmeans(
-        space_of(by_vertex, model),
-        table.body_params(),
-        options.k,
-        options.max_iterations,
-        options.tolerance,
-        options.seed,
-        cache_gib,
-    )
+    by_vertex = vertex_weights(model.parts, part_weights(options, weights))
+    used = by_vertex if space == "vertex" else None
+    bodies = training_bodies(samples, model)
+    points = points_of(bodies, used, model, cache_gib, device)
+    found = kmeans(points, search_of(options), None, checkpoint)
     settings = {**asdict(options), "space": space, "weights": weights}
-    return PrototypeMemory.of(found, by_vertex, mean_camera(table, model), model.sha256, settings)
+    return PrototypeMemory.of(found, used, bodies.mean_camera(model), model.sha256, settings)
+
+
+def training_bodies(files: list[Path], body: BodyModel) -> StoredBodies:
+    """Return the bodies of all samples that can be clustered, in order."""
+    return StoredBodies(_tables(files, body))
 
 
 def training_samples(files: list[Path], body: BodyModel) -> Samples:
@@ -67,20 +109,48 @@ def training_samples(files: list[Path], body: BodyModel) -> Samples:
 
 def all_samples(files: list[Path], body: BodyModel) -> Samples:
     """Return the samples of all files, in order; raises InputError where one is of another body."""
-    table = Samples.cat([Samples.load(file) for file in files])
-    if table.about.body != body.sha256:
-        raise InputError(
-            f"{files[0]}: ingested with another body model than the one given; run ingest again"
-        )
-    return table
+    return Samples.cat(_tables(files, body))
 
 
-def space_of(by_vertex: Tensor | None, body: BodyModel) -> Space:
+def _tables(files: list[Path], body: BodyModel) -> list[Samples]:
+    tables = [Samples.load(file) for file in files]
+    for file, table in zip(files, tables, strict=True):
+        if table.about.body != body.sha256:
+            raise InputError(
+                f"{file}: ingested with another body model than the one given; run ingest again"
+            )
+    return tables
+
+
+def points_of(
+    bodies: StoredBodies,
+    by_vertex: Tensor | None,
+    body: BodyModel,
+    cache_gib: float,
+    device: torch.device | None,
+) -> Points:
+    """Return the bodies as points of the space of a memory, on a device (None: the CPU)."""
+    body = body if device is None else body.to(device)
+    space = space_of(by_vertex, body, bodies.spread(LEARNT_FROM))
+    return Points(space, bodies, cache_gib, device)
+
+
+def space_of(by_vertex: Tensor | None, body: BodyModel, sample: BodyParams | None = None) -> Space:
     """Return the space of a memory: vertices with these weights, or parameters where None."""
-    return ParameterSpace() if by_vertex is None else VertexSpace(body, by_vertex)
+    return ParameterSpace() if by_vertex is None else VertexSpace(body, by_vertex, sample)
 
 
-def _part_weights(options: Cluster, weights: Literal["parts", "flat"]) -> dict[str, float]:
+def search_of(options: Cluster) -> Search:
+    """Return the part of the options that the search for centres needs.
+
+    Random Select (no iterations) is one random draw, however other memories start.
+    """
+    search = Search(**{field.name: getattr(options, field.name) for field in fields(Search)})
+    return search if options.max_iterations else replace(search, init="random", restarts=1)
+
+
+def part_weights(options: Cluster, weights: Literal["parts", "flat"]) -> dict[str, float]:
+    """Return the weight of each part of the body."""
     if weights == "flat":
         return dict.fromkeys(BODY_PARTS, 1.0)
     return {"limb": options.limb_weight, **asdict(options.part_weights)}

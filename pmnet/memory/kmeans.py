@@ -1,7 +1,10 @@
 """K-Means over a Space (Algorithm 1): Lloyd's loop, exact assignments, memory bounded by a budget."""
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -9,10 +12,17 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.errors import InputError
-from pmnet.memory.space import Space
+from pmnet.files import replacing
+from pmnet.memory.assignment import assign
+from pmnet.memory.points import Points
+from pmnet.memory.sharding import Shard
+from pmnet.memory.starts import restart_seed, start
+from pmnet.memory.sums import Sums
 from pmnet.progress import say
 
-CHUNK = 1024
+LOOSE = 0.05  # of the distance of a single body within the loop; their mean is far better
+FIXED = 2.0**24  # distances are summed as integers: the same sum in any order
+SAVE_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,18 @@ class Iteration:
 
 
 @dataclass(frozen=True)
+class Search:
+    """How centres are looked for; the fields are those of `params.Cluster`."""
+
+    k: int
+    max_iterations: int
+    tolerance: float
+    seed: int
+    init: Literal["random", "kmeans++"]
+    restarts: int
+
+
+@dataclass(frozen=True)
 class Clustering:
     """Centres with the assignment of every sample to them, and how they came about."""
 
@@ -35,146 +57,166 @@ class Clustering:
     history: list[Iteration]
 
 
-class Points:
-    """The bodies as points of a space, a chunk at a time; kept while they fit the budget."""
+@dataclass
+class _State:
+    """Where a search is: all that it takes to go on after a kill."""
 
-    def __init__(self, space: Space, params: BodyParams, cache_gib: float) -> None:
-        self.space, self.params = space, params
-        self.origin = space.embed(params[slice(0, CHUNK)]).mean(0)
-        fits = len(params) * self.origin.numel() * 4 <= cache_gib * 2**30
-        self._kept: list[Tensor] | None = None
-        if fits:
-            self._kept = [self._embed(rows) for rows in self.chunks()]
+    restart: int = 0
+    centres: BodyParams | None = None
+    history: list[Iteration] = field(default_factory=list)
+    best: BodyParams | None = None
+    least: float = math.inf
+    winner: "_State | None" = None
 
-    def chunks(self) -> list[slice]:
-        """Return the rows of each chunk."""
-        return [slice(s, s + CHUNK) for s in range(0, len(self.params), CHUNK)]
+    def save(self, path: Path) -> None:
+        """Write this state, whole or not at all."""
+        with replacing(path) as partial:
+            torch.save(self._plain(), partial)
 
-    def chunk(self, index: int) -> Float[Tensor, "b d"]:
-        """Return the points of a chunk, relative to `origin` so that rounding stays small."""
-        return self._kept[index] if self._kept is not None else self._embed(self.chunks()[index])
+    def _plain(self) -> dict[str, Any]:
+        def body(params: BodyParams | None) -> tuple[Tensor, Tensor] | None:
+            return None if params is None else (params.rotmats.cpu(), params.betas.cpu())
 
-    def _embed(self, rows: slice) -> Float[Tensor, "b d"]:
-        return self.space.embed(self.params[rows]) - self.origin
+        return {
+            "restart": self.restart,
+            "centres": body(self.centres),
+            "history": [asdict(row) for row in self.history],
+            "best": body(self.best),
+            "least": self.least,
+            "winner": None if self.winner is None else self.winner._plain(),
+        }
+
+    @staticmethod
+    def of(plain: dict[str, Any], device: torch.device) -> "_State":
+        """Return the state that was written."""
+
+        def body(parts: tuple[Tensor, Tensor] | None) -> BodyParams | None:
+            return None if parts is None else BodyParams(*parts).to(device)
+
+        winner = plain["winner"]
+        return _State(
+            plain["restart"],
+            body(plain["centres"]),
+            [Iteration(**row) for row in plain["history"]],
+            body(plain["best"]),
+            plain["least"],
+            None if winner is None else _State.of(winner, device),
+        )
 
 
 def kmeans(
-    space: Space,
-    params: BodyParams,
-    k: int,
-    max_iterations: int,
-    tolerance: float,
-    seed: int,
-    cache_gib: float,
+    points: Points,
+    search: Search,
+    shard: Shard | None = None,
+    checkpoint: Path | None = None,
 ) -> Clustering:
     """Return K centres and the assignment of every body to the nearest (Algorithm 1).
 
-    The start is K bodies drawn at random. The loop ends when no assignment changes, when the mean
-    distance changes by less than the share `tolerance`, or after `max_iterations` updates; 0 keeps the
-    random start (Random Select of Table II). The last step is an assignment, so that assignments and
-    distances belong to the returned centres. The mean body does not minimise the vertex distance, so
-    the mean distance may rise: the best iteration is returned. An empty cluster keeps its centre.
+    The loop ends when no assignment changes, when the mean distance changes by less than the share
+    `tolerance`, or after `max_iterations` updates; 0 keeps the start (Random Select of Table II). The
+    last step is an assignment, so that assignments and distances belong to the returned centres. The
+    mean body does not minimise the vertex distance, so the mean distance may rise: the best iteration
+    of the best restart is returned. An empty cluster keeps its centre.
+    Where there are several processes, each gives its own points and its `shard`; all get the whole
+    answer, the same as of one process. A search that finds its `checkpoint` goes on from there.
     Raises InputError where K is not between 1 and the number of bodies.
     """
-    if not 1 <= k <= len(params):
+    shard = shard or Shard.whole(len(points))
+    if not 1 <= search.k <= shard.total:
         raise InputError(
-            f"cluster.k is {k}: it must be from 1 to the {len(params)} training samples"
+            f"cluster.k is {search.k}: it must be from 1 to the {shard.total} training samples"
         )
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randperm(len(params), generator=generator)[:k].sort()[0]
-    centres = params[drawn.to(params.betas.device)]
-    assignments = torch.full((len(params),), -1, device=params.betas.device)
-    if k == 1 and max_iterations:  # the centre of everything does not depend on the start
-        centres = space.mean(params, torch.zeros_like(assignments), 1)[0]
-        max_iterations = 0
-    points = Points(space, params, cache_gib)
-    best, least, history = None, math.inf, []
-    for iteration in range(max_iterations + 1):
-        previous = assignments
-        assignments, distances = assign(points, centres)
-        history.append(_describe(iteration, assignments, previous, distances, k))
-        if best is None or history[-1].mean_distance < least:
-            least = history[-1].mean_distance
-            best = Clustering(centres, assignments, distances, history)
-        if iteration == max_iterations or _settled(history, tolerance):
+    state = _State()
+    if checkpoint is not None and checkpoint.exists():
+        device = points.bounds.squared.device
+        state = _State.of(torch.load(checkpoint, weights_only=True), device)
+    # the centre of everything does not depend on the start
+    restarts = 1 if search.k == 1 and search.max_iterations else max(search.restarts, 1)
+    while state.restart < restarts:
+        _descend(points, search, shard, state, checkpoint)
+        won = state.winner is None or state.least < state.winner.least
+        state = _State(state.restart + 1, winner=state if won else state.winner)
+    assert state.winner is not None and state.winner.best is not None
+    best, history = state.winner.best, state.winner.history
+    labels, distances = assign(points, best)
+    if checkpoint is not None and shard.rank == 0:
+        checkpoint.unlink(missing_ok=True)
+    return Clustering(best, shard.gather(labels), shard.gather(distances), history)
+
+
+def _descend(
+    points: Points, search: Search, shard: Shard, state: _State, checkpoint: Path | None
+) -> None:
+    """Run one restart to its end, from where the state is."""
+    sums = Sums(points, search.k)
+    begun = saved = time.monotonic()
+    last = search.max_iterations
+    if state.history:  # the assignment was made before the kill
+        assert state.centres is not None
+        sums.move(assign(points, state.centres, LOOSE)[0])
+        state.centres = _moved(state.centres, points, sums, shard)
+    elif search.k == 1 and last:
+        everything = Sums(points, 1)
+        everything.move(torch.zeros_like(points.bounds.squared, dtype=torch.long))
+        state.centres, last = points.space.mean_body(everything.means(shard)[0]), 0
+    else:
+        seed = restart_seed(search.seed, state.restart)
+        state.centres = start(points, search.k, seed, search.init, shard)
+    done = len(state.history)
+    for iteration in range(done, last + 1):
+        assert state.centres is not None
+        row, moved = iterate(points, state.centres, sums, shard, iteration)
+        state.history.append(row)
+        if row.mean_distance < state.least:
+            state.best, state.least = state.centres, row.mean_distance
+        _tell(row, state.restart, (time.monotonic() - begun) / (iteration + 1 - done), last)
+        if iteration == last or _settled(state.history, search.tolerance):
             break
-        means, sizes = space.mean(params, assignments, k)
-        kept = (sizes == 0).to(means.betas.device)
-        centres = BodyParams(
-            torch.where(kept[:, None, None, None], centres.rotmats, means.rotmats),
-            torch.where(kept[:, None], centres.betas, means.betas),
-        )
-    assert best is not None
-    return Clustering(best.centres, best.assignments, best.distances, history)
+        if checkpoint is not None and shard.rank == 0 and time.monotonic() - saved >= SAVE_EVERY_S:
+            state.save(checkpoint)
+            saved = time.monotonic()
+        state.centres = moved
 
 
-def assign(points: Points, centres: BodyParams) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
-    """Return the nearest centre of each body and the distance to it, as float64 would.
-
-    float32 products decide where they can: a centre is a candidate while its distance, less a bound on
-    the rounding, does not exceed the nearest one's plus its bound. Where several are left, the same
-    points are subtracted in float64; where even that is within the noise of float32 skinning, the bodies
-    are made anew in float64. Ties go to the lower index.
-    """
-    space = points.space
-    c = space.embed(centres) - points.origin
-    c_norm, c_double = c.norm(dim=1), c.double()
-    assignments, distances = [], []
-    exact_centres: Tensor | None = None
-    for index, rows in enumerate(points.chunks()):
-        x = points.chunk(index)
-        x_norm = x.norm(dim=1, keepdim=True)
-        squared = x_norm**2 + c_norm**2 - 2 * x @ c.T
-        # |fl(x.c) - x.c| <= d eps |x||c| for any order of summation
-        eps = torch.finfo(x.dtype).eps
-        rounding = 2 * x.shape[1] * eps * c_norm * (2 * x_norm + c_norm) + 8 * eps * x_norm**2
-        low = (squared - rounding).clamp_min(0).sqrt() - 2 * space.noise
-        high = (squared + rounding).clamp_min(0).sqrt() + 2 * space.noise
-        nearest = high.argmin(1)
-        candidates = low <= high.gather(1, nearest[:, None])
-        unsure = (candidates.sum(1) > 1).nonzero()[:, 0]
-        if len(unsure):
-            # the same points without rounding: what is left is the noise of the points themselves
-            found = _distances(x[unsure].double(), c_double, candidates[unsure])
-            nearest[unsure] = found.argmin(1)
-            close = found - 4 * space.noise <= found.amin(1, keepdim=True)
-            unsure, close = unsure[close.sum(1) > 1], close[close.sum(1) > 1]
-        if len(unsure):
-            if exact_centres is None:
-                exact_centres = space.exact(centres)
-            found = _distances(space.exact(points.params[rows][unsure]), exact_centres, close)
-            # equal bodies differ by rounding of the two forward passes only
-            tied = found <= found.amin(1, keepdim=True) * (1 + 1e-12) + 1e-11
-            nearest[unsure] = tied.long().argmax(1)
-        assignments.append(nearest)
-        distances.append((x - c[nearest]).norm(dim=1))
-    return torch.cat(assignments), torch.cat(distances)
+def iterate(
+    points: Points, centres: BodyParams, sums: Sums, shard: Shard, iteration: int = 0
+) -> tuple[Iteration, BodyParams]:
+    """Return what an assignment to these centres is like, and the centres that follow from it."""
+    labels, distances = assign(points, centres, LOOSE)
+    row = _describe(iteration, sums.move(labels), distances, sums, shard)
+    return row, _moved(centres, points, sums, shard)
 
 
-def _distances(bodies: Tensor, centres: Tensor, pairs: Tensor) -> Float[Tensor, "b k"]:
-    """Return the distances of the wanted `pairs` by subtraction, infinity elsewhere."""
-    row, centre = pairs.nonzero(as_tuple=True)
-    distances = torch.full(pairs.shape, torch.inf, dtype=torch.float64, device=bodies.device)
-    for start in range(0, len(row), CHUNK):
-        r, c = row[start : start + CHUNK], centre[start : start + CHUNK]
-        distances[r, c] = (bodies[r] - centres[c]).norm(dim=1)
-    return distances
+def _moved(centres: BodyParams, points: Points, sums: Sums, shard: Shard) -> BodyParams:
+    """Return the mean body of each cluster; an empty one keeps its centre."""
+    means, sizes = sums.means(shard)
+    moved = points.space.mean_body(means)
+    kept = sizes == 0
+    return BodyParams(
+        torch.where(kept[:, None, None, None], centres.rotmats, moved.rotmats),
+        torch.where(kept[:, None], centres.betas, moved.betas),
+    )
 
 
 def _describe(
-    iteration: int, assignments: Tensor, previous: Tensor, distances: Tensor, k: int
+    iteration: int, changed: int, distances: Tensor, sums: Sums, shard: Shard
 ) -> Iteration:
-    row = Iteration(
+    total = (distances.double() * FIXED).round().long().sum()
+    return Iteration(
         iteration=iteration,
-        mean_distance=float(distances.double().mean()),
-        changed=int((assignments != previous).sum()),
-        empty=int((torch.bincount(assignments, minlength=k) == 0).sum()),
+        mean_distance=int(shard.sum(total)) / FIXED / shard.total,
+        changed=sum(shard.counts(changed)),
+        empty=int((sums.means(shard)[1] == 0).sum()),
     )
+
+
+def _tell(row: Iteration, restart: int, each_s: float, last: int) -> None:
+    left = f", at most {each_s * (last - row.iteration):.0f} s left" if row.iteration < last else ""
+    again = f" (restart {restart})" if restart else ""
     say(
-        f"K-Means {row.iteration}: mean distance {row.mean_distance:.4f}, "
-        f"{row.changed} changed, {row.empty} empty"
+        f"K-Means{again} {row.iteration}: mean distance {row.mean_distance:.4f}, "
+        f"{row.changed} changed, {row.empty} empty{left}"
     )
-    return row
 
 
 def _settled(history: list[Iteration], tolerance: float) -> bool:

@@ -1,43 +1,78 @@
-"""The space in which bodies are compared: weighted vertices (P3DH) or plain parameters (naive)."""
+"""The space in which bodies are compared: weighted vertices (P3DH) or plain parameters (naive).
 
-from typing import Protocol, runtime_checkable
+A point of the space may be long (20,670 numbers), so bodies are compared by few coordinates first.
+`Embedding` says what the coordinates leave out; `assignment` turns that into certain answers.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
+from pmnet.body.blocks import VertexBlocks
+from pmnet.memory.basis import Basis
 from pmnet.rotations import (
     mean_rotation,
-    quaternion_moments,
+    moments_of_rotmats,
     rot6d_to_rotmat,
     rotmat_to_rot6d,
-    rotmat_to_unitquat,
     unitquat_to_rotmat,
 )
+
+RANK: Final = 64  # coordinates of vertices for each axis
+NOISE_M: Final = (
+    5e-7  # rounding of a float32 vertex: over a body, at least four times what is found
+)
+PAIRWISE: Final = 32 * 2.0**-24  # relative rounding of a pairwise sum of float32
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the coordinates y of a point x do not tell; all are upper bounds but `squared`."""
+
+    residual: Float[Tensor, "b"]  # length of the part of x outside of the basis
+    noise: Float[Tensor, "b"]  # error of y, and of the length of x
+    squared: Float[Tensor, "b"]  # |x|^2 as computed
 
 
 @runtime_checkable
 class Space(Protocol):
-    """Where bodies are points: `embed` gives the point, `mean` the body in the middle of many.
+    """Where bodies are points: what `kmeans` needs to know of them.
 
-    `noise` bounds the error of a float32 point: its distance (in units of the space) from `exact`.
+    `noise_of` bounds the error of the float32 points `embed`: the distance from the exact ones.
+    `statistics` are numbers whose mean over many bodies is all that `mean_body` needs.
     """
 
-    noise: float
-
-    def embed(self, params: BodyParams) -> Float[Tensor, "b d"]:
-        """Return the points of bodies in float32; distances between them are Euclidean."""
+    def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
+        """Return the coordinates in an orthonormal basis, about the origin of the space, float32."""
         ...
 
-    def exact(self, params: BodyParams) -> Float64[Tensor, "b d"]:
-        """Return the points of bodies in float64."""
+    def bounds(self, params: BodyParams, coordinates: Float[Tensor, "b d"]) -> Bounds:
+        """Return what these coordinates leave out."""
         ...
 
-    def mean(
-        self, params: BodyParams, groups: Int[Tensor, "b"], count: int
-    ) -> tuple[BodyParams, Int[Tensor, "k"]]:
-        """Return the mean body of each of `count` groups, and the size of each group."""
+    def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
+        """Return the whole points in float32, the numbers in any order; distances are Euclidean."""
+        ...
+
+    def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
+        """Return how far the point of each body may be from the exact one."""
+        ...
+
+    def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
+        """Return the whole points in float64."""
+        ...
+
+    def statistics(self, params: BodyParams) -> Float[Tensor, "b s"]:
+        """Return the numbers of each body whose mean says what the mean body is."""
+        ...
+
+    def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
+        """Return the bodies in the middle of groups, from the means of their statistics."""
         ...
 
 
@@ -45,61 +80,99 @@ class VertexSpace:
     """Vertices times their weights: gamma = |(V_i - V_j) o W| (Algorithm 1). W = 1 gives 3DH.
 
     The mean body has the mean betas and, joint by joint, the mean rotation: it stays a valid body.
+    `sample` is some of the bodies to be compared: the better they tell the space, the fewer
+    comparisons need whole points; no answer depends on them.
     """
 
-    def __init__(self, body: BodyModel, weights: Float[Tensor, "v"]) -> None:
+    def __init__(
+        self, body: BodyModel, weights: Float[Tensor, "v"], sample: BodyParams | None = None
+    ) -> None:
         self._body, self._weights = body, weights.to(body.faces.device)
-        self._exact_body: BodyModel | None = None
-        # fused skinning is within 1e-6 m of the exact vertex in each coordinate
-        self.noise = 1e-6 * 3**0.5 * float(weights.double().norm())
+        self._sample = None if sample is None else sample.to(body.faces.device)
+        template, directions = body.rest_shape()
+        # a body of large betas is a large body, made of larger terms: the rounding grows with it
+        self._growth = 4 * directions[:10].norm(dim=1).amax(1) / template.norm(dim=0).amax()
+        self._noise = NOISE_M * 3**0.5 * float(weights.double().norm())
 
-    def embed(self, params: BodyParams) -> Float[Tensor, "b d"]:
-        """Return weighted vertices (weighted m), float32."""
-        return (self._body.vertices_by_axis(params) * self._weights).flatten(1)
+    @cached_property
+    def basis(self) -> Basis:
+        """Return the basis of the coordinates, learnt when it is first needed."""
+        return Basis.learn(self._body, self._weights, self._sample, RANK)
 
-    def exact(self, params: BodyParams) -> Float64[Tensor, "b d"]:
+    @cached_property
+    def _blocks(self) -> VertexBlocks:
+        return VertexBlocks(self._body, self._weights)
+
+    @cached_property
+    def _exact_body(self) -> BodyModel:
+        return self._body.double_precision()
+
+    def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
+        """Return 64 coordinates an axis, made without a vertex (weighted m)."""
+        return self.basis.coordinates(params)
+
+    def bounds(self, params: BodyParams, coordinates: Float[Tensor, "b d"]) -> Bounds:
+        """Return the bounds by |e|^2 = |x|^2 - |y|^2, of vertices that are made and dropped."""
+        squared = self._blocks.squared_norms(params, self.basis.origin.to(coordinates))
+        noise = self.noise_of(params)
+        whole = (squared.double() * (1 + PAIRWISE)).sqrt() + noise
+        inside = (coordinates.double().norm(dim=1) - noise).clamp_min(0)
+        residual = (whole**2 - inside**2).clamp_min(0).sqrt()
+        return Bounds(residual.float() * (1 + 1e-6), noise, squared)
+
+    def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
+        """Return weighted vertices (weighted m), float32, in the order of the blocks."""
+        return self._blocks.packed(params)
+
+    def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
+        """Return the bound on the rounding of the vertices (weighted m), more for larger bodies."""
+        return self._noise * (1 + params.betas.abs() @ self._growth)
+
+    def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
         """Return weighted vertices (weighted m), float64."""
-        if self._exact_body is None:
-            self._exact_body = self._body.double_precision()
         vertices = self._exact_body.vertices_by_axis(params.to(torch.float64))
         return (vertices * self._weights.double()).flatten(1)
 
-    def mean(
-        self, params: BodyParams, groups: Int[Tensor, "b"], count: int
-    ) -> tuple[BodyParams, Int[Tensor, "k"]]:
-        """Return mean betas and mean rotations (Markley et al. 2007) of each group."""
-        sizes = torch.bincount(groups, minlength=count)
-        moments = quaternion_moments(rotmat_to_unitquat(params.rotmats), groups, count)
-        rotmats = unitquat_to_rotmat(mean_rotation(moments)).to(params.rotmats)
-        return BodyParams(rotmats, _group_mean(params.betas, groups, sizes)), sizes
+    def statistics(self, params: BodyParams) -> Float[Tensor, "b s"]:
+        """Return rotation matrices and betas."""
+        return torch.cat([params.rotmats.flatten(1), params.betas], 1)
+
+    def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
+        """Return mean betas and mean rotations (Markley et al. 2007)."""
+        moments = moments_of_rotmats(means[:, :-10].reshape(-1, 24, 3, 3))
+        rotmats = unitquat_to_rotmat(mean_rotation(moments))
+        return BodyParams(rotmats.float(), means[:, -10:].float())
 
 
 class ParameterSpace:
     """The parameters as one vector of 24 x 6 + 10 numbers: ordinary K-Means (Table II, naive)."""
 
-    noise = 1e-5
+    def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
+        """Return the point itself: it is short."""
+        return self.embed(params)
 
-    def embed(self, params: BodyParams) -> Float[Tensor, "b d"]:
+    def bounds(self, params: BodyParams, coordinates: Float[Tensor, "b d"]) -> Bounds:
+        """Return that nothing is left out."""
+        nothing = torch.zeros_like(coordinates[:, 0])
+        return Bounds(nothing, nothing, coordinates.square().sum(1))
+
+    def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
         """Return rotations in 6D and betas, side by side, float32."""
         return torch.cat([rotmat_to_rot6d(params.rotmats).flatten(1), params.betas], 1)
 
-    def exact(self, params: BodyParams) -> Float64[Tensor, "b d"]:
+    def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
+        """Return zero: the numbers are copied."""
+        return torch.zeros_like(params.betas[:, 0])
+
+    def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
         """Return the same numbers in float64."""
-        return self.embed(params.to(torch.float64))
+        return self.embed(params).double()
 
-    def mean(
-        self, params: BodyParams, groups: Int[Tensor, "b"], count: int
-    ) -> tuple[BodyParams, Int[Tensor, "k"]]:
-        """Return the mean of the numbers of each group, brought back to rotations."""
-        sizes = torch.bincount(groups, minlength=count)
-        centre = _group_mean(self.embed(params), groups, sizes)
-        rotmats = rot6d_to_rotmat(centre[:, :-10].reshape(count, 24, 6))
-        return BodyParams(rotmats, centre[:, -10:]), sizes
+    def statistics(self, params: BodyParams) -> Float[Tensor, "b s"]:
+        """Return the point."""
+        return self.embed(params)
 
-
-def _group_mean(
-    values: Float[Tensor, "b d"], groups: Int[Tensor, "b"], sizes: Int[Tensor, "k"]
-) -> Float[Tensor, "k d"]:
-    total = torch.zeros(len(sizes), values.shape[1], dtype=torch.float64, device=values.device)
-    total.index_add_(0, groups, values.double())
-    return (total / sizes.clamp_min(1)[:, None]).to(values.dtype)
+    def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
+        """Return the mean of the numbers, brought back to rotations."""
+        rotmats = rot6d_to_rotmat(means[:, :-10].reshape(-1, 24, 6))
+        return BodyParams(rotmats.float(), means[:, -10:].float())

@@ -57,6 +57,12 @@ def test_jpeg_images_come_back_nearly(tmp_path, sizes):
     assert torch.equal(nearest, rows)
 
 
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_no_rows_are_no_images(tmp_path, encoding):
+    pixels = Pixels(write(tmp_path / "x.arrow", smooth(3), encoding, (3,)))
+    assert pixels.read(torch.arange(0)).shape == (0, 3, SIZE_PX, SIZE_PX)
+
+
 def test_jpeg_takes_less_room_and_quality_costs(tmp_path):
     images = smooth(4)
     good, bad = (sum(map(len, encode(images, "jpeg", quality))) for quality in (95, 10))

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -13,24 +14,30 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.errors import InputError
-from pmnet.memory import kmeans as module
-from pmnet.memory.kmeans import Clustering, Points, assign, kmeans
-from pmnet.memory.space import ParameterSpace, Space, VertexSpace
+from pmnet.memory import points as module
+from pmnet.memory.assignment import assign
+from pmnet.memory.kmeans import Clustering, Search, kmeans
+from pmnet.memory.points import Points
+from pmnet.memory.space import Bounds, ParameterSpace, Space, VertexSpace
 from pmnet.rotations import axis_rotation
 
 PAPER = {"limb": 5.0, "torso": 1.0, "foot": 0.5, "head": 0.3, "hand": 0.3}
 SPACES = ("vertex", "parameter")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spaces(body: BodyModel) -> dict[str, Space]:
     weights = vertex_weights(body.parts, PAPER)
     return {"vertex": VertexSpace(body, weights), "parameter": ParameterSpace()}
 
 
-def cluster(space: Space, params: BodyParams, k: int, **changed: float) -> Clustering:
-    options = {"max_iterations": 20, "tolerance": 0.0, "seed": 0, "cache_gib": 1.0} | changed
-    return kmeans(space, params, k, **options)
+OPTIONS = {"max_iterations": 20, "tolerance": 0.0, "seed": 0, "init": "random", "restarts": 1}
+
+
+def cluster(
+    space: Space, params: BodyParams, k: int, cache_gib: float = 1.0, **changed: Any
+) -> Clustering:
+    return kmeans(Points(space, params, cache_gib), Search(k, **(OPTIONS | changed)))
 
 
 def drawn(n: int, k: int, seed: int) -> list[int]:
@@ -56,24 +63,32 @@ def expected_assignments(space: Space, params: BodyParams, centres: BodyParams) 
 class Plane:
     """The space of the first two betas; the mean may be told to miss by so much in each update."""
 
-    noise = 1e-6
-
     def __init__(self, misses: tuple[float, ...] = ()) -> None:
         self.misses = list(misses)
 
-    def embed(self, params: BodyParams) -> Tensor:
+    def coordinates(self, params: BodyParams) -> Tensor:
         return params.betas[:, :2].float()
+
+    embed = coordinates
+
+    def bounds(self, params: BodyParams, coordinates: Tensor) -> Bounds:
+        nothing = torch.zeros(len(params))
+        return Bounds(nothing, nothing, coordinates.square().sum(1))
+
+    def noise_of(self, params: BodyParams) -> Tensor:
+        return torch.zeros(len(params))
 
     def exact(self, params: BodyParams) -> Tensor:
         return params.betas[:, :2].double()
 
-    def mean(self, params: BodyParams, groups: Tensor, count: int) -> tuple[BodyParams, Tensor]:
-        sizes = torch.bincount(groups, minlength=count)
-        total = torch.zeros(count, 10).index_add_(0, groups, params.betas)
-        betas = total / sizes.clamp_min(1)[:, None]
+    statistics = coordinates
+
+    def mean_body(self, means: Tensor) -> BodyParams:
+        betas = torch.zeros(len(means), 10)
+        betas[:, :2] = means
         if self.misses:
             betas[:, 1] += self.misses.pop(0)
-        return BodyParams(torch.eye(3).repeat(count, 24, 1, 1), betas), sizes
+        return BodyParams(torch.eye(3).repeat(len(means), 24, 1, 1), betas)
 
 
 def plane(points: list[tuple[float, float]]) -> BodyParams:
@@ -96,9 +111,9 @@ def test_two_rows_of_three_by_hand():
     found = cluster(Plane(), params, 2, seed=seed_that_draws([0, 3], 6))
     assert places(found.centres) == [(0, 1), (10, 1)]
     assert found.assignments.tolist() == [0, 0, 0, 1, 1, 1]
-    assert found.distances.tolist() == [1, 0, 1, 1, 0, 1]
+    assert found.distances.tolist() == pytest.approx([1, 0, 1, 1, 0, 1])
     rows = [(row.iteration, row.mean_distance, row.changed, row.empty) for row in found.history]
-    assert rows == [(0, 1.0, 6, 0), (1, pytest.approx(2 / 3), 0, 0)]
+    assert rows == [(0, pytest.approx(1.0), 6, 0), (1, pytest.approx(2 / 3), 0, 0)]
     # from the ends of one row, the middles are nearest to the lower index: a local optimum
     found = cluster(Plane(), params, 2, seed=seed_that_draws([0, 2], 6))
     assert places(found.centres) == [(5, 0.5), (5, 2)]
@@ -217,7 +232,7 @@ def test_assignments_are_those_of_brute_force_in_float64(spaces, name):
             assert distances[row] < 1e-3
             assert assignments[row] <= place
         gaps = spaces[name].exact(params) - spaces[name].exact(centres)[expected]
-        torch.testing.assert_close(distances.double(), gaps.norm(dim=1), atol=2e-3, rtol=1e-4)
+        torch.testing.assert_close(distances.double(), gaps.norm(dim=1), atol=2e-3, rtol=2e-3)
 
 
 def test_centres_nearer_to_each_other_than_float32_can_tell(spaces):
@@ -242,7 +257,7 @@ def test_the_last_step_is_an_assignment_to_the_returned_centres(spaces, name):
         assert torch.equal(again[0], found.assignments)
         assert torch.equal(again[1], found.distances)
         means = [row.mean_distance for row in found.history]
-        assert found.distances.double().mean().item() == pytest.approx(min(means), rel=1e-9)
+        assert found.distances.double().mean().item() == pytest.approx(min(means), rel=2e-3)
         assert len(means) <= max_iterations + 1
         expected = expected_assignments(spaces[name], params, found.centres)
         assert found.assignments.tolist() == expected.tolist()
@@ -275,11 +290,12 @@ def test_no_iterations_is_random_select(spaces, name):
 @pytest.mark.parametrize("name", SPACES)
 def test_one_prototype_is_the_mean_whatever_the_seed(spaces, name):
     params = random_bodies(25)
-    expected, _ = spaces[name].mean(params, torch.zeros(25, dtype=torch.long), 1)
+    statistics = spaces[name].statistics(params).double().mean(0, keepdim=True)
+    expected = spaces[name].mean_body(statistics)
     for seed in range(3):
         found = cluster(spaces[name], params, 1, seed=seed)
-        assert torch.equal(found.centres.rotmats, expected.rotmats)
-        assert torch.equal(found.centres.betas, expected.betas)
+        torch.testing.assert_close(found.centres.rotmats, expected.rotmats, atol=1e-6, rtol=0)
+        torch.testing.assert_close(found.centres.betas, expected.betas, atol=1e-6, rtol=0)
         assert (found.assignments == 0).all() and len(found.history) == 1
     alone = cluster(spaces[name], params, 1, max_iterations=0)
     assert (params.betas == alone.centres.betas).all(1).sum() == 1
@@ -323,16 +339,17 @@ def test_points_that_are_kept_and_points_made_anew_give_the_same_result(spaces, 
     monkeypatch.setattr(module, "CHUNK", 16)
     params = random_bodies(50)
     kept, streamed = (cluster(spaces[name], params, 5, cache_gib=gib) for gib in (1.0, 0.0))
-    assert Points(spaces[name], params, 0.0)._kept is None
+    assert len(Points(spaces[name], params, 0.0)._kept) == 0
     assert len(Points(spaces[name], params, 1.0)._kept) == 4
     assert same(kept, streamed)
 
 
-def test_the_budget_counts_the_bytes_of_the_points(spaces):
-    gib = 20 * 20670 * 4 / 2**30
-    params = random_bodies(20)
-    assert Points(spaces["vertex"], params, gib)._kept is not None
-    assert Points(spaces["vertex"], params, 0.99 * gib)._kept is None
+def test_the_budget_counts_the_bytes_of_what_is_kept(spaces, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 10)
+    gib = 20 * (192 + 226) * 4 / 2**30
+    params = random_bodies(30)
+    assert len(Points(spaces["vertex"], params, gib)._kept) == 2
+    assert len(Points(spaces["vertex"], params, 0.99 * gib)._kept) == 1
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -2,21 +2,27 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from bodies import random_bodies
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
+from pmnet.body.blocks import VertexBlocks
 from pmnet.body.parts import BODY_PARTS, JOINTS, vertex_weights
+from pmnet.memory.assignment import assign
+from pmnet.memory.points import Points
+from pmnet.memory.sharding import Shard
 from pmnet.memory.space import ParameterSpace, Space, VertexSpace
+from pmnet.memory.sums import Sums
 from pmnet.rotations import axis_rotation
 
 PAIR = ("parts", "parameter")
 PAPER = {"limb": 5.0, "torso": 1.0, "foot": 0.5, "head": 0.3, "hand": 0.3}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spaces(body: BodyModel) -> dict[str, Space]:
     return {
         "parts": VertexSpace(body, vertex_weights(body.parts, PAPER)),
@@ -29,17 +35,78 @@ def groups(*numbers: int) -> Tensor:
     return torch.tensor(numbers)
 
 
+def means_of(
+    space: Space, params: BodyParams, members: Tensor, count: int
+) -> tuple[BodyParams, Tensor]:
+    """Return the mean body of each group, as K-Means finds it, and the sizes."""
+    sums = Sums(Points(space, params, 1.0), count)
+    sums.move(members)
+    means, sizes = sums.means(Shard.whole(len(params)))
+    return space.mean_body(means), sizes
+
+
+SPREADS = [(0.4, 1.0), (1.5, 3.0), (0.3, 6.0), (0.3, 50.0)]
+
+
 @pytest.mark.parametrize("name", ["parts", "flat", "parameter"])
-@pytest.mark.parametrize(("spread", "betas_spread"), [(0.4, 1.0), (1.5, 3.0), (0.3, 6.0)])
+@pytest.mark.parametrize(("spread", "betas_spread"), SPREADS)
 def test_points_are_exact_within_the_noise(spaces, name, spread, betas_spread):
     space, params = spaces[name], random_bodies(40, 1, spread, betas_spread)
     points, exact = space.embed(params), space.exact(params)
     assert points.dtype == torch.float32 and exact.dtype == torch.float64
     assert points.shape == exact.shape
-    error = (points.double() - exact).norm(dim=1).max()
-    assert error <= space.noise
+    if name != "parameter":  # in the order of the exact ones
+        points = space._blocks.points(params).flatten(1)
+    error = (points.double() - exact).norm(dim=1)
+    assert (4 * error <= space.noise_of(params)).all()
     typical = torch.cdist(exact, exact).max()
-    assert space.noise < 1e-4 * typical  # a bound that decides most assignments
+    assert space.noise_of(params).max() < 1e-4 * typical  # a bound that decides most assignments
+
+
+@pytest.mark.parametrize("name", ["parts", "flat"])
+@pytest.mark.parametrize(("spread", "betas_spread"), SPREADS)
+def test_coordinates_and_residual_bound_what_they_say(spaces, name, spread, betas_spread):
+    space, params = spaces[name], random_bodies(40, 2, spread, betas_spread)
+    basis = space.basis
+    points = space.exact(params).view(40, 3, -1) - basis.origin
+    expected = (points @ basis.columns).flatten(1)
+    coordinates = space.coordinates(params)
+    bounds = space.bounds(params, coordinates)
+    error = (coordinates.double() - expected).norm(dim=1)
+    assert (3 * error <= bounds.noise).all()
+    residual = (points - expected.view(40, 3, -1) @ basis.columns.T).flatten(1).norm(dim=1)
+    assert (residual <= bounds.residual).all()
+    assert (bounds.residual <= 1.02 * residual + 0.1).all()  # and it is not far above
+    lengths = points.flatten(1).norm(dim=1)
+    assert ((bounds.squared.sqrt() - lengths).abs() <= bounds.noise).all()
+
+
+def test_columns_are_orthonormal_and_few_tell_nearly_all(spaces):
+    basis = spaces["parts"].basis
+    product = basis.columns.T @ basis.columns
+    torch.testing.assert_close(product, torch.eye(64).double(), atol=1e-12, rtol=0)
+    params = random_bodies(40, 3)
+    bounds = spaces["parts"].bounds(params, spaces["parts"].coordinates(params))
+    assert (bounds.residual**2 < 1e-3 * bounds.squared).all()
+
+
+def test_dense_correctives_as_of_smpl_give_the_same_answers(body):
+    # every vertex follows every joint's correctives and all skinning weights are positive
+    arrays = dict(body._arrays)
+    generator = np.random.default_rng(0)
+    dense = generator.normal(size=arrays["posedirs"].shape) * 1e-3
+    arrays["posedirs"] = (arrays["posedirs"] + dense).astype(np.float32)
+    skinning = arrays["weights"] + 1e-3
+    arrays["weights"] = (skinning / skinning.sum(1, keepdims=True)).astype(np.float32)
+    body = BodyModel(arrays)
+    space, params = VertexSpace(body, vertex_weights(body.parts, PAPER)), random_bodies(60)
+    points = space._blocks.points(params).flatten(1)
+    error = (points.double() - space.exact(params)).norm(dim=1)
+    assert (4 * error <= space.noise_of(params)).all()
+    centres = params[torch.arange(0, 60, 7)]
+    labels, _ = assign(Points(space, params, 1.0), centres)
+    expected = torch.cdist(space.exact(params), space.exact(centres)).argmin(1)
+    assert torch.equal(labels, expected)
 
 
 def test_distances_are_those_of_weighted_vertices(body, spaces):
@@ -57,11 +124,15 @@ def test_distances_are_those_of_weighted_vertices(body, spaces):
 
 def test_flat_weights_are_plain_vertices_and_weights_scale_distances(body, spaces):
     params = random_bodies(3)
-    flat = spaces["flat"].embed(params).view(3, 3, 6890)
-    assert torch.equal(flat, body.vertices_by_axis(params))
+    flat = VertexBlocks(body, torch.ones(6890))
+    vertices = body.vertices_by_axis(params)
+    torch.testing.assert_close(flat.points(params), vertices, atol=1e-6, rtol=0)
+    packed = spaces["flat"].embed(params)
+    assert torch.equal(packed, flat.packed(params))
+    assert torch.equal(packed.sort(1)[0], flat.points(params).flatten(1).sort(1)[0])
     twice = VertexSpace(body, torch.full((6890,), 2.0))
     assert torch.equal(twice.embed(params), 2 * spaces["flat"].embed(params))
-    assert twice.noise == pytest.approx(2 * spaces["flat"].noise)
+    assert torch.equal(twice.noise_of(params), 2 * spaces["flat"].noise_of(params))
 
 
 def test_only_weighted_parts_count(body):
@@ -94,7 +165,7 @@ def test_parameters_are_six_numbers_a_joint_and_the_betas():
 def test_the_mean_of_equal_bodies_is_that_body(spaces, name):
     one = random_bodies(2, spread=0.8)
     params = BodyParams.cat([one] * 3)
-    means, sizes = spaces[name].mean(params, groups(0, 1, 0, 1, 0, 1), 2)
+    means, sizes = means_of(spaces[name], params, groups(0, 1, 0, 1, 0, 1), 2)
     assert sizes.tolist() == [3, 3]
     torch.testing.assert_close(means.rotmats, one.rotmats, atol=2e-6, rtol=0)
     torch.testing.assert_close(means.betas, one.betas, atol=1e-6, rtol=0)
@@ -107,7 +178,7 @@ def test_the_mean_of_two_turns_about_one_axis_is_halfway(spaces, name):
     elbow = JOINTS.index("left_elbow")
     params.rotmats[:, elbow] = axis_rotation(1, torch.tensor([-0.2, -1.4]))
     params.betas[:, 3] = torch.tensor([1.0, -2.0])
-    means, _ = spaces[name].mean(params, groups(0, 0), 1)
+    means, _ = means_of(spaces[name], params, groups(0, 0), 1)
     expected = torch.eye(3).repeat(24, 1, 1)
     expected[elbow] = axis_rotation(1, torch.tensor(-0.8))
     torch.testing.assert_close(means.rotmats[0], expected, atol=1e-6, rtol=0)
@@ -120,7 +191,7 @@ def test_the_two_means_agree_about_one_axis_and_differ_elsewhere(spaces):
     params = BodyParams(torch.eye(3).repeat(3, 24, 1, 1), torch.zeros(3, 10))
     params.rotmats[2, 5] = axis_rotation(2, torch.tensor(2 * math.pi / 3))
     params.rotmats[:, 6] = random_bodies(3, spread=1.0).rotmats[:, 6]
-    means = [spaces[name].mean(params, groups(0, 0, 0), 1)[0].rotmats[0] for name in PAIR]
+    means = [means_of(spaces[name], params, groups(0, 0, 0), 1)[0].rotmats[0] for name in PAIR]
     for mean in means:
         angle = math.degrees(math.atan2(mean[5, 1, 0], mean[5, 0, 0]))
         assert angle == pytest.approx(30, abs=1e-3)
@@ -132,13 +203,16 @@ def test_means_are_valid_bodies_of_their_groups(spaces, name):
     params = random_bodies(30, spread=0.7)
     members = torch.arange(30) % 4
     members[members == 2] = 0  # nobody is in group 2
-    means, sizes = spaces[name].mean(params, members, 4)
+    means, sizes = means_of(spaces[name], params, members, 4)
     assert sizes.tolist() == torch.bincount(members, minlength=4).tolist() and sizes[2] == 0
     for group in (0, 1, 3):
         expected = params.betas[members == group].mean(0)
         torch.testing.assert_close(means.betas[group], expected, atol=1e-5, rtol=0)
-        alone, _ = spaces[name].mean(
-            params[(members == group).nonzero()[:, 0]], torch.zeros(int(sizes[group])).long(), 1
+        alone, _ = means_of(
+            spaces[name],
+            params[(members == group).nonzero()[:, 0]],
+            torch.zeros(int(sizes[group])).long(),
+            1,
         )
         torch.testing.assert_close(alone.rotmats[0], means.rotmats[group], atol=1e-6, rtol=0)
     filled = means[groups(0, 1, 3)]
@@ -152,7 +226,7 @@ def test_means_are_valid_bodies_of_their_groups(spaces, name):
 def test_the_order_of_the_bodies_does_not_matter(spaces, name):
     params, members = random_bodies(20), torch.arange(20) % 3
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
-    first, _ = spaces[name].mean(params, members, 3)
-    second, _ = spaces[name].mean(params[order], members[order], 3)
+    first, _ = means_of(spaces[name], params, members, 3)
+    second, _ = means_of(spaces[name], params[order], members[order], 3)
     torch.testing.assert_close(first.rotmats, second.rotmats, atol=1e-6, rtol=0)
     torch.testing.assert_close(first.betas, second.betas, atol=1e-6, rtol=0)

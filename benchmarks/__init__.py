@@ -1,0 +1,1 @@
+"""Measurements of the project beside its peers; not part of the package."""

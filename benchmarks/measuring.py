@@ -1,0 +1,99 @@
+"""Time, memory and errors of one method."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+PAGE = 4096
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table."""
+
+    method: str
+    samples: int
+    k: int
+    embed_s: float
+    iteration_s: float
+    peak_gib: float
+    wrong: int | None
+    checked: int
+    machine: str
+
+
+class Memory:
+    """How much memory was taken, at most, while this was entered."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.peak_gib = 0.0
+
+    def __enter__(self) -> "Memory":
+        """Start to watch."""
+        self._before, self._most = _resident(), 0
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            return self
+        self._done = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Stop to watch."""
+        if self._device.type == "cuda":
+            self.peak_gib = torch.cuda.max_memory_allocated() / GIB
+            return
+        self._done.set()
+        self._watcher.join()
+        self.peak_gib = max(self._most - self._before, 0) / GIB
+
+    def _watch(self) -> None:
+        while True:
+            self._most = max(self._most, _resident())
+            if self._done.wait(0.01):
+                return
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
+
+def seconds(work: Callable[[], Any], device: torch.device | None = None) -> tuple[float, Any]:
+    """Return how long some work takes, and what it returns."""
+    if device is not None and device.type == "cuda":
+        torch.cuda.synchronize()
+    begun = time.perf_counter()
+    result = work()
+    if device is not None and device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun, result
+
+
+def wrong(
+    points: Float[Tensor, "n p"], centres: Float[Tensor, "k p"], labels: Int[Tensor, "n"]
+) -> int:
+    """Return how many labels name a centre that is not nearest in float64, beyond ties."""
+    p, c = points.double(), centres.double()
+    squared = (c**2).sum(1) - 2 * p @ c.T + (p**2).sum(1, keepdim=True)
+    chosen = squared.gather(1, labels.long()[:, None])[:, 0]
+    least = squared.amin(1)
+    return int((chosen > least + 1e-9 * least.clamp_min(1.0)).sum())
+
+
+def machine_name(device: torch.device) -> str:
+    """Return what the numbers were measured on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else 'CPU'}, {torch.get_num_threads()} threads"

@@ -1,0 +1,129 @@
+"""The peers: each on the vertex vectors (20,670 numbers a body) of a subset, its seconds an iteration.
+
+Where a peer does not say how long each iteration took, two fits that differ in their number of
+iterations tell it without what is done once; the faster of two runs counts. Each returns (seconds an
+iteration, labels, the centres that they belong to).
+"""
+
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.machine import full_precision
+
+Found = tuple[float, Tensor, Tensor]
+
+
+def sklearn(algorithm: str) -> Callable[[Tensor, Tensor, int], Found]:
+    """Return scikit-learn's Lloyd or Elkan."""
+
+    def run(vectors: Tensor, centres: Tensor, iterations: int) -> Found:
+        from sklearn.cluster import KMeans
+
+        def fit(count: int) -> tuple[float, Any]:
+            model = KMeans(
+                len(centres),
+                init=centres.numpy(),
+                n_init=1,
+                max_iter=count,
+                tol=0.0,
+                algorithm=algorithm,
+                copy_x=False,
+            )
+            begun = time.perf_counter()
+            model.fit(vectors.numpy())
+            return time.perf_counter() - begun, model
+
+        once = min(fit(1)[0] for _ in range(2))
+        more, model = min((fit(1 + iterations) for _ in range(2)), key=lambda found: found[0])
+        each = (more - once) / max(model.n_iter_ - 1, 1)
+        return each, torch.from_numpy(model.labels_), torch.from_numpy(model.cluster_centers_)
+
+    return run
+
+
+def faiss(vectors: Tensor, centres: Tensor, iterations: int) -> Found:
+    """Return FAISS's k-means, on all vectors (it would draw 256 a centre)."""
+    import faiss as library
+
+    library.omp_set_num_threads(torch.get_num_threads())
+    x, start = vectors.numpy(), centres.numpy()
+
+    model = library.Kmeans(
+        x.shape[1],
+        len(start),
+        niter=1 + iterations,
+        max_points_per_centroid=10**9,
+        min_points_per_centroid=1,
+    )
+    model.train(x, init_centroids=start)
+    ends = [stats["time"] for stats in model.iteration_stats]  # seconds since its beginning
+    labels = torch.from_numpy(model.index.search(x, 1)[1][:, 0])
+    each = median(after - before for before, after in pairwise(ends))
+    return each, labels, torch.from_numpy(model.centroids)
+
+
+def torch_gemm(precision: str) -> Callable[[Tensor, Tensor, int], Found]:
+    """Return the assignment alone, as one matrix product a chunk; "highest" is float32, "high" TF32."""
+
+    def run(vectors: Tensor, centres: Tensor, iterations: int) -> Found:
+        with full_precision():
+            torch.set_float32_matmul_precision(precision)
+            norms = (centres**2).sum(1)
+
+            def assign() -> Tensor:
+                parts = [
+                    torch.addmm(norms, part, centres.T, alpha=-2).argmin(1)
+                    for part in vectors.split(4096)
+                ]
+                return torch.cat(parts).cpu()
+
+            labels, took = assign(), []
+            for _ in range(iterations):
+                begun = time.perf_counter()
+                labels = assign()
+                took.append(time.perf_counter() - begun)
+            return median(took), labels, centres
+
+    return run
+
+
+def flash_kmeans(vectors: Tensor, centres: Tensor, iterations: int) -> Found:
+    """Return the flash-kmeans kernel's assignment in half precision (a GPU only)."""
+    from flash_kmeans import batch_kmeans_Euclid
+
+    x, start = vectors.half()[None], centres.half()[None]
+
+    def fit(count: int) -> tuple[float, Any]:
+        torch.cuda.synchronize()
+        begun = time.perf_counter()
+        found = batch_kmeans_Euclid(
+            x, len(centres), max_iters=count, tol=-1.0, init_centroids=start
+        )
+        torch.cuda.synchronize()
+        return time.perf_counter() - begun, found
+
+    fit(1)
+    once, _ = fit(1)
+    more, found = fit(1 + iterations)
+    labels, ends = found[0][0], found[1][0]
+    return (more - once) / iterations, labels.cpu(), ends.float()
+
+
+def literal_pair_s(body: BodyModel, params: BodyParams, pairs: int) -> float:
+    """Return the seconds of a pair as Algorithm 1 is printed: two bodies are made for each."""
+    one = torch.arange(1)
+    body(params[one])
+    took = []
+    for index in range(pairs):
+        begun = time.perf_counter()
+        difference = body(params[one + index]).vertices - body(params[one]).vertices
+        float(difference.norm())
+        took.append(time.perf_counter() - begun)
+    return median(took)

@@ -1,0 +1,42 @@
+"""The bodies of the benchmark: real motion capture where there is some, else random poses."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pmnet.body import BodyParams
+from pmnet.body.parts import mirror_rotvecs
+from pmnet.memory.basis import random_bodies
+from pmnet.rotations import axis_rotation, rotmat_to_rotvec, rotvec_to_rotmat
+
+
+def bodies(folder: Path, count: int) -> BodyParams:
+    """Return `count` bodies before a camera (y down): clips of AMASS's layout and their mirror images.
+
+    Each view of a pose is from another side (yaw). At most as many views are made as `count` needs.
+    Where the folder holds no clip the poses are random.
+    """
+    files = sorted(folder.rglob("*.npz"))
+    if not files:
+        return random_bodies(count)
+    clips = [np.load(file) for file in files]
+    rotvecs = torch.from_numpy(np.concatenate([clip["poses"][:, :66] for clip in clips])).float()
+    rotvecs = torch.cat([rotvecs, torch.zeros(len(rotvecs), 6)], 1).view(-1, 24, 3)
+    betas = np.concatenate([np.tile(clip["betas"][:10], (len(clip["poses"]), 1)) for clip in clips])
+    # from z up to the camera's y down
+    quarter, half = torch.tensor(-math.pi / 2), torch.tensor(math.pi)
+    turn = axis_rotation(0, half) @ axis_rotation(0, quarter)
+    rotvecs[:, 0] = rotmat_to_rotvec(turn @ rotvec_to_rotmat(rotvecs[:, 0]))
+    rotvecs = torch.cat([rotvecs, mirror_rotvecs(rotvecs)])
+    both = torch.from_numpy(betas).float().repeat(2, 1)
+    generator = torch.Generator().manual_seed(0)
+    views = []
+    for _ in range(-(-count // len(rotvecs))):
+        yaw = torch.rand(len(rotvecs), generator=generator) * 2 * math.pi
+        seen = BodyParams.from_rotvecs(rotvecs, both)
+        seen.rotmats[:, 0] = axis_rotation(1, yaw) @ seen.rotmats[:, 0]
+        views.append(seen)
+    every = BodyParams.cat(views)
+    return every[torch.randperm(len(every), generator=generator)[:count]]

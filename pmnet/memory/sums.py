@@ -1,0 +1,53 @@
+"""Sums of the statistics of clusters, exact: they can be taken apart and put together in any order."""
+
+from typing import Final
+
+import torch
+from jaxtyping import Float64, Int
+from torch import Tensor
+
+from pmnet.memory.points import Points
+from pmnet.memory.sharding import Shard
+
+FIXED: Final = 2.0**30  # int64 holds the sum of 8 billion numbers up to 1, each within 5e-10
+
+
+class Sums:
+    """The sum of the statistics of the members of each cluster, as integers in units of 2^-30.
+
+    Integers add up to the same whatever the order, so a body that changes its cluster is taken from
+    one sum and put to the other, and what two processes find is what one finds.
+    """
+
+    def __init__(self, points: Points, k: int) -> None:
+        self._points, self._k = points, k
+        self._labels: Tensor | None = None
+        self._sums = torch.zeros(0)
+        self.sizes = torch.zeros(0)
+
+    def move(self, labels: Int[Tensor, "n"]) -> int:
+        """Take the members as these labels say; return how many have changed."""
+        before, self._labels = self._labels, labels.clone()
+        changed = torch.ones_like(labels, dtype=torch.bool) if before is None else before != labels
+        for index, rows in enumerate(self._points.chunks()):
+            moved = changed[rows].nonzero()[:, 0]
+            if len(moved) or before is None:
+                self._add(index, moved, labels[rows][moved], 1)
+            if len(moved) and before is not None:
+                self._add(index, moved, before[rows][moved], -1)
+        return int(changed.sum())
+
+    def means(self, shard: Shard) -> tuple[Float64[Tensor, "k s"], Int[Tensor, "k"]]:
+        """Return the mean statistics of each cluster over all processes (0 where empty), and its size."""
+        total = shard.sum(self._sums)
+        sizes = total[:, -1]
+        means = total[:, :-1].double() / FIXED / sizes.clamp_min(1)[:, None]
+        return means, sizes
+
+    def _add(self, index: int, moved: Tensor, labels: Tensor, sign: int) -> None:
+        params = self._points.chunk(index).params[moved]
+        numbers = (self._points.space.statistics(params).double() * (sign * FIXED)).round().long()
+        numbers = torch.cat([numbers, torch.full_like(labels, sign)[:, None]], 1)
+        if not self._sums.numel():
+            self._sums = numbers.new_zeros(self._k, numbers.shape[1])
+        self._sums.index_add_(0, labels, numbers)
