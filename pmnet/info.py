@@ -41,6 +41,7 @@ def _samples(file: Path) -> Iterator[str]:
     yield f"{file}: {len(samples)} samples of {about.dataset}"
     yield f"joints {about.joints}, pixels from {about.pixels}, body {about.body[:12]}"
     yield f"{len(set(samples.subject))} subjects, {len(set(samples.sequence))} sequences"
+    yield from (f"  {count} {what}" for what, count in about.counts.items())
     yield f"with SMPL {int(samples.has_smpl.sum())}, with 3D {int(samples.has_keypoints_3d.sum())}"
     for name, (width, meaning) in NUMBERS.items():
         values = getattr(samples, name)

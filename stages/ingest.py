@@ -16,7 +16,14 @@ def ingest(
     where = f"{PARAMS}: datasets.{name}"
     samples = read(name, dataset, BodyModel.load(body), where)
     samples.save(out)
-    say(f"{name}: {len(samples)} samples of {len(set(samples.subject))} subjects -> {out}")
+    subjects = len(set(samples.subject) - {""})
+    say(
+        f"{name}: {len(samples)} samples"
+        + f" of {subjects} subjects" * bool(subjects)
+        + f" -> {out}"
+    )
+    for what, count in samples.about.counts.items():
+        say(f"  {count} {what}")
 
 
 if __name__ == "__main__":

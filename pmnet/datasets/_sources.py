@@ -23,14 +23,6 @@ def annotation_file(source: Path, file: Path | None) -> tuple[Path, Path]:
     return source.parent, source
 
 
-def matching(root: Path, pattern: str) -> list[Path]:
-    """Return what lies below `root` by a pattern, sorted; nothing where it cannot be listed."""
-    try:
-        return sorted(root.rglob(pattern))
-    except OSError:
-        return []
-
-
 def concatenated(parts: list[Rows]) -> Rows:
     """Return the rows of all parts, in order; they have the same columns."""
     columns = [field.name for field in fields(Rows) if getattr(parts[0], field.name) is not None]

@@ -18,9 +18,9 @@ from pmnet.datasets._h36m_names import CAMERAS, keep, read_names
 from pmnet.datasets._mosh import ALIGNED, with_mosh
 from pmnet.datasets._neuralannot import read_neuralannot, subjects_in
 from pmnet.datasets._npz import npz_keys
-from pmnet.datasets._peek import npz_texts
+from pmnet.datasets._peek import matching, npz_texts
 from pmnet.datasets._rows import Rows, to_samples
-from pmnet.datasets._sources import annotation_file, matching
+from pmnet.datasets._sources import annotation_file
 from pmnet.datasets._spin import read_spin
 from pmnet.errors import InputError
 from pmnet.samples import Samples

@@ -20,9 +20,9 @@ from pmnet.datasets._fits import FitSource, Reject, with_fits
 from pmnet.datasets._found import Found, image_root
 from pmnet.datasets._mpi_raw import TEST_SET, read_test, read_train
 from pmnet.datasets._npz import npz_keys
-from pmnet.datasets._peek import npz_texts
+from pmnet.datasets._peek import matching, npz_texts
 from pmnet.datasets._rows import to_samples
-from pmnet.datasets._sources import annotation_file, matching
+from pmnet.datasets._sources import annotation_file
 from pmnet.datasets._spin import read_spin
 from pmnet.errors import InputError
 from pmnet.samples import Samples

@@ -219,6 +219,13 @@ def test_the_command_fails_where_something_is_wrong(coco, tmp_path):
     assert done.output.rstrip().endswith("1 data sets, wrong: coco_train")
 
 
+def test_links_are_followed_once(coco, tmp_path):
+    (tmp_path / "mine").symlink_to(coco)
+    (tmp_path / "again").symlink_to(tmp_path)
+    (report,) = reports(tmp_path)
+    assert report.found.adapter == "coco" and not report.wrong
+
+
 def test_an_empty_folder_is_told_what_is_known(tmp_path):
     done = run(str(tmp_path))
     assert done.exit_code == 1
