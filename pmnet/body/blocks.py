@@ -16,7 +16,7 @@ from pmnet.body.model import BodyModel
 from pmnet.body.params import BodyParams
 
 BLOCK = 512  # vertices: what a block of bodies makes of them stays in the cache of a core
-CPU_BODIES = 128
+CPU_BODIES, GPU_BODIES = 128, 1 << 14  # at a time
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class VertexBlocks:
         return squared
 
     def _chunks(self, count: int) -> list[slice]:
-        size = CPU_BODIES if self._body.faces.device.type == "cpu" else max(count, 1)
+        size = CPU_BODIES if self._body.faces.device.type == "cpu" else GPU_BODIES
         return [slice(start, start + size) for start in range(0, count, size)]
 
     def _made(self, params: BodyParams) -> Iterator[tuple[Block, Float[Tensor, "b 3 v"]]]:

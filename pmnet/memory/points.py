@@ -10,7 +10,7 @@ from torch import Tensor
 from pmnet.body import BodyParams
 from pmnet.machine import full_precision
 from pmnet.memory.sharding import CHUNK
-from pmnet.memory.space import Bounds, Space
+from pmnet.memory.space import UP, Bounds, Space
 
 
 @runtime_checkable
@@ -28,17 +28,37 @@ class Bodies(Protocol):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some bodies with their coordinates."""
+    """Some bodies with their coordinates, and what decides most assignments: see `factor`."""
 
     params: BodyParams
     coordinates: Float[Tensor, "b d"]
+    head: Float[Tensor, "b h"]
+
+
+HEAD = 72  # the first coordinates: they decide most assignments
+GPU_CHUNK = 1 << 17
+UNIT = 2.0**-24  # rounding of one float32 operation
+
+
+def gamma(terms: int) -> float:
+    """Return the bound on the rounding of a float32 product of so many terms, summed in any order."""
+    terms += 8  # the terms of the bounds, and what is added
+    return terms * UNIT / (1 - terms * UNIT)
+
+
+def factor(coordinates: Float[Tensor, "b d"], b: Bounds) -> Float[Tensor, "b d+3"]:
+    """Return the bodies' factor of the product of `assignment.Scores`: coordinates, and their bounds."""
+    norm = coordinates.norm(dim=1)
+    noise = b.noise + gamma(coordinates.shape[1]) * norm
+    bounds = torch.stack([b.residual, noise, norm + b.noise], 1)
+    return torch.cat([coordinates, UP * bounds], 1)
 
 
 class Points:
     """The coordinates of bodies in a space, and the bounds on what they leave out.
 
     As many chunks as `cache_gib` has room for are kept; the others are made anew each time they are
-    needed. Three numbers a body, the bounds, are always kept: they need whole points, once.
+    needed. The bounds, three numbers a body, are always kept: they need whole points, once.
     """
 
     @full_precision()
@@ -52,14 +72,15 @@ class Points:
         self.space, self._bodies = space, bodies
         self._device = device
         self._kept: list[Chunk] = []
+        self.size = CHUNK if device is None else GPU_CHUNK
         bounds, room = [], cache_gib * 2**30
         for rows in self.chunks():
-            chunk = self._make(rows)
-            bounds.append(space.bounds(chunk.params, chunk.coordinates))
-            room -= sum(
-                4 * part.numel()
-                for part in (chunk.coordinates, chunk.params.rotmats, chunk.params.betas)
-            )
+            params = self._moved(bodies[rows])
+            coordinates = space.coordinates(params)
+            bounds.append(space.bounds(params, coordinates))
+            chunk = _chunk(params, coordinates, bounds[-1])
+            kept = coordinates, chunk.head, params.rotmats, params.betas
+            room -= sum(4 * part.numel() for part in kept)
             if room >= 0:
                 self._kept.append(chunk)
         columns = zip(*((b.residual, b.noise, b.squared) for b in bounds), strict=True)
@@ -70,20 +91,25 @@ class Points:
 
     def chunks(self) -> list[slice]:
         """Return the rows of each chunk; there is one, if only an empty one."""
-        starts = range(0, len(self._bodies), CHUNK) or range(1)
-        return [slice(s, min(s + CHUNK, len(self._bodies))) for s in starts]
+        starts = range(0, len(self._bodies), self.size) or range(1)
+        return [slice(s, min(s + self.size, len(self._bodies))) for s in starts]
 
     def chunk(self, index: int) -> Chunk:
         """Return a chunk, kept or made anew."""
-        return self._kept[index] if index < len(self._kept) else self._make(self.chunks()[index])
+        if index < len(self._kept):
+            return self._kept[index]
+        rows = self.chunks()[index]
+        params = self._moved(self._bodies[rows])
+        return _chunk(params, self.space.coordinates(params), self.bounds[rows])
 
     def bodies(self, rows: Int[Tensor, "n"]) -> BodyParams:
         """Return the bodies of some rows."""
         return self._moved(self._bodies[rows.to("cpu") if self._device else rows])
 
-    def _make(self, rows: slice) -> Chunk:
-        params = self._moved(self._bodies[rows])
-        return Chunk(params, self.space.coordinates(params))
-
     def _moved(self, params: BodyParams) -> BodyParams:
         return params if self._device is None else params.to(self._device)
+
+
+def _chunk(params: BodyParams, coordinates: Tensor, bounds: Bounds) -> Chunk:
+    head, tail = coordinates[:, :HEAD], coordinates[:, HEAD:]
+    return Chunk(params, coordinates, factor(head, bounds.without(tail)))

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
@@ -27,6 +27,7 @@ RANK: Final = 64  # coordinates of vertices for each axis
 NOISE_M: Final = (
     5e-7  # rounding of a float32 vertex: over a body, at least four times what is found
 )
+UP: Final = 1 + 1e-4  # more than the rounding of the bounds themselves
 PAIRWISE: Final = 32 * 2.0**-24  # relative rounding of a pairwise sum of float32
 
 
@@ -37,6 +38,15 @@ class Bounds:
     residual: Float[Tensor, "b"]  # length of the part of x outside of the basis
     noise: Float[Tensor, "b"]  # error of y, and of the length of x
     squared: Float[Tensor, "b"]  # |x|^2 as computed
+
+    def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> "Bounds":
+        return Bounds(self.residual[rows], self.noise[rows], self.squared[rows])
+
+    def without(self, dropped: Float[Tensor, "b t"]) -> "Bounds":
+        """Return the bounds where these coordinates are left out too."""
+        residual = (self.residual**2 + dropped.square().sum(1)).sqrt()
+        # the noise of y may be in what is dropped
+        return Bounds(UP * (residual + self.noise), self.noise, self.squared)
 
 
 @runtime_checkable
