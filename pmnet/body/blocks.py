@@ -61,6 +61,10 @@ class VertexBlocks:
         ]
         return torch.cat(chunks)
 
+    def pack(self, point: Float[Tensor, "3 v"]) -> Float[Tensor, "p"]:
+        """Return one point in the order of `packed`."""
+        return torch.cat([point[:, block.vertices].flatten() for block in self._blocks])
+
     def squared_norms(self, params: BodyParams, origin: Float[Tensor, "3 v"]) -> Float[Tensor, "b"]:
         """Return the squared length of each body's `points` less the origin.
 

@@ -73,28 +73,17 @@ class Centres:
 
     def __init__(self, points: Points, params: BodyParams) -> None:
         self.points, self.params = points, params
-        self.y = points.space.coordinates(params)
-        self.bounds = points.space.bounds(params, self.y)
-        self.all = Scores(self.y, self.bounds)
-        self.head = Scores(self.y[:, :HEAD], self.bounds.without(self.y[:, HEAD:]))
-        self._whole: Tensor | None = None
+        self._whole = points.space.embed(params) if len(params) <= MADE else None
+        y = points.space.coordinates(params)
+        bounds = points.space.bounds(params, y, self._whole)
+        self.all = Scores(y, bounds)
+        self.head = Scores(y[:, :HEAD], bounds.without(y[:, HEAD:]))
 
     def whole(self, rows: Int[Tensor, "c"]) -> Float[Tensor, "c p"]:
         """Return the whole points of some centres in float32; those of all are kept if not too many."""
-        if len(self.params) > MADE:
-            return self.points.space.embed(self.params[rows])
         if self._whole is None:
-            self._whole = self.points.space.embed(self.params)
+            return self.points.space.embed(self.params[rows])
         return self._whole[rows]
-
-    def apart(self, one: Int[Tensor, "p"], other: Int[Tensor, "p"]) -> Float[Tensor, "p"]:
-        """Return bounds on the distances between the parts of centres that coordinates leave out."""
-        keys, pair = (one * len(self.params) + other).unique(return_inverse=True)
-        a, b = keys // len(self.params), keys % len(self.params)
-        gaps, noise = _gaps(self, a, b, bodies=False), self.bounds.noise[a] + self.bounds.noise[b]
-        inside = ((self.y[a] - self.y[b]).double().norm(dim=1) - noise).clamp_min(0)
-        whole = gaps * (1 + PAIRWISE) + noise
-        return (whole**2 - inside**2).clamp_min(0).sqrt()[pair]
 
 
 @full_precision()
@@ -151,9 +140,8 @@ class _Search:
 
     def _part(self, chunk: Chunk, first: int, rows: slice) -> None:
         own = slice(rows.start - first, rows.stop - first)
-        every = torch.arange(rows.start, rows.stop, device=self._low.device)
         if not self._by_head:
-            self._rows.append(every)
+            self._rows.append(torch.arange(rows.start, rows.stop, device=self._low.device))
             self._open.append(chunk.coordinates[own])
             self._finish()
             return
@@ -197,13 +185,6 @@ class _Undecided:
         if not len(unsure):
             return
         body, best = rows[found.unsure[unsure]], found.centre[found.unsure[unsure]]
-        # |e_x.(e_c - e_best)| is bounded more closely than its two parts were
-        centres = self._centres
-        residual = centres.bounds.residual
-        spared = residual[other] + residual[best] - centres.apart(other, best)
-        missing = (high[unsure] - found.others[unsure, other]).double()
-        left = missing * UP >= 2 * centres.points.bounds.residual[body] * spared
-        body, other, best = body[left], other[left], best[left]
         once = torch.ones_like(body, dtype=torch.bool)
         once[1:] = body[1:] != body[:-1]
         pairs = torch.cat([body[once], body]), torch.cat([best[once], other])
@@ -229,7 +210,8 @@ def _nearest(
     centres: Centres, body: Int[Tensor, "p"], centre: Int[Tensor, "p"]
 ) -> tuple[Int[Tensor, "b"], Int[Tensor, "b"], Float[Tensor, "b"]]:
     """Return the bodies of pairs (sorted by body), the nearest centre paired with each, the distance."""
-    noise = centres.points.bounds.noise[body] + centres.bounds.noise[centre]
+    space = centres.points.space
+    noise = space.noise_of(centres.points.bodies(body)) + space.noise_of(centres.params)[centre]
     gaps = _gaps(centres, body, centre)
     slack = noise.double() + (PAIRWISE + 4 * UNIT) * gaps
     rows, group = body.unique_consecutive(return_inverse=True)
@@ -252,16 +234,15 @@ def _least(values: Tensor, group: Tensor, count: int) -> Float[Tensor, "b"]:
 
 
 def _gaps(
-    centres: Centres, one: Int[Tensor, "p"], centre: Int[Tensor, "p"], bodies: bool = True
+    centres: Centres, body: Int[Tensor, "p"], centre: Int[Tensor, "p"]
 ) -> Float64[Tensor, "p"]:
-    """Return the distances of bodies (or of centres) to centres by whole float32 points."""
+    """Return the distances of pairs by whole float32 points."""
     points = centres.points
-    gaps = [torch.empty(0, dtype=torch.float64, device=one.device)]
-    for start in range(0, len(one), MADE):
-        rows, row = one[start : start + MADE].unique(return_inverse=True)
+    gaps = [torch.empty(0, dtype=torch.float64, device=body.device)]
+    for start in range(0, len(body), MADE):
+        rows, row = body[start : start + MADE].unique(return_inverse=True)
         columns, column = centre[start : start + MADE].unique(return_inverse=True)
-        c = centres.whole(columns)
-        x = points.space.embed(points.bodies(rows)) if bodies else centres.whole(rows)
+        x, c = points.space.embed(points.bodies(rows)), centres.whole(columns)
         size = SUBTRACTED if x.device.type == "cpu" else MADE
         for r, k in zip(row.split(size), column.split(size), strict=True):
             gap = x[r].sub_(c[k])
@@ -275,8 +256,11 @@ def _exact_gaps(
     """Return the distances of pairs by whole float64 points."""
     space = centres.points.space
     gaps = [torch.empty(0, dtype=torch.float64, device=body.device)]
-    for start in range(0, len(body), SUBTRACTED):
-        b, c = body[start : start + SUBTRACTED], centre[start : start + SUBTRACTED]
-        x = space.exact(centres.points.bodies(b))
-        gaps.append((x - space.exact(centres.params[c])).norm(dim=1))
+    for start in range(0, len(body), MADE):
+        rows, row = body[start : start + MADE].unique(return_inverse=True)
+        columns, column = centre[start : start + MADE].unique(return_inverse=True)
+        x = space.exact(centres.points.bodies(rows))
+        c = space.exact(centres.params[columns])
+        for r, k in zip(row.split(SUBTRACTED), column.split(SUBTRACTED), strict=True):
+            gaps.append((x[r] - c[k]).norm(dim=1))
     return torch.cat(gaps)
