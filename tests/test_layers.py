@@ -40,7 +40,13 @@ LAYERS = [
         *("images", "images.augmentation", "images.making", "images.pixels", "images.plain"),
         *("images.raster", "images.render"),
         *("memory", "memory.assignment", "memory.basis", "memory.building", "memory.kmeans"),
-        *("memory.points", "memory.prototypes", "memory.sharding", "memory.space"),
+        *(
+            "memory.points",
+            "memory.prototypes",
+            "memory.quality",
+            "memory.sharding",
+            "memory.space",
+        ),
         *("memory.starts", "memory.sums"),
     ],
     ["network"],
@@ -51,7 +57,7 @@ LAYERS = [
     ["analysis", "markdown"],
     ["tables", "figures"],
     ["pictures"],
-    ["gallery", "info", "pool"],
+    ["cluster_quality", "gallery", "info", "pool"],
     ["stage"],
     ["cli"],
 ]
