@@ -106,7 +106,7 @@ def quality_figure(table: pd.DataFrame, size: params.Figure) -> Figure:
             "share of the samples",
             {"largest_share": "largest", "median_share": "median", "smallest_share": "smallest"},
         ),
-        ("drift between seeds / mean distance", {"drift_share": "drift"}),
+        ("drift between seeds", {"drift_share": "drift / mean distance"}),
     )
     with _new(size, "Quality of the memory by number of prototypes") as figure:
         for axes, (title, columns) in zip(figure.subplots(1, 3), panels, strict=True):
