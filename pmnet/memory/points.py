@@ -1,5 +1,6 @@
 """The bodies as points of a space, a chunk at a time; kept while they fit a budget."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -8,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.machine import full_precision
+from pmnet.machine import full_precision, in_threads
 from pmnet.memory.sharding import CHUNK
 from pmnet.memory.space import UP, Bounds, Space
 
@@ -73,18 +74,26 @@ class Points:
         self._device = device
         self._kept: list[Chunk] = []
         self.size = CHUNK if device is None else GPU_CHUNK
-        bounds, room = [], cache_gib * 2**30
-        for rows in self.chunks():
-            params = self._moved(bodies[rows])
-            coordinates = space.coordinates(params)
-            bounds.append(space.bounds(params, coordinates))
-            chunk = _chunk(params, coordinates, bounds[-1])
-            kept = coordinates, chunk.head, params.rotmats, params.betas
+        room, bounds = cache_gib * 2**30, []
+        for chunk, bound in self._made():
+            bounds.append(bound)
+            kept = chunk.coordinates, chunk.head, chunk.params.rotmats, chunk.params.betas
             room -= sum(4 * part.numel() for part in kept)
             if room >= 0:
                 self._kept.append(chunk)
         columns = zip(*((b.residual, b.noise, b.squared) for b in bounds), strict=True)
         self.bounds = Bounds(*(torch.cat(column) for column in columns))
+
+    def _made(self) -> Iterator[tuple[Chunk, Bounds]]:
+        def make(rows: slice) -> tuple[Chunk, Bounds]:
+            params = self._moved(self._bodies[rows])
+            coordinates = self.space.coordinates(params)
+            bounds = self.space.bounds(params, coordinates)
+            return _chunk(params, coordinates, bounds), bounds
+
+        first, *others = self.chunks()
+        yield make(first)  # what the space needs only once is made here
+        yield from map(make, others) if self._device else in_threads(make, others)
 
     def __len__(self) -> int:
         return len(self._bodies)
