@@ -247,3 +247,17 @@ def test_the_order_of_the_bodies_does_not_matter(spaces, name):
     second, _ = means_of(spaces[name], params[order], members[order], 3)
     torch.testing.assert_close(first.rotmats, second.rotmats, atol=1e-6, rtol=0)
     torch.testing.assert_close(first.betas, second.betas, atol=1e-6, rtol=0)
+
+
+def test_chunks_made_in_threads_are_those_made_one_after_the_other(spaces, monkeypatch):
+    monkeypatch.setattr("pmnet.memory.points.CHUNK", 16)
+    params = random_bodies(70)
+    alone = Points(spaces["parts"], params, 1.0)
+    torch.set_num_threads(2)
+    try:
+        together = Points(spaces["parts"], params, 1.0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(alone.bounds.residual, together.bounds.residual)
+    assert torch.equal(alone.chunk(3).coordinates, together.chunk(3).coordinates)
