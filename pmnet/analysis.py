@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pmnet.error_files import KEY, METHODS, METRICS, OF_BODIES, read_errors, run_of
+from pmnet.errors import InputError
 from pmnet.files import replacing
 from pmnet.params import Report
 
@@ -94,6 +95,11 @@ def curves(frame: pd.DataFrame, report: Report) -> pd.DataFrame:
     `reduction_high` bound `reduction_mm`. An empty bin keeps its row: n is 0, all else NaN.
     """
     model = frame[frame["inference"] == "model"].dropna(subset=list(OF_BODIES))
+    if model.empty:
+        raise InputError(
+            "no test set has bodies (SMPL parameters), so there is no distance to draw errors by; "
+            "give one that has (datasets in params.yaml)"
+        )
     single = over_seeds(run_of(model, "single"), "mpvpe_mm")
     bins = distance_bins(single, report.bins)
     runs = model.drop_duplicates("run").assign(rank=lambda f: f["method"].map(METHODS.index))
@@ -134,6 +140,7 @@ def summary(frame: pd.DataFrame, report: Report) -> dict[str, Any]:
 
     Mean errors (mm) of each method and of the constant predictor, tails included; the gain of P3DH
     over the single prototype with its interval; the share of samples whose prototype is recognised.
+    A data set without bodies has its joint errors only.
     """
     model = frame[frame["inference"] == "model"]
     methods = [method for method in METHODS if method in set(frame["method"])]
@@ -141,10 +148,13 @@ def summary(frame: pd.DataFrame, report: Report) -> dict[str, Any]:
     found: dict[str, Any] = {m: _means(run_of(model, m), report) for m in methods}
     found["constant"] = _means(p3dh[p3dh["inference"] == "mean"], report)
     bodies = model.dropna(subset=list(OF_BODIES))
-    single = over_seeds(run_of(bodies, "single"), "mpvpe_mm")
-    gains = _reduction(single, run_of(bodies, "p3dh"))
-    found["gain"] = {key: _gain(part, report) for key, part in gains.groupby("dataset", sort=False)}
-    chosen = p3dh[p3dh["inference"] == "model"].assign(right=lambda f: f["assigned"] == f["chosen"])
+    found["gain"] = {}
+    if not bodies.empty:
+        single = over_seeds(run_of(bodies, "single"), "mpvpe_mm")
+        gains = _reduction(single, run_of(bodies, "p3dh")).groupby("dataset", sort=False)
+        found["gain"] = {key: _gain(part, report) for key, part in gains}
+    chosen = bodies[bodies["method"] == "p3dh"]
+    chosen = chosen.assign(right=chosen["assigned"] == chosen["chosen"])
     right = chosen.groupby("dataset", sort=False)["right"].mean()
     found["prototype_accuracy"] = {dataset: round(share, 4) for dataset, share in right.items()}
     return found

@@ -29,6 +29,43 @@ def info(file: Path) -> None:
 
 
 @app.command()
+def check(
+    root: Path,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Folder for a contact sheet of each data set.")
+    ] = None,
+    body: Annotated[
+        Path | None, typer.Option(help="Your SMPL; the open body where there is none.")
+    ] = None,
+) -> None:
+    """Say which data sets lie below a folder, what is in them, what is wrong, and what to do next."""
+    from pmnet import checking
+    from pmnet.body import OPEN_BODY, BodyModel
+
+    model = BodyModel.load(body or OPEN_BODY)
+    reports = []
+    for report in checking.check(root, model):
+        reports.append(report)
+        if not as_json:
+            typer.echo("\n".join(checking.as_text(report)) + "\n")
+        if pictures is not None and report.samples is not None:
+            checking.draw(report, model, pictures)
+    typer.echo(checking.as_json(reports) if as_json else checking.verdict(root, reports))
+    if not reports or any(report.wrong for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command()
+def template(out: Path) -> None:
+    """Write an .npz or .csv of two rows to fill with data of your own (adapter `generic`)."""
+    from pmnet.datasets.generic import write_template
+
+    write_template(out)
+    typer.echo(f"{out}: two rows to be replaced; see docs/data.md for every column")
+
+
+@app.command()
 def repro(
     jobs: Annotated[int, typer.Option(help="Runs trained at once; 0: one a core or GPU.")] = 0,
 ) -> None:

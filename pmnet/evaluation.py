@@ -10,10 +10,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from pmnet import prediction
 from pmnet.body import BodyModel, BodyParams
+from pmnet.errors import InputError
 from pmnet.files import replacing
 from pmnet.images.pixels import Pixels
 from pmnet.machine import device_of
@@ -21,11 +23,14 @@ from pmnet.memory.assignment import assign
 from pmnet.memory.building import space_of
 from pmnet.memory.points import Points
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.metrics import Protocol
+from pmnet.metrics import Protocol, describe
 from pmnet.network import PMNet
 from pmnet.params import Evaluate, Machine
+from pmnet.progress import say
 from pmnet.runs import check_images, load_memory, load_network, model_file
 from pmnet.samples import Samples
+
+BLOCK = 8192  # samples whose true vertices (82 kB each) are held at a time
 
 
 @dataclass(frozen=True)
@@ -58,20 +63,31 @@ class Evaluator:
         return Evaluator(model, prototypes, mean, networks, options, machine.cache_gib)
 
     def errors(self, samples: Path, images: Path) -> pd.DataFrame:
-        """Return the errors of all samples of a test set, by seed and by kind of inference."""
+        """Return the errors of the samples of a test set, by seed and by kind of inference.
+
+        Without true bodies there is no MPVPE, no distance, and no inference that needs them.
+        """
         table, pixels = Samples.load(samples), Pixels(images)
         check_images(samples, table, pixels)
-        params = table.body_params().to(self.body.faces.device)
-        truth = prediction.pose(params, self.body)
+        protocol = Protocol(self.options.alignment, table.about.measured)
+        rows = measurable_rows(table, pixels.present, protocol, samples)
+        blocks = (self._errors(table.select(b), pixels, b, protocol) for b in rows.split(BLOCK))
+        return pd.concat(blocks, ignore_index=True)
+
+    def _errors(
+        self, table: Samples, pixels: Pixels, rows: Tensor, protocol: Protocol
+    ) -> pd.DataFrame:
+        """Return the errors of samples whose images are `rows`."""
+        truth = prediction.truth_of(table, self.body, protocol)
         distance = prediction.distance_to_mean_mm(truth, self.mean, self.body)
-        assigned = self.assign(params)
-        protocol = Protocol(self.options.alignment)
-        rows = []
-        for seed, inference, pred, chosen in self._predictions(pixels, assigned):
-            found = prediction.errors(pred, truth, self.body, protocol)
-            parts = table, inference, found, distance, assigned, chosen
-            rows.append(prediction.error_table(*parts).assign(seed=seed))
-        return pd.concat(rows, ignore_index=True)
+        assigned = None if truth.bodies is None else self.assign(truth.bodies.params)
+        shown = torch.full_like(rows, -1) if assigned is None else assigned
+        found = []
+        for seed, inference, pred, chosen in self._predictions(pixels, rows, assigned):
+            errors = prediction.errors(pred, truth, self.body, protocol)
+            parts = table, rows, inference, errors, distance, shown, chosen
+            found.append(prediction.error_table(*parts).assign(seed=seed))
+        return pd.concat(found, ignore_index=True)
 
     def assign(self, params: BodyParams) -> Tensor:
         """Return the nearest prototype of each body, in the space that the memory was made in."""
@@ -80,11 +96,11 @@ class Evaluator:
         return assign(points, self.memory.prototypes.to(params.betas.device))[0]
 
     def _predictions(
-        self, pixels: Pixels, assigned: Tensor
+        self, pixels: Pixels, rows: Tensor, assigned: Tensor | None
     ) -> Iterator[tuple[int, str, BodyParams, Tensor]]:
         device = self.body.faces.device
         for seed, network in self.networks.items():
-            encoded = prediction.encode(network, pixels, device)
+            encoded = prediction.encode(network, pixels, rows, device)
             chosen = encoded.scores.argmax(1)
             for inference, pred in prediction.starts(
                 network, encoded, assigned, self.options.selection
@@ -92,14 +108,39 @@ class Evaluator:
                 yield seed, inference, pred, chosen
             yield seed, "mean", self.mean[torch.zeros_like(chosen)], chosen
 
-    def about(self) -> dict[str, Any]:
-        """Return what was evaluated and how, as error files say it of themselves."""
+    def about(self, samples: list[Path]) -> dict[str, Any]:
+        """Return what was evaluated on these test sets and how, as error files say it of themselves."""
+        measured = [Samples.load(file).about.measured for file in samples]
+        protocols = [Protocol(self.options.alignment, joints) for joints in measured]
         settings = ("space", "weights", "k", "limb_weight", "max_iterations")
         return {
             **{name: self.memory.settings[name] for name in settings},
-            "protocol": str(Protocol(self.options.alignment)),
+            "protocol": describe(protocols),
             "selection": self.options.selection,
         }
+
+
+def measurable_rows(
+    table: Samples, seen: Tensor, protocol: Protocol, file: Path
+) -> Int[Tensor, "n"]:
+    """Return the rows of the samples that are evaluated; says how many are not, and why.
+
+    A sample needs an image, and a body where others have one, else 3D joints. Raises InputError where
+    no sample is left.
+    """
+    bodies = table.has_smpl
+    truth = bodies if bodies.any() else prediction.annotated(table, protocol)
+    lacking = "no SMPL parameters" if bodies.any() else "too few 3D joints"
+    rows = (truth & seen).nonzero()[:, 0]
+    for reason, count in (("no image", ~seen), (lacking, seen & ~truth)):
+        if count.any():
+            say(f"{file}: {int(count.sum())} of {len(table)} samples have {reason}; left out")
+    if not len(rows):
+        raise InputError(
+            f"{file}: no sample can be evaluated: each lacks its image, or SMPL parameters and 3D "
+            "joints; choose another file for this test set"
+        )
+    return rows
 
 
 def write_errors(errors: pd.DataFrame, about: dict[str, Any], out: Path) -> None:

@@ -1,6 +1,7 @@
 """Writing files whole or not at all, and reading those of others."""
 
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Container, Iterator
@@ -40,6 +41,7 @@ def read_npz(path: Path, keys: Container[str]) -> dict[str, np.ndarray]:
         EOFError,
         NotImplementedError,
         RuntimeError,
+        tokenize.TokenError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

@@ -25,8 +25,14 @@ def pick_samples(errors: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return `count` rows each of the head, of the tail done well, and of the tail done badly.
 
     `errors` are those of the network, one seed, one data set. Head: spread over the nearest tenth by
-    distance to the mean; tail: the farthest tenth, its lowest and its highest MPVPE.
+    distance to the mean; tail: the farthest tenth, its lowest and its highest MPVPE. Without bodies
+    there are no distances: the samples are spread from the lowest to the highest MPJPE.
     """
+    if errors["distance_to_mean_mm"].isna().all():
+        ranked = errors.sort_values("mpjpe_mm")
+        n = min(3 * count, len(ranked))
+        places: list[int] = torch.linspace(0, len(ranked) - 1, n).round().long().tolist()
+        return ranked.iloc[places].assign(group="joints")
     near = errors.nsmallest(max(len(errors) * TAIL // 100, 1), "distance_to_mean_mm")
     far = analysis.tail(errors, TAIL).sort_values("mpvpe_mm")
     spread = torch.linspace(0, len(near) - 1, min(count, len(near))).round().long().tolist()
@@ -57,8 +63,10 @@ def draw_gallery(
         features, scores = network.encode(pixels.float() / 255)
         chosen = network.memory[scores.argmax(1)]
         found = unpack(network.regress(features, chosen))
-        labels = [f"{row.group}\n{row.mpvpe_mm:.0f} mm" for row in picked.itertuples()]
-        bodies = unpack(chosen).params, found.params, table.body_params(index)
+        true = table.body_params(index) if table.has_smpl[index].all() else None
+        error = picked["mpjpe_mm" if true is None else "mpvpe_mm"]
+        labels = [f"{name}\n{mm:.0f} mm" for name, mm in zip(picked["group"], error, strict=True)]
+        bodies = unpack(chosen).params, found.params, true
         yield (
             gallery_figure(pixels, *bodies, found.camera, labels, model, size),
             table.about.dataset,

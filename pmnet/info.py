@@ -51,6 +51,7 @@ def _samples(file: Path) -> Iterator[str]:
 def _images(file: Path) -> Iterator[str]:
     pixels = Pixels(file)
     yield f"{file}: {len(pixels)} images of {pixels.size_px} px, {pixels.encoding}"
+    yield f"stored with {pixels.context:g} times the box; {int((~pixels.present).sum())} missing"
 
 
 def _memory(file: Path) -> Iterator[str]:

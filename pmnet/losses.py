@@ -1,4 +1,8 @@
-"""The five terms of the loss (Eqs. 2-6), each a mean over the samples that have its ground truth."""
+"""The five terms of the loss (Eqs. 2-6), each a mean over the samples that have its ground truth.
+
+The joints are those that the ground truth has: the skeleton's 24, or the annotated J24, which are made
+from the vertices (J = J V^T, section 3.1).
+"""
 
 from dataclasses import dataclass
 
@@ -8,14 +12,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pmnet.body import BodyModel, BodyParams
+from pmnet.body.keypoints import J24_HIPS
 from pmnet.camera import project
 from pmnet.network import Prediction
 from pmnet.params import LossWeights
+from pmnet.samples import JointSet
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The ground truth of a batch, with flags for what a sample has."""
+    """The ground truth of a batch, with flags for what a sample has; `prototype` is -1 without SMPL."""
 
     params: BodyParams
     keypoints_3d: Float[Tensor, "b 24 4"]
@@ -33,18 +39,22 @@ class Truth:
 
 
 def loss_terms(
-    pred: Prediction, scores: Float[Tensor, "b k"], truth: Truth, body: BodyModel
+    pred: Prediction,
+    scores: Float[Tensor, "b k"],
+    truth: Truth,
+    body: BodyModel,
+    joint_set: JointSet,
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the terms `keypoints_3d`, `keypoints_2d`, `pose`, `betas` and `prototype`."""
-    joints = body.joints(pred.params)
-    rooted = joints - joints[:, :1]
-    has_3d = truth.has_keypoints_3d[:, None, None]
-    weight_3d = torch.where(has_3d, truth.keypoints_3d[..., 3:], 0)
+    on_skeleton = joint_set == "smpl24"
+    params = pred.params
+    joints = body.joints(params) if on_skeleton else body.keypoints(body.vertices(params))
+    rooted, true_rooted, weight_3d = _rooted(joints, truth, joint_set)
     has_smpl = truth.has_smpl[:, None]
     points = project(joints, pred.camera)
     poses = pred.params.rotmats.flatten(1), truth.params.rotmats.flatten(1)
     return {
-        "keypoints_3d": masked_square(rooted, truth.keypoints_3d[..., :3], weight_3d),
+        "keypoints_3d": masked_square(rooted, true_rooted, weight_3d),
         "keypoints_2d": masked_square(
             points, truth.keypoints_2d[..., :2], truth.keypoints_2d[..., 2:]
         ),
@@ -63,6 +73,23 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Float[Tensor, 
         + weights.betas * terms["betas"]
     )
     return weights.regression_scale * regression + weights.prototype * terms["prototype"]
+
+
+def _rooted(
+    joints: Float[Tensor, "b 24 3"], truth: Truth, joint_set: JointSet
+) -> tuple[Float[Tensor, "b 24 3"], Float[Tensor, "b 24 3"], Float[Tensor, "b 24 1"]]:
+    """Return predicted and true joints, each from its own origin, and the weights of the true ones.
+
+    The origin is the skeleton's pelvis, where the truth has it already; of J24 it is the middle of
+    the hips on both sides (SPIN's rule). A sample whose hips are not both known has no 3D joints.
+    """
+    true, confidence = truth.keypoints_3d[..., :3], truth.keypoints_3d[..., 3:]
+    known = truth.has_keypoints_3d[:, None, None]
+    if joint_set == "smpl24":
+        return joints - joints[:, :1], true, torch.where(known, confidence, 0)
+    known = known & (confidence[:, J24_HIPS] > 0).all(1, keepdim=True)
+    middles = [points[:, J24_HIPS].mean(1, keepdim=True) for points in (joints, true)]
+    return joints - middles[0], true - middles[1], torch.where(known, confidence, 0)
 
 
 def masked_square(
@@ -85,5 +112,5 @@ def masked_mean(values: Float[Tensor, "*b n"], weights: Tensor) -> Float[Tensor,
 def _classification(scores: Tensor, truth: Truth) -> Float[Tensor, ""]:
     if scores.shape[1] == 1:
         return scores.new_zeros(())
-    each = cross_entropy(scores, truth.prototype, reduction="none")
+    each = cross_entropy(scores, truth.prototype, reduction="none", ignore_index=-1)
     return masked_mean(each, truth.has_smpl)

@@ -128,7 +128,8 @@ class PMNet(nn.Module):
     def forward(
         self, images: Float[Tensor, "b 3 s s"], start_from: Int[Tensor, "b"] | None
     ) -> tuple[Float[Tensor, "b 157"], Float[Tensor, "b k"]]:
-        """Return phi_T and scores; None starts from the prototype of the highest score."""
+        """Return phi_T and scores; None, and rows of -1, start from the prototype of the highest score."""
         features, scores = self.encode(images)
-        rows = scores.argmax(1) if start_from is None else start_from
+        best = scores.argmax(1)
+        rows = best if start_from is None else torch.where(start_from < 0, best, start_from)
         return self.regress(features, self.memory[rows]), scores

@@ -25,9 +25,15 @@ class Machine:
 
 @dataclass(frozen=True)
 class Images:
-    """How the pixels of a data set are made (stage `images`)."""
+    """How the pixels of a data set are made (stage `images`).
+
+    Images show `context` times the box of their person, for augmentation; of image files the share
+    `max_missing` may be missing or broken.
+    """
 
     size_px: int
+    context: float
+    max_missing: float
     encoding: Literal["raw", "jpeg"]
     jpeg_quality: int
     supersampling: int
@@ -74,8 +80,16 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Largest random change of a training image: scale and shift of the crop, gain per channel."""
+    """Random changes of a training image (SPIN's; 0 everywhere changes nothing).
 
+    `flip` is the share that is mirrored, `rotation_share` the share that is turned, by a normal angle
+    with standard deviation `rotation_deg`. The others are the largest change: of the box's width by
+    `scale` (normal, cut off there), of its place by `shift`, of each channel by `gain` (uniform).
+    """
+
+    flip: float
+    rotation_deg: float
+    rotation_share: float
     scale: float
     shift: float
     gain: float
@@ -83,7 +97,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Train:
-    """The network and its training (stage `train`)."""
+    """The network and its training (stage `train`); `mix` is the share of a batch by data set."""
 
     seeds: list[int]
     encoder: str
@@ -91,6 +105,7 @@ class Train:
     hidden: int
     regressor_steps: int
     start: Literal["assigned", "predicted"]
+    mix: dict[str, float]
     steps: int
     batch_size: int
     learning_rate: float

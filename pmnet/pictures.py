@@ -31,7 +31,7 @@ def parts_figure(body: BodyModel, weights: dict[str, float], size: Pictures) -> 
     views = BodyParams.cat([from_the_front(rest), orbited(from_the_front(rest), math.pi)])
     views = views[slice(0, size.bodies)]
     images = render_plain(body, views, size.size_px, materials=body.parts, palette=palette.float())
-    figure = _grid([images], [""], ["front", "back"][: size.bodies], size.size_px)
+    figure = grid([images], [""], ["front", "back"][: size.bodies], size.size_px)
     handles = [
         mpl.patches.Patch(color=tuple(colour.tolist()), label=f"{part} {weights[part]:g}")
         for part, colour in zip(BODY_PARTS, palette, strict=True)
@@ -56,30 +56,35 @@ def prototypes_figure(memory: PrototypeMemory, body: BodyModel, size: Pictures) 
         f"#{index}\n{share:.1%}"
         for index, share in zip(shown.tolist(), shares.tolist(), strict=True)
     ]
-    return _grid(rows, ["original", "front", "side"], titles, size.size_px)
+    return grid(rows, ["original", "front", "side"], titles, size.size_px)
 
 
 def gallery_figure(
     images: UInt8[Tensor, "n 3 s s"],
     chosen: BodyParams,
     pred: BodyParams,
-    true: BodyParams,
+    true: BodyParams | None,
     pred_cameras: Float[Tensor, "n 3"],
     labels: Sequence[str],
     body: BodyModel,
     size: Pictures,
 ) -> Figure:
-    """Return a column a sample: input, prototype, prediction, side view, the truth's (Figs. 6-8)."""
-    side_pred, side_true = orbited(pred, math.pi / 2), orbited(true, math.pi / 2)
+    """Return a column a sample: input, prototype, prediction, side view, the truth's (Figs. 6-8).
+
+    The last row is left out where the true bodies are not known.
+    """
+    side_pred = orbited(pred, math.pi / 2)
     rows = [
         images,
         render_plain(body, chosen, size.size_px),
         render_plain(body, pred, size.size_px, cameras=pred_cameras),
         render_plain(body, side_pred, size.size_px),
-        render_plain(body, side_true, size.size_px),
     ]
-    names = ["input", "prototype", "prediction", "side view", "truth, side"]
-    return _grid(rows, names, labels, size.size_px)
+    names = ["input", "prototype", "prediction", "side view"]
+    if true is not None:
+        rows.append(render_plain(body, orbited(true, math.pi / 2), size.size_px))
+        names.append("truth, side")
+    return grid(rows, names, labels, size.size_px)
 
 
 def contact_sheet(samples: Samples, pixels: Pixels, size: Pictures) -> Figure:
@@ -91,7 +96,7 @@ def contact_sheet(samples: Samples, pixels: Pixels, size: Pictures) -> Figure:
     columns = min(10, n)
     cells = [images[start : start + columns] for start in range(0, n, columns)]
     titles = [labels[start : start + columns] for start in range(0, n, columns)]
-    return _grid(cells, [""] * len(cells), titles, size.size_px)
+    return grid(cells, [""] * len(cells), titles, size.size_px)
 
 
 def save_picture(figure: Figure, path: Path) -> None:
@@ -100,13 +105,13 @@ def save_picture(figure: Figure, path: Path) -> None:
         figure.savefig(partial, format="png", metadata={"Software": None})
 
 
-def _grid(
-    rows: Sequence[UInt8[Tensor, "n 3 s s"]],
+def grid(
+    rows: Sequence[UInt8[Tensor, "_ 3 _ _"]],
     row_names: Sequence[str],
     titles: Sequence[str] | Sequence[Sequence[str]],
     size_px: int,
 ) -> Figure:
-    """Return pictures in rows; titles stand above the first row, or above each."""
+    """Return a figure of pictures in rows; titles stand above the first row, or above each."""
     columns, cell = max(len(row) for row in rows), size_px / DPI
     figure = Figure((columns * cell + 0.4, len(rows) * cell * 1.1 + 0.4), DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # type: ignore

@@ -6,12 +6,12 @@ from typing import Literal
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.images.pixels import Pixels
-from pmnet.metrics import Protocol, body_errors, mean_distance_mm
+from pmnet.metrics import Protocol, joint_errors, mean_distance_mm, vertex_errors
 from pmnet.network import PMNet, unpack
 from pmnet.samples import Samples
 
@@ -27,64 +27,97 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The ground truth of a data set, posed once for all that is compared with it."""
+class Bodies:
+    """The true bodies of a data set, posed once for all that is compared with them."""
 
     params: BodyParams
     vertices: Float[Tensor, "n v 3"]
     joints: Float[Tensor, "n 24 3"]
 
 
+@dataclass(frozen=True)
+class Truth:
+    """The ground truth of a data set: bodies, where it has them, and the joints of MPJPE."""
+
+    bodies: Bodies | None
+    joints: Float[Tensor, "n 24 3"]
+    known: Bool[Tensor, "n 24"]
+
+
 @torch.no_grad()
-def encode(network: PMNet, pixels: Pixels, device: torch.device) -> Encoded:
-    """Return features and scores of all images, in order."""
+def encode(network: PMNet, pixels: Pixels, rows: Int[Tensor, "n"], device: torch.device) -> Encoded:
+    """Return features and scores of the images of `rows`, in order."""
     network.eval()
     parts = []
-    for start in range(0, len(pixels), BATCH):
-        rows = torch.arange(start, min(start + BATCH, len(pixels)))
-        parts.append(network.encode(pixels.read(rows).to(device).float() / 255))
+    for part in rows.split(BATCH):
+        parts.append(network.encode(pixels.read(part).to(device).float() / 255))
     features, scores = zip(*parts, strict=True)
     return Encoded(torch.cat(features), torch.cat(scores))
 
 
+def annotated(samples: Samples, protocol: Protocol) -> Bool[Tensor, "n"]:
+    """Return which samples are measured by the joints of their files, not by those of their bodies.
+
+    Those are all that have J24 in 3D, body or not: SPIN's rule for Human3.6M and MPI-INF-3DHP.
+    """
+    enough = protocol.measurable(samples.keypoints_3d[..., 3] > 0)
+    preferred = ~samples.has_smpl if protocol.measured == "smpl24" else True
+    return samples.has_keypoints_3d & enough & preferred
+
+
 @torch.no_grad()
-def pose(params: BodyParams, body: BodyModel) -> Truth:
-    """Return bodies with their vertices and joints (m)."""
-    return Truth(params, body.vertices(params), body.joints(params))
+def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> Truth:
+    """Return the ground truth of samples that have a body all, or none; those have 3D joints."""
+    device = body.faces.device
+    by_file = annotated(samples, protocol).to(device)
+    joints, confidence = samples.keypoints_3d.to(device).split([3, 1], 2)
+    known = confidence[..., 0] > 0
+    if not samples.has_smpl.any():
+        return Truth(None, joints, known)
+    params = samples.body_params().to(device)
+    bodies = Bodies(params, body.vertices(params), body.joints(params))
+    made = bodies.joints if protocol.measured == "smpl24" else body.keypoints(bodies.vertices)
+    joints = torch.where(by_file[:, None, None], joints, made)
+    return Truth(bodies, joints, known | ~by_file[:, None])
 
 
 @torch.no_grad()
 def starts(
     network: PMNet,
     encoded: Encoded,
-    assigned: Int[Tensor, "n"],
+    assigned: Int[Tensor, "n"] | None,
     selection: Literal["hard", "soft"],
 ) -> Iterator[tuple[str, BodyParams]]:
-    """Yield what is compared: the network, the network told the right prototype, prototypes alone."""
+    """Yield what is compared: the network, the network told the right prototype, prototypes alone.
+
+    Where no right prototype is known (`assigned` is None), what needs it is left out.
+    """
     chosen = network.start(encoded.scores, selection)
-    right = network.memory[assigned]
     yield "model", unpack(network.regress(encoded.features, chosen)).params
-    yield "oracle", unpack(network.regress(encoded.features, right)).params
+    if assigned is not None:
+        right = network.memory[assigned]
+        yield "oracle", unpack(network.regress(encoded.features, right)).params
     yield "chosen_prototype", unpack(chosen).params
-    yield "assigned_prototype", unpack(right).params
+    if assigned is not None:
+        yield "assigned_prototype", unpack(right).params
 
 
 @torch.no_grad()
 def errors(
     pred: BodyParams, truth: Truth, body: BodyModel, protocol: Protocol
 ) -> dict[str, Float[Tensor, "n"]]:
-    """Return `mpvpe_mm`, `mpjpe_mm` and `pa_mpjpe_mm` of each sample."""
+    """Return `mpvpe_mm` (NaN without true bodies), `mpjpe_mm` and `pa_mpjpe_mm` of each sample."""
     columns: dict[str, list[Tensor]] = {}
     for start in range(0, len(pred), BATCH):
         rows = slice(start, start + BATCH)
         part = pred[rows]
-        found = body_errors(
-            body.vertices(part),
-            body.joints(part),
-            truth.vertices[rows],
-            truth.joints[rows],
-            protocol,
-        )
+        vertices, joints = body.vertices(part), body.joints(part)
+        found = {"mpvpe_mm": torch.full_like(part.betas[:, 0], torch.nan)}
+        if (true := truth.bodies) is not None:
+            pairs = vertices, joints, true.vertices[rows], true.joints[rows]
+            found = vertex_errors(*pairs, protocol)
+        measured = joints if protocol.measured == "smpl24" else body.keypoints(vertices)
+        found |= joint_errors(measured, truth.joints[rows], truth.known[rows], protocol)
         for name, values in found.items():
             columns.setdefault(name, []).append(values)
     return {name: torch.cat(parts) for name, parts in columns.items()}
@@ -93,24 +126,28 @@ def errors(
 def distance_to_mean_mm(truth: Truth, mean: BodyParams, body: BodyModel) -> Float[Tensor, "n"]:
     """Return the mean distance (mm) of the vertices of each sample to those of the mean body.
 
-    Unaligned, as in Fig. 1(b): `mean` is the single prototype.
+    Unaligned, as in Fig. 1(b): `mean` is the single prototype. NaN without true bodies.
     """
-    return mean_distance_mm(truth.vertices, body.vertices(mean).expand_as(truth.vertices))
+    if truth.bodies is None:
+        return torch.full_like(truth.joints[:, 0, 0], torch.nan)
+    vertices = truth.bodies.vertices
+    return mean_distance_mm(vertices, body.vertices(mean).expand_as(vertices))
 
 
 def error_table(
     samples: Samples,
+    rows: Int[Tensor, "n"],
     inference: str,
     found: dict[str, Tensor],
     distance: Float[Tensor, "n"],
     assigned: Int[Tensor, "n"],
     chosen: Int[Tensor, "n"],
 ) -> pd.DataFrame:
-    """Return one row a sample: what was measured, and what tells the sample."""
+    """Return one row a sample: what was measured, and what tells the sample, its row in the file."""
     return pd.DataFrame(
         {
             "dataset": samples.about.dataset,
-            "sample": range(len(samples)),
+            "sample": rows.numpy(),
             "sequence": samples.sequence,
             "inference": inference,
             "distance_to_mean_mm": distance.cpu().numpy(),

@@ -18,6 +18,7 @@ from pmnet.errors import InputError
 from pmnet.files import replacing
 
 VERSION: Final = 2
+JointSet = Literal["smpl24", "j24"]  # what the 24 keypoints of a data set are
 
 # column -> (numbers a row, unit and meaning)
 NUMBERS: Final[dict[str, tuple[int, str]]] = {
@@ -54,7 +55,7 @@ class About:
     """
 
     dataset: str
-    joints: Literal["smpl24", "j24"]
+    joints: JointSet
     pixels: Literal["render", "files"]
     body: str
     measured: Literal["smpl24", "j14", "j17"] = "smpl24"

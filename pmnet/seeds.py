@@ -12,7 +12,7 @@ from pmnet.errors import InputError
 from pmnet.files import replacing
 from pmnet.images.pixels import Pixels
 from pmnet.machine import device_of
-from pmnet.memory.building import training_samples
+from pmnet.memory.building import all_samples
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.params import Machine, Train
 from pmnet.runs import build_network, check_images, load_memory, model_file
@@ -45,7 +45,7 @@ def train_seeds(
         with held(training_key(settings, [*samples, *images, memory, body])) as checkpoint:
             fabric.seed_everything(seed, verbose=False)
             network = build_network(options, prototypes)
-            train_model(network, data, model, options, seed, fabric, checkpoint, log)
+            train_model(network, data, prototypes, model, options, seed, fabric, checkpoint, log)
             with replacing(model_file(out, seed)) as partial:
                 state = {name: value.cpu() for name, value in network.state_dict().items()}
                 torch.save({"state": state, "settings": settings, "body": model.sha256}, partial)
@@ -55,19 +55,29 @@ def train_seeds(
 def load_training_data(
     samples: list[Path], images: list[Path], memory: PrototypeMemory, body: BodyModel
 ) -> TrainingData:
-    """Return the training samples with images and prototypes, checked to belong together."""
+    """Return all samples with their images, checked to belong together.
+
+    The memory's assignments are those of the samples with SMPL, in order; the others have none.
+    """
     pixels = [Pixels(path) for path in images]
     if len(samples) != len(images):
         raise InputError(f"{len(samples)} files of samples, but {len(images)} of images")
+    sizes = []
     for file, source in zip(samples, pixels, strict=True):
-        check_images(file, Samples.load(file), source)
-    table = training_samples(samples, body)
-    if len(memory.assignments) != len(table):
+        part = Samples.load(file)
+        check_images(file, part, source)
+        sizes.append((part.about.dataset, len(part)))
+    table = all_samples(samples, body)
+    assigned = int(table.has_smpl.sum())
+    if len(memory.assignments) != assigned:
         raise InputError(
-            f"the memory assigns {len(memory.assignments)} samples, the files hold {len(table)}; "
+            f"the memory assigns {len(memory.assignments)} samples, the files hold {assigned}; "
             "run the cluster stage again"
         )
-    return TrainingData.of(table, pixels, memory.assignments)
+    prototypes = torch.full((len(table),), -1)
+    prototypes[table.has_smpl] = memory.assignments
+    seen = torch.cat([source.present for source in pixels])
+    return TrainingData.of(table, pixels, prototypes, seen, sizes)
 
 
 def fabric_of(machine: Machine) -> Fabric:

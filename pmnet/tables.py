@@ -159,7 +159,10 @@ def _statistics(part: pd.DataFrame, metric: str, report: Report) -> dict[str, An
 def _with_published(rows: list[dict[str, Any]], number: int) -> pd.DataFrame:
     """Return our rows, then those of the paper's table of that number."""
     if not rows:
-        raise InputError(f"table {number}: no run of P3DH; give some with --errors")
+        raise InputError(
+            f"table {number}: no run of P3DH, or no test set with bodies (SMPL parameters); give some "
+            "with --errors"
+        )
     ours = pd.DataFrame(rows).assign(source="ours")
     printed = paper().query("table == @number").rename(columns={"value_mm": "mean_mm"})
     printed = printed.assign(source="published")

@@ -7,21 +7,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from pmnet.batches import batches, combined_seed, mixed_batches, shares_of
 from pmnet.body import BodyModel
+from pmnet.errors import InputError
 from pmnet.files import replacing
-from pmnet.images.augmentation import augment
+from pmnet.images.augmentation import Labels, augment, changes_bodies
 from pmnet.images.pixels import Pixels
-from pmnet.losses import Truth, loss_terms, total_loss
+from pmnet.losses import Truth, loss_terms, masked_mean, total_loss
+from pmnet.memory.labels import Labeller
+from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.network import PMNet, unpack
-from pmnet.params import Train
+from pmnet.params import Augmentation, Train
 from pmnet.progress import track
-from pmnet.samples import Samples
+from pmnet.samples import JointSet, Samples
 
 
 class TrainingDiverged(RuntimeError):
@@ -30,15 +33,28 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Training images with their ground truth, in the order of the samples."""
+    """Training images with their ground truth, in the order of the samples.
+
+    `sizes` says how many samples come from each data set, in order; samples whose image is not
+    `present` are never drawn.
+    """
 
     image_names: list[str]
     pixels: list[Pixels]
     truth: Truth
+    joints: JointSet
+    present: Bool[Tensor, "n"]
+    sizes: list[tuple[str, int]]
 
     @staticmethod
-    def of(samples: Samples, pixels: list[Pixels], prototypes: Int[Tensor, "n"]) -> "TrainingData":
-        """Return samples with their images and their prototypes (the assignments of the memory)."""
+    def of(
+        samples: Samples,
+        pixels: list[Pixels],
+        prototypes: Int[Tensor, "n"],
+        present: Bool[Tensor, "n"],
+        sizes: list[tuple[str, int]],
+    ) -> "TrainingData":
+        """Return samples with their images and their prototypes (-1: not assigned)."""
         keypoints_2d = torch.cat([samples.keypoints_in_crop(), samples.keypoints_2d[..., 2:]], 2)
         truth = Truth(
             params=samples.body_params(),
@@ -48,39 +64,43 @@ class TrainingData:
             has_keypoints_3d=samples.has_keypoints_3d,
             prototype=prototypes,
         )
-        return TrainingData(samples.image_name, pixels, truth)
+        joints = samples.about.joints
+        return TrainingData(samples.image_name, pixels, truth, joints, present, sizes)
 
     def __len__(self) -> int:
         return len(self.image_names)
 
+    def batches(self, options: Train, seed: int, first: int) -> Iterator[Int[Tensor, "b"]]:
+        """Yield the rows of the steps from `first` on; raises InputError for a mix that cannot be."""
+        usable = self.present.nonzero()[:, 0]
+        if not len(usable):
+            raise InputError(
+                "no training sample has an image; look where the images stage found none"
+            )
+        size, last = options.batch_size, options.steps
+        if not options.mix:
+            order = batches(len(usable), size, seed, first, last)
+            return (usable[rows] for rows in order)
+        groups: dict[str, Tensor] = {}
+        ends = torch.tensor([n for _, n in self.sizes]).cumsum(0)
+        for (name, n), end in zip(self.sizes, ends.tolist(), strict=True):
+            groups[name] = usable[(usable >= end - n) & (usable < end)]
+        shares = shares_of(options.mix, {name: len(rows) for name, rows in groups.items()})
+        return mixed_batches(list(groups.values()), shares, size, seed, first, last)
+
     def images(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 3 s s"]:
-        """Return images of `rows` with values from 0 to 1."""
+        """Return images of `rows`, with their context, with values from 0 to 1."""
         if len(self.pixels) == 1:
-            return self.pixels[0].read(rows).float() / 255
+            return self.pixels[0].read_stored(rows).float() / 255
         ends = torch.tensor([len(pixels) for pixels in self.pixels]).cumsum(0)
         source = torch.searchsorted(ends, rows, right=True)
-        size_px = self.pixels[0].size_px
-        images = torch.empty(len(rows), 3, size_px, size_px)
+        side = self.pixels[0].stored_px
+        images = torch.empty(len(rows), 3, side, side)
         for index, pixels in enumerate(self.pixels):
             mine = source == index
-            images[mine] = pixels.read(rows[mine] - (ends[index] - len(pixels))).float() / 255
+            mine_rows = rows[mine] - (ends[index] - len(pixels))
+            images[mine] = pixels.read_stored(mine_rows).float() / 255
         return images
-
-
-def batches(n: int, batch_size: int, seed: int, first: int, last: int) -> Iterator[Tensor]:
-    """Yield the rows of steps `first` to `last`: the same rows for a step, wherever one starts.
-
-    Each pass over the data has an order of its own; what is left of a pass is dropped.
-    """
-    per_pass = max(n // batch_size, 1)
-    order, current = torch.empty(0, dtype=torch.long), -1
-    for step in range(first, last):
-        if step // per_pass != current:
-            current = step // per_pass
-            generator = torch.Generator().manual_seed(_mix(seed, 1, current))
-            order = torch.randperm(n, generator=generator)
-        start = step % per_pass * batch_size
-        yield order[start : start + batch_size]
 
 
 def learning_rate(step: int, options: Train) -> float:
@@ -94,6 +114,7 @@ def learning_rate(step: int, options: Train) -> float:
 def train_model(
     model: PMNet,
     data: TrainingData,
+    memory: PrototypeMemory,
     body: BodyModel,
     options: Train,
     seed: int,
@@ -109,15 +130,18 @@ def train_model(
     model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     engine, optimizer = fabric.setup(model, optimizer)
     body = body.to(fabric.device)
+    labeller = Labeller(memory, body) if changes_bodies(options.augmentation) else None
     state: dict[str, Any] = {"model": engine, "optimizer": optimizer, "step": 0, "log": Log.empty()}
     if checkpoint.exists():
         fabric.load(checkpoint, state)
-    order = batches(len(data), options.batch_size, seed, state["step"], options.steps)
+    order = data.batches(options, seed, state["step"])
     for rows in track(order, f"training seed {seed}", options.steps - state["step"]):
         step = state["step"]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, options)
-        terms, loss, accuracy = _loss(engine, data, rows, body, options, _mix(seed, 2, step))
+        terms, loss, accuracy = _loss(
+            engine, data, rows, body, labeller, options, combined_seed(seed, 2, step)
+        )
         if not torch.isfinite(loss):
             raise TrainingDiverged(_blame(step, terms, data, rows))
         optimizer.zero_grad(set_to_none=True)
@@ -134,20 +158,44 @@ def train_model(
 
 
 def _loss(
-    engine: Any, data: TrainingData, rows: Tensor, body: BodyModel, options: Train, noise: int
+    engine: Any,
+    data: TrainingData,
+    rows: Tensor,
+    body: BodyModel,
+    labeller: Labeller | None,
+    options: Train,
+    noise: int,
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     device = body.faces.device
-    truth = data.truth[rows].to(device)
     images = data.images(rows).to(device, non_blocking=True)
-    generator = torch.Generator().manual_seed(noise)
-    images, points = augment(images, truth.keypoints_2d[..., :2], options.augmentation, generator)
-    keypoints_2d = torch.cat([points, truth.keypoints_2d[..., 2:]], 2)
-    truth = replace(truth, keypoints_2d=keypoints_2d)
+    truth = data.truth[rows].to(device)
+    images, truth = _augmented(images, truth, data, labeller, options.augmentation, noise)
     start_from = truth.prototype if options.start == "assigned" else None
     vector, scores = engine(images, start_from)
-    terms = loss_terms(unpack(vector), scores, truth, body)
-    accuracy = (scores.argmax(1) == truth.prototype).float().mean()
+    terms = loss_terms(unpack(vector), scores, truth, body, data.joints)
+    right = (scores.argmax(1) == truth.prototype).float()
+    accuracy = masked_mean(right, truth.has_smpl)
     return terms, total_loss(terms, options.loss), accuracy
+
+
+def _augmented(
+    images: Tensor,
+    truth: Truth,
+    data: TrainingData,
+    labeller: Labeller | None,
+    options: Augmentation,
+    noise: int,
+) -> tuple[Tensor, Truth]:
+    """Return a batch changed at random, with the prototypes of the changed bodies."""
+    generator = torch.Generator().manual_seed(noise)
+    labels = Labels(truth.params, truth.keypoints_2d, truth.keypoints_3d)
+    size_px = data.pixels[0].size_px
+    images, labels = augment(images, labels, data.joints, size_px, options, generator)
+    truth = replace(truth, **vars(labels))
+    if labeller is not None:
+        prototype = labeller.relabel(truth.params, truth.has_smpl, truth.prototype)
+        truth = replace(truth, prototype=prototype)
+    return images, truth
 
 
 def _blame(step: int, terms: dict[str, Tensor], data: TrainingData, rows: Tensor) -> str:
@@ -157,11 +205,6 @@ def _blame(step: int, terms: dict[str, Tensor], data: TrainingData, rows: Tensor
         f"the loss is NaN or infinite at step {step} (term: {bad}); the batch holds {len(rows)} samples "
         f"such as {', '.join(names)}; lower train.learning_rate or look for broken samples"
     )
-
-
-def _mix(*numbers: int) -> int:
-    """Return a seed that differs for different numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 class Log:

@@ -28,8 +28,10 @@ def evaluate(
     """Write the errors of each sample of the test sets; distances are measured to the `single` memory."""
     set_threads(machine)
     evaluator = Evaluator.load(memory, single, models, body, seeds, evaluate, machine)
-    errors = pd.concat([evaluator.errors(*pair) for pair in pairs_of(sets)], ignore_index=True)
-    write_errors(errors.assign(run=run), {"run": run, **evaluator.about()}, out)
+    pairs = pairs_of(sets)
+    errors = pd.concat([evaluator.errors(*pair) for pair in pairs], ignore_index=True)
+    about = {"run": run, **evaluator.about([samples for samples, _ in pairs])}
+    write_errors(errors.assign(run=run), about, out)
     say(f"{run}: errors of {len(errors)} predictions -> {out}")
 
 

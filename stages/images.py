@@ -8,7 +8,7 @@ from pmnet.stage import command
 
 
 def images(samples: Path, body: Path, out: Path, images: Images, machine: Machine) -> None:
-    """Render the images of a data set whose samples are poses alone."""
+    """Render the images of samples that are poses alone, or cut people out of the files of others."""
     make_images(samples, body, out, images, machine)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pmnet.error_files import METRICS
+from pmnet.error_files import METRICS, OF_BODIES, TOLD_BODIES
 
 ABOUT = {
     "space": "vertex",
@@ -63,6 +63,16 @@ def frame_of(
     return pd.concat(parts, ignore_index=True)
 
 
+def without_bodies(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Return the rows as they are where a data set has joints but no bodies."""
+    lacking = rows["dataset"] == dataset
+    kept = rows[~lacking | ~rows["inference"].isin(TOLD_BODIES)].reset_index(drop=True)
+    lacking = kept["dataset"] == dataset
+    kept.loc[lacking, list(OF_BODIES)] = float("nan")
+    kept.loc[lacking, "assigned"] = -1
+    return kept
+
+
 def write(path: Path, frame: pd.DataFrame, **about: Any) -> Path:
     """Write rows as a file of errors of P3DH, or of what differs from it."""
     run = frame["run"].iloc[0] if len(frame) else "none"
@@ -73,19 +83,21 @@ def write(path: Path, frame: pd.DataFrame, **about: Any) -> Path:
     return path
 
 
-def write_runs(folder: Path, **shape: Any) -> list[Path]:
-    """Write the five runs of Table II."""
-    return [
-        write(folder / run / "errors.parquet", frame_of(run, gain, **shape), **about)
-        for run, (about, gain) in RUNS.items()
-    ]
+def write_runs(folder: Path, bodiless: str = "", **shape: Any) -> list[Path]:
+    """Write the five runs of Table II; the data set `bodiless` has no bodies."""
+    paths = []
+    for run, (about, gain) in RUNS.items():
+        rows = without_bodies(frame_of(run, gain, **shape), bodiless)
+        paths.append(write(folder / run / "errors.parquet", rows, **about))
+    return paths
 
 
 def write_sweep(folder: Path, column: str, values: Sequence[float], **shape: Any) -> list[Path]:
     """Write runs of P3DH that differ in `k` or `limb_weight`."""
     paths = []
+    bodiless = shape.pop("bodiless", "")
     for value in values:
         run = f"p3dh_{column}_{value}"
-        frame = frame_of(run, 0.05 + 0.01 * (value == 50), **shape)
+        frame = without_bodies(frame_of(run, 0.05 + 0.01 * (value == 50), **shape), bodiless)
         paths.append(write(folder / run / "errors.parquet", frame, **{column: value}))
     return paths

@@ -21,7 +21,7 @@ from pmnet.analysis import (
     tail,
     write_csv,
 )
-from pmnet.error_files import KEY, METHODS, METRICS
+from pmnet.error_files import KEY, METHODS, METRICS, TOLD_BODIES
 from pmnet.errors import InputError
 from pmnet.params import Report
 
@@ -101,6 +101,45 @@ def test_a_data_set_without_bodies_has_joint_errors_only(tmp_path):
     path = fake_errors.write(tmp_path / "e.parquet", rows)
     read = read_errors([path])
     assert len(read) == 5 and set(tail(read, 10)["dataset"]) == {"cmu"}
+
+
+BODILESS = {"datasets": ("cmu", "mpi_inf_3dhp"), "bodiless": "mpi_inf_3dhp", "samples": 30}
+
+
+def test_without_bodies_a_data_set_has_no_told_prototype_and_no_curve(tmp_path):
+    frame = read_errors(fake_errors.write_runs(tmp_path, **BODILESS))
+    assert set(frame[frame["inference"].isin(TOLD_BODIES)]["dataset"]) == {"cmu"}
+    assert set(curves(frame, REPORT)["dataset"]) == {"cmu"}
+    found = summary(frame, REPORT)
+    assert set(found["constant"]["mpi_inf_3dhp"]) == {"mpjpe_mm", "pa_mpjpe_mm"}
+    assert set(found["gain"]) == set(found["prototype_accuracy"]) == {"cmu"}
+    joints = frame[frame["dataset"] == "mpi_inf_3dhp"]
+    assert summary(joints, REPORT)["gain"] == {}
+    with pytest.raises(InputError, match="no test set has bodies"):
+        curves(joints, REPORT)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda rows: rows.drop(rows[(rows["dataset"] == "mpi_inf_3dhp")].index[-1]),
+        lambda rows: rows.drop(rows[rows["inference"] == "oracle"].index[-1]),
+        lambda rows: rows[(rows["dataset"] == "cmu") | (rows["inference"] != "mean")],
+        lambda rows: pd.concat([rows, rows[rows["sample"] == 0].assign(sample=30)]),
+        lambda rows: pd.concat(
+            [rows, rows[rows["dataset"] == "mpi_inf_3dhp"].assign(inference="oracle")]
+        ),
+    ],
+)
+def test_each_inference_must_hold_all_samples_that_it_can_have(tmp_path, spoil):
+    one, two, *_ = fake_errors.write_runs(tmp_path, **BODILESS, seeds=1)
+    rows = fake_errors.frame_of("naive_k50", 0.0, BODILESS["datasets"], 30, 1)
+    rows = fake_errors.without_bodies(rows, "mpi_inf_3dhp")
+    fake_errors.write(two, rows, space="parameter")
+    read_errors([one, two])
+    fake_errors.write(two, spoil(rows), space="parameter")
+    with pytest.raises(InputError, match="must hold the same samples"):
+        read_errors([one, two])
 
 
 def broken(folder: Path, how: str) -> Path:

@@ -135,7 +135,7 @@ def test_soft_selection_and_other_alignments_change_what_they_should(errors, wor
 
 def test_errors_are_read_back_by_the_strict_reader(errors, world, tmp_path):
     path = tmp_path / "errors.parquet"
-    about = evaluator(world).about()
+    about = evaluator(world).about([world.samples])
     write_errors(errors.assign(run="p3dh_k3_l5.0"), {"run": "p3dh_k3_l5.0", **about}, path)
     back = read_errors([path])
     assert len(back) == len(errors)

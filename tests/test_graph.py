@@ -16,7 +16,7 @@ from import_closure import ROOT, import_closure
 from ruamel.yaml import YAML
 
 from pmnet import params
-from pmnet.datasets import Dataset
+from pmnet.datasets import Dataset, adapters
 from pmnet.params import Cluster
 from pmnet.stage import arguments
 
@@ -117,8 +117,16 @@ def test_every_script_is_a_stage_and_every_stage_a_script(graph):
 
 
 def is_adapter(file: str) -> bool:
-    """Say whether a file is imported by its name in params.yaml, out of sight of the imports."""
-    return file in {f"pmnet/datasets/{name}.py" for name in ("amass", "synthetic", "_posed")}
+    """Say whether a file is an adapter, imported by its name in params.yaml, or a shared piece of them."""
+    return file.startswith("pmnet/datasets/") and file in ADAPTERS
+
+
+ADAPTERS = {
+    file
+    for name in adapters()
+    for file in import_closure(ROOT / f"pmnet/datasets/{name}.py")
+    if Path(file).stem not in ("__init__", "sets")
+}
 
 
 def test_a_stage_depends_on_the_code_it_imports(graph, profile):
@@ -174,10 +182,10 @@ def test_clustering_takes_what_is_swept_from_its_command(graph):
         assert sections_of(entry) == {"cluster", "machine"}
         assert set(SWEPT) <= set(entry.options)
         parts = entry.options["weights"] == ["parts"]
-        tracked = {"seed", "tolerance", *(["part_weights"] if parts else [])}
+        tracked = {"seed", "tolerance", "init", "restarts", *(["part_weights"] if parts else [])}
         assert (entry.name, set(entry.params)) == (entry.name, {f"cluster.{n}" for n in tracked})
     fields = set(get_type_hints(Cluster))
-    assert fields == {"seed", "tolerance", "part_weights", *SWEPT.values()}
+    assert fields == {"seed", "tolerance", "init", "restarts", "part_weights", *SWEPT.values()}
 
 
 # --- files

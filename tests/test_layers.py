@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 from import_closure import ROOT
 
+
+def package(name: str) -> list[str]:
+    """Return the modules of a package of one level."""
+    files = sorted((ROOT / "pmnet" / name).glob("*.py"))
+    return [name, *(f"{name}.{file.stem}" for file in files if file.stem != "__init__")]
+
+
 # from the bottom to the top; modules of one group may import each other
 LAYERS = [
     ["errors"],
@@ -27,37 +34,18 @@ LAYERS = [
         *("body.parts", "body.pickles"),
     ],
     ["samples", "metrics"],
-    [
-        *("datasets", "datasets._arrays", "datasets._boxes", "datasets._fits", "datasets._found"),
-        *(
-            "datasets._joint_maps",
-            "datasets._posed",
-            "datasets._rows",
-            "datasets._spin",
-            "datasets.amass",
-        ),
-        *("datasets.sets", "datasets.synthetic"),
-        *("images", "images.augmentation", "images.making", "images.pixels", "images.plain"),
-        *("images.raster", "images.render"),
-        *("memory", "memory.assignment", "memory.basis", "memory.building", "memory.kmeans"),
-        *(
-            "memory.points",
-            "memory.prototypes",
-            "memory.quality",
-            "memory.sharding",
-            "memory.space",
-        ),
-        *("memory.starts", "memory.sums"),
-    ],
+    [*package("datasets"), *package("images"), *package("memory")],
     ["network"],
     ["losses", "runs"],
-    ["training", "checkpoints", "prediction"],
+    ["batches", "checkpoints", "prediction"],
+    ["training"],
     ["seeds", "evaluation"],
     ["error_files"],
     ["analysis", "markdown"],
     ["tables", "figures"],
-    ["pictures"],
-    ["cluster_quality", "gallery", "info", "pool"],
+    ["pictures", "inspection"],
+    ["cluster_quality", "gallery", "info", "overlays", "pool"],
+    ["checking"],
     ["stage"],
     ["cli"],
 ]

@@ -9,11 +9,22 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
+from pmnet.body.keypoints import J24, J24_HIPS, J24_PELVIS
 from pmnet.body.parts import JOINTS
-from pmnet.metrics import Protocol, body_errors, mean_distance_mm, similarity_align
+from pmnet.metrics import (
+    MEASURED,
+    Protocol,
+    describe,
+    joint_errors,
+    mean_distance_mm,
+    similarity_align,
+    vertex_errors,
+)
 from pmnet.rotations import rotvec_to_rotmat
 
 PELVIS, LEFT, RIGHT = (JOINTS.index(name) for name in ("pelvis", "left_hip", "right_hip"))
+
+ALL = torch.ones(1, 24, dtype=torch.bool)
 
 
 def points(b: int, p: int = 24, seed: int = 0) -> Tensor:
@@ -23,7 +34,8 @@ def points(b: int, p: int = 24, seed: int = 0) -> Tensor:
 def errors(pred: Tensor, true: Tensor, alignment: str) -> dict[str, float]:
     """Return the errors of one body whose vertices are its joints twice."""
     protocol = Protocol(alignment)
-    found = body_errors(pred.repeat(1, 2, 1), pred, true.repeat(1, 2, 1), true, protocol)
+    found = vertex_errors(pred.repeat(1, 2, 1), pred, true.repeat(1, 2, 1), true, protocol)
+    found |= joint_errors(pred, true, ALL, protocol)
     return {name: value.item() for name, value in found.items()}
 
 
@@ -70,13 +82,66 @@ def test_each_alignment_brings_its_own_joints_together():
 def test_vertices_move_with_the_origin_of_the_joints():
     joints, vertices = torch.zeros(1, 24, 3), torch.zeros(1, 5, 3)
     moved = joints + torch.tensor([0.0, 0.5, 0.0])
-    found = body_errors(vertices, moved, vertices, joints, Protocol("pelvis"))
+    found = vertex_errors(vertices, moved, vertices, joints, Protocol("pelvis"))
     assert found["mpvpe_mm"].tolist() == pytest.approx([500.0])
+    found = joint_errors(moved, joints, ALL, Protocol("pelvis"))
     assert found["mpjpe_mm"].tolist() == pytest.approx([0.0])
 
 
 def test_the_protocol_says_what_it_is():
     assert str(Protocol("hips")) == "alignment hips, 24 SMPL joints, neutral body"
+    assert str(Protocol("hips", "j14")) == "alignment hips, J14 annotated joints, neutral body"
+    kinds = ("j17", "j14", "smpl24", "j14")
+    several = [Protocol("pelvis", kind) for kind in kinds]
+    joints = "J14/J17 annotated joints"
+    assert describe(several[:2]) == f"alignment pelvis, {joints}, neutral body"
+    assert describe(several) == f"alignment pelvis, 24 SMPL or {joints}, neutral body"
+    assert str(Protocol("none", "j14")).startswith("alignment none (annotated joints: pelvis), J14")
+
+
+# --- annotated joints
+
+
+def hand(alignment: str, measured: str = "j14", unknown: tuple[int, ...] = ()) -> float:
+    """Return MPJPE where the truth is 0, the pelvis 100 mm off in x and the right hip 200 mm in y."""
+    pred, true, known = torch.zeros(1, 24, 3), torch.zeros(1, 24, 3), ALL.clone()
+    pred[0, J24_PELVIS, 0], pred[0, J24_HIPS[0], 1] = 0.1, 0.2
+    known[0, list(unknown)] = False
+    return joint_errors(pred, true, known, Protocol(alignment, measured))["mpjpe_mm"].item()
+
+
+def test_annotated_joints_are_measured_by_hand():
+    hip = math.hypot(100, 200)
+    assert hand("pelvis") == pytest.approx((13 * 100 + hip) / 14)  # J14 has no pelvis
+    assert hand("pelvis", "j17") == pytest.approx((15 * 100 + hip) / 17)  # and J17 has
+    assert hand("hips") == pytest.approx(14 * 100 / 14)
+    assert hand("none") == hand("pelvis")  # they are relative to the pelvis
+
+
+def test_joints_that_are_not_known_do_not_count():
+    nose, knee = J24.index("nose"), J24.index("left_knee")
+    assert hand("pelvis", unknown=(nose,)) == hand("pelvis")  # not measured at all
+    assert hand("pelvis", unknown=(J24_HIPS[0],)) == pytest.approx(100)
+    assert hand("hips", unknown=(knee,)) == pytest.approx(13 * 100 / 13)
+    assert hand("pelvis", unknown=(J24_PELVIS,)) == hand("hips")
+    assert hand("hips", unknown=(J24_HIPS[1],)) == hand("pelvis", unknown=(J24_HIPS[1],))
+
+
+def test_the_similarity_is_fitted_to_known_joints_only():
+    true, known = points(2), ALL.repeat(2, 1)
+    known[:, J24.index("left_knee")] = False
+    pred = 2 * true + 1
+    pred[~known] = 50.0
+    found = joint_errors(pred, true, known, Protocol("pelvis", "j14"))["pa_mpjpe_mm"]
+    assert found.tolist() == pytest.approx([0, 0], abs=1e-2)
+
+
+def test_what_can_be_measured():
+    protocol, known = Protocol("pelvis", "j14"), ALL.repeat(4, 1)
+    known[0, J24_PELVIS] = False  # the hips stand in
+    known[1, [J24_PELVIS, J24_HIPS[0]]] = False
+    known[2, MEASURED["j14"]] = False
+    assert protocol.measurable(known).tolist() == [True, False, False, True]
 
 
 @given(

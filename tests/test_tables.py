@@ -181,17 +181,50 @@ def test_missing_or_doubled_runs_are_refused(memories, tmp_path):
         table6(memories[memories["method"] == "naive"], REPORT)
 
 
-def test_a_data_set_without_bodies_is_in_table_3_only_and_by_its_joints(tmp_path):
-    paths = []
-    for run, about in (("single", {"k": 1}), ("p3dh_k50_l5.0", {})):
-        rows = fake_errors.frame_of(run, 0.0, ("cmu", "mpi_inf_3dhp"), samples=40)
-        lacking = rows["dataset"] == "mpi_inf_3dhp"
-        rows.loc[lacking, ["mpvpe_mm", "distance_to_mean_mm"]] = float("nan")
-        paths.append(fake_errors.write(tmp_path / run, rows, **about))
-    frame = read_errors(paths)
-    ours = table3(frame, REPORT).query("source == 'ours' and dataset == 'mpi_inf_3dhp'")
-    assert set(ours["metric"]) == {"mpjpe", "pa_mpjpe"} and len(ours) == 4
-    assert set(table4(frame, REPORT).query("source == 'ours'")["dataset"]) == {"cmu"}
+PAPERS = {"datasets": ("h36m", "pw3d", "up3d", "mpi_inf_3dhp"), "bodiless": "mpi_inf_3dhp"}
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, pd.DataFrame]:
+    """Return all tables of runs on the paper's four test sets, one of them without bodies."""
+    folder, shape = tmp_path_factory.mktemp("papers"), {**PAPERS, "samples": 40, "seeds": 1}
+    runs = read_errors(fake_errors.write_runs(folder, **shape))
+    by_k = read_errors(fake_errors.write_sweep(folder, "k", [5, 50], **shape))
+    by_limb = read_errors(fake_errors.write_sweep(folder, "limb_weight", [1.0, 5.0], **shape))
+    given = {2: runs, 3: runs, 4: runs, 5: by_k, 6: by_limb}
+    report = Report(tails=[5, 10, 20], bins=10, bootstrap=50, seed=0)
+    return {number: make(given[number], report) for number, make in TABLES.items()}
+
+
+@pytest.mark.parametrize("number", [2, 3, 4, 5, 6])
+def test_every_cell_that_the_paper_printed_has_ours_beside_it(papers, number):
+    cell = ["dataset", "subset", "metric"]
+    ours, printed = (papers[number].query(f"source == '{s}'") for s in ("ours", "published"))
+    found, wanted = (
+        set(rows[rows["dataset"] != ""][cell].itertuples(index=False, name=None))
+        for rows in (ours, printed)
+    )
+    assert wanted - found == set()
+    assert ("mpi_inf_3dhp", "all", "mpvpe") not in found
+    assert not ours["mean_mm"].isna().any()
+    page = page_of(papers[number], number, "title", PROTOCOL)
+    assert "the paper's data sets" in page and "nan" not in page
+
+
+def test_a_data_set_without_bodies_is_in_table_3_only_and_by_its_joints(papers):
+    for number, table in papers.items():
+        here = table.query("source == 'ours' and dataset == 'mpi_inf_3dhp'")
+        assert set(here["metric"]) == ({"mpjpe", "pa_mpjpe"} if number == 3 else set())
+        assert len(here) == (4 if number == 3 else 0)
+
+
+def test_only_data_sets_without_bodies_make_table_3_alone(tmp_path):
+    shape = {"datasets": ("mpi_inf_3dhp",), "bodiless": "mpi_inf_3dhp", "samples": 20}
+    frame = read_errors(fake_errors.write_runs(tmp_path, **shape))
+    assert len(table3(frame, REPORT).query("source == 'ours'")) == 4
+    for make in (table2, table4):
+        with pytest.raises(InputError, match="no test set with bodies"):
+            make(frame, REPORT)
 
 
 # --- pages

@@ -11,16 +11,19 @@ import pytest
 import torch
 
 from pmnet import checkpoints, seeds
+from pmnet.batches import batches
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.camera import View
 from pmnet.datasets import synthetic
 from pmnet.errors import InputError
-from pmnet.images.pixels import encode, write_pixels
-from pmnet.memory.building import build_memory
+from pmnet.images.pixels import encode, stored_side, write_pixels
+from pmnet.memory.building import build_memory, space_of
+from pmnet.memory.kmeans import Points, assign
+from pmnet.memory.labels import Labeller
 from pmnet.params import Augmentation, Cluster, LossWeights, Machine, PartWeights, Train
 from pmnet.samples import Samples
 from pmnet.seeds import train_seeds
-from pmnet.training import TrainingDiverged, batches, learning_rate
+from pmnet.training import TrainingDiverged, _augmented, learning_rate
 
 N, SIZE_PX = 24, 64
 MACHINE = Machine(device="cpu", workers=1, threads=1, cache_gib=0.1, precision="32-true")
@@ -34,6 +37,10 @@ CLUSTER = Cluster(
     init="random",
     restarts=1,
 )
+STILL = Augmentation(flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.0, shift=0.0, gain=0.0)
+SPIN = Augmentation(
+    flip=0.5, rotation_deg=30.0, rotation_share=0.4, scale=0.25, shift=0.0, gain=0.4
+)
 OPTIONS = Train(
     seeds=[0],
     encoder="squeezenet1_1",
@@ -41,13 +48,16 @@ OPTIONS = Train(
     hidden=16,
     regressor_steps=2,
     start="assigned",
+    mix={},
     steps=4,
     batch_size=8,
     learning_rate=1e-3,
     schedule="cosine",
     warmup_steps=1,
     loss=LossWeights(5.0, 5.0, 1.0, 0.1, 1.0, 1.0),
-    augmentation=Augmentation(scale=0.1, shift=0.1, gain=0.2),
+    augmentation=Augmentation(
+        flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.1, shift=0.1, gain=0.2
+    ),
     checkpoint_every=2,
     log_every=1,
 )
@@ -67,10 +77,12 @@ class World:
         train_seeds([self.samples], [self.images], self.memory, self.body, out, options, MACHINE)
 
 
-def write_images(path: Path, n: int, size_px: int = SIZE_PX) -> None:
+def write_images(path: Path, n: int, size_px: int = SIZE_PX, context: float = 1.0) -> None:
     generator = torch.Generator().manual_seed(5)
-    pixels = torch.randint(0, 256, (n, 3, size_px, size_px), generator=generator)
-    write_pixels(path, [encode(pixels.to(torch.uint8), "raw", 90)], size_px, "raw")
+    side = stored_side(size_px, context)
+    pixels = torch.randint(0, 256, (n, 3, side, side), generator=generator)
+    encoded = encode(pixels.to(torch.uint8), "raw", 90)
+    write_pixels(path, [encoded], size_px, "raw", context)
 
 
 def draw_samples(body: BodyModel, n: int = N) -> Samples:
@@ -276,6 +288,34 @@ def test_training_may_start_from_the_predicted_prototype(world, undisturbed, tmp
     assert not torch.equal(
         weights(tmp_path / "train")["estimator.weight"], weights(undisturbed)["estimator.weight"]
     )
+
+
+def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, body, tmp_path):
+    memory = seeds.load_memory(world.memory, body)
+    data = seeds.load_training_data([world.samples], [world.images], memory, body)
+    labeller = Labeller(memory, body)
+    params, every = data.truth.params, data.truth.has_smpl
+    assert torch.equal(labeller.nearest(params), memory.assignments)
+    turned = replace(STILL, rotation_deg=90.0, rotation_share=1.0)
+    rows = torch.arange(N)
+    images = data.images(rows)
+    _, still = _augmented(images, data.truth, data, None, STILL, 1)
+    assert torch.equal(still.prototype, memory.assignments)
+    _, truth = _augmented(images, data.truth, data, labeller, turned, 1)
+    points = Points(space_of(memory.vertex_weights, body), truth.params, 0.1)
+    assert torch.equal(truth.prototype, assign(points, memory.prototypes)[0])
+    assert not torch.equal(truth.prototype, memory.assignments)
+    unknown = replace(data.truth, has_smpl=~every)
+    _, kept = _augmented(images, unknown, data, labeller, turned, 1)
+    assert torch.equal(kept.prototype, memory.assignments)
+
+
+def test_training_with_all_augmentation_and_context_runs(world, tmp_path):
+    images = tmp_path / "wide.arrow"
+    write_images(images, N, SIZE_PX, context=1.25)
+    options = replace(OPTIONS, augmentation=SPIN, steps=2)
+    replace(world, images=images).train(tmp_path / "train", options)
+    assert len(rows_of(tmp_path / "train")) == 2
 
 
 def test_two_files_of_images_are_read_as_one(world, body):

@@ -26,6 +26,8 @@ J24: Final = (*LIMBS, *TRUNK, *FACE)
 # what MPJPE is measured on: H36M and 3DPW by 14 joints, MPI-INF-3DHP by 17 (SPIN's evaluation)
 J14: Final = (*LIMBS, "neck", "head")
 J17: Final = (*J14, "pelvis", "spine", "jaw")
+J24_PELVIS: Final = J24.index("pelvis")
+J24_HIPS: Final = (J24.index("right_hip"), J24.index("left_hip"))
 MIRRORED_J24: Final = tuple(J24.index(other_side(joint)) for joint in J24)
 # the rows of J_regressor_extra.npy that SPIN uses, in its order
 EXTRA: Final = ("right_hip", "left_hip", *TRUNK)

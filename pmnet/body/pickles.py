@@ -288,14 +288,22 @@ def read_pickle(path: Path) -> dict[str, object]:
         pickled = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    named = decode_pickle(pickled, str(path))
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named):
+        held = type(named).__name__
+        raise InputError(f"{path} holds a {held}, not a dict of names. {_MEND}")
+    return named
+
+
+def decode_pickle(pickled: bytes, where: str) -> Any:
+    """Return what a pickle of plain values and arrays stands for; nothing of it is run.
+
+    Raises InputError that begins with `where`.
+    """
     stream, decoder = io.BytesIO(pickled), _Decoder(len(pickled) + MAX_EXPANSION_BYTES)
     try:
-        stubs = _Unpickler(stream, encoding="latin1").load()
-        named = decoder.value(stubs)
-        if not isinstance(stubs, _Dict) or not all(isinstance(name, str) for name in named):
-            raise _Unreadable(f"holds a {type(named).__name__}, not a dict of names. {_MEND}")
-        return named
+        return decoder.value(_Unpickler(stream, encoding="latin1").load())
     except Exception as error:  # bytes that are no such file fail in a dozen ways
         place = f", at {place}," if (place := "".join(decoder.place)) else ""
         reason = _diagnosis(error, pickled, stream.tell())
-        raise InputError(f"{path}{place} {reason}") from error
+        raise InputError(f"{where}{place} {reason}") from error

@@ -51,7 +51,7 @@ def same_length(path: Path, arrays: Mapping[str, Sequence[Any] | np.ndarray]) ->
 
 def finite(path: Path, key: str, values: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return `values`; raises InputError naming the first of `rows` (None: all) with a NaN in it."""
-    bad = ~np.isfinite(values).reshape(len(values), -1).all(1)
+    bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     bad &= True if rows is None else rows
     if bad.any():
         raise InputError(

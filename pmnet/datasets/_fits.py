@@ -5,7 +5,6 @@ fit belongs to the row of the npz with the same number, so the lengths must agre
 image name.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,16 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.keypoints import J24, LIMBS
 from pmnet.body.parts import JOINTS
 from pmnet.camera import BOX_PX, fit_camera, project
-from pmnet.datasets._arrays import array
+from pmnet.datasets._fit_files import Fits, read_eft, read_fits, read_static
 from pmnet.datasets._rows import Rows
 from pmnet.errors import InputError
-from pmnet.files import read_npz
+
+CHUNK = 8192  # bodies at a time
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,6 @@ class Reject:
 
     max_beta: float
     max_reprojection: float
-
-
-@dataclass
-class Fits:
-    """A fit for each of N rows: rotation vectors (rad), betas, and whether it is valid."""
-
-    poses: np.ndarray  # (N, 72)
-    betas: np.ndarray  # (N, 10)
-    valid: np.ndarray  # (N,)
 
 
 def with_fits(
@@ -101,91 +91,6 @@ def _read(source: FitSource, rows: Rows, folder: Path, file: Path) -> Fits:
     return fits
 
 
-def read_fits(path: Path) -> Fits:
-    """Return the fits of an npz: `pose`, `betas` or `shape`, `valid_fit` or `has_smpl`."""
-    values = read_npz(path, ("pose", "betas", "shape", "valid_fit", "has_smpl"))
-    shape = "betas" if "betas" in values else "shape"
-    flag = "valid_fit" if "valid_fit" in values else "has_smpl"
-    poses = array(path, values, "pose", (None, 72))
-    return _of_rows(
-        path,
-        poses,
-        array(path, values, shape, (len(poses), 10)),
-        array(path, values, flag, (len(poses),)),
-    )
-
-
-def read_static(path: Path) -> Fits:
-    """Return the fits of a npy of SPIN's static_fits: pose and betas side by side, (N, 82)."""
-    try:
-        both = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error}); copy it anew") from None
-    both = array(path, {"fits": both}, "fits", (None, 82))
-    return _of_rows(path, both[:, :72], both[:, 72:], np.ones(len(both)))
-
-
-def _of_rows(path: Path, poses: np.ndarray, betas: np.ndarray, valid: np.ndarray) -> Fits:
-    finite = np.isfinite(poses).all(1) & np.isfinite(betas).all(1)
-    bad = (valid > 0) & ~finite
-    if bad.any():
-        raise InputError(
-            f"{path}: the fit of row {int(bad.argmax())} is NaN or infinite, but marked as valid; "
-            f"{int(bad.sum())} rows are; mark them as not valid or copy the file anew"
-        )
-    return Fits(poses, betas, valid > 0)
-
-
-def read_eft(path: Path, rows: Rows) -> Fits:
-    """Return EFT's fits (json) for the rows of the same image, by the nearest centre of the box.
-
-    A fit farther from a row's centre than half its box belongs to another person.
-    """
-    try:
-        entries = json.loads(path.read_text())["data"]
-        names = [Path(entry["imageName"]).name for entry in entries]
-        centers = np.array([entry["bbox_center"] for entry in entries], float).reshape(-1, 2)
-        rotmats = np.array([entry["parm_pose"] for entry in entries], float).reshape(-1, 24, 3, 3)
-        betas = np.array([entry["parm_shape"] for entry in entries], float).reshape(-1, 10)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: not EFT's json ({error!r}); expected `data`, a list of fits"
-        ) from None
-    row, fit = _nearest(rows, names, centers)
-    n = len(rows)
-    found = Fits(np.zeros((n, 72)), np.zeros((n, 10)), np.zeros(n, bool))
-    rotvecs = Rotation.from_matrix(rotmats[fit].reshape(-1, 3, 3)).as_rotvec()
-    found.poses[row], found.betas[row] = rotvecs.reshape(-1, 72), betas[fit]
-    found.valid[row] = True
-    return found
-
-
-def _nearest(
-    rows: Rows, names: Sequence[str], centers: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs of a row and the fit to it: same image, nearest centres first."""
-    by_name: dict[str, list[int]] = {}
-    for fit, name in enumerate(names):
-        by_name.setdefault(name, []).append(fit)
-    pairs = []
-    for row, image in enumerate(rows.image_name):
-        for fit in by_name.get(Path(str(image)).name, []):
-            far = float(np.linalg.norm(centers[fit] - rows.center[row]))
-            if far <= rows.scale[row] * BOX_PX / 2:
-                pairs.append((far, row, fit))
-    used_rows, used_fits = set[int](), set[int]()
-    kept = []
-    for _, row, fit in sorted(pairs):
-        if row not in used_rows and fit not in used_fits:
-            used_rows.add(row)
-            used_fits.add(fit)
-            kept.append((row, fit))
-    found = np.array(kept, int).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
-
-
 def _accepted(
     fits: Fits, rows: Rows, reject: Reject, body: BodyModel, name: str, counts: dict[str, int]
 ) -> np.ndarray:
@@ -201,23 +106,35 @@ def _accepted(
     return kept
 
 
-@torch.no_grad()
 def reprojection(fits: Fits, rows: Rows, body: BodyModel) -> np.ndarray:
     """Return the mean distance of fitted to annotated limbs, as a share of the box; 0 where unknown.
 
     The camera is the weak-perspective one that fits best; the joints are the skeleton's, which need no
-    vertices.
+    vertices. Fits that are not valid count as unknown.
     """
+    share = np.zeros(len(rows))
     if rows.keypoints_2d is None:
-        return np.zeros(len(rows))
+        return share
+    valid = np.flatnonzero(fits.valid)
+    for start in range(0, len(valid), CHUNK):
+        part = valid[start : start + CHUNK]
+        share[part] = _error_px(fits, rows.keypoints_2d, part, body) / (rows.scale[part] * BOX_PX)
+    return np.nan_to_num(share, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+@torch.no_grad()
+def _error_px(
+    fits: Fits, keypoints_2d: np.ndarray, part: np.ndarray, body: BodyModel
+) -> np.ndarray:
     limbs = [JOINTS.index(joint) for joint in LIMBS]
-    seen = torch.from_numpy(rows.keypoints_2d[:, [J24.index(joint) for joint in LIMBS]]).float()
+    seen = torch.from_numpy(keypoints_2d[part][:, [J24.index(joint) for joint in LIMBS]]).float()
     params = BodyParams.from_rotvecs(
-        torch.from_numpy(fits.poses).float().view(-1, 24, 3), torch.from_numpy(fits.betas).float()
+        torch.from_numpy(fits.poses[part]).float().view(-1, 24, 3),
+        torch.from_numpy(fits.betas[part]).float(),
     )
     points = body.joints(params)[:, limbs]
     weights = (seen[..., 2] > 0).float()
-    found = project(points, fit_camera(points, seen[..., :2], weights))
-    error = ((found - seen[..., :2]).norm(dim=2) * weights).sum(1) / weights.sum(1)
-    share = error.numpy() / (rows.scale * BOX_PX)
-    return np.where(np.isfinite(share), share, 0.0)
+    # what is not seen may hold anything, NaN too
+    target = torch.where(weights[..., None] > 0, seen[..., :2], 0)
+    found = project(points, fit_camera(points, target, weights))
+    return (((found - target).norm(dim=2) * weights).sum(1) / weights.sum(1)).numpy()

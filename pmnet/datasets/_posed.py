@@ -19,8 +19,12 @@ def posed_samples(
     generator: torch.Generator,
     subject: list[str],
     sequence: list[str],
+    gender: list[str] | None = None,
 ) -> Samples:
-    """Return samples of bodies given upright with y up, each seen by a camera of its own."""
+    """Return samples of bodies given upright with y up, each seen by a camera of its own.
+
+    `gender` is that of the body that the betas were fitted with; None where all are neutral.
+    """
     orient = view_bodies(upright.rotmats[:, 0], view, generator)
     rotmats = torch.cat([orient[:, None], upright.rotmats[:, 1:]], 1)
     seen = BodyParams(rotmats, upright.betas)
@@ -45,7 +49,7 @@ def posed_samples(
         has_keypoints_3d=torch.ones(n, dtype=torch.bool),
         image_name=[f"{about.dataset}/{row:07d}" for row in range(n)],
         subject=subject,
-        gender=["neutral"] * n,
+        gender=["neutral"] * n if gender is None else gender,
         sequence=sequence,
     )
 

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from pmnet.datasets._arrays import array, finite, same_length
+from pmnet.datasets._npz import read_texts_npz
 from pmnet.datasets._rows import Rows
 from pmnet.errors import InputError
-from pmnet.files import read_npz
 
 REQUIRED: Final = ("imgname", "center", "scale")
 KEYS: Final = (*REQUIRED, "part", "S", "pose", "shape", "has_smpl", "gender")
@@ -25,7 +25,7 @@ MAX_M: Final = 10.0  # a joint farther than this from the others is given in mm
 
 def read_spin(path: Path) -> Rows:
     """Return the rows of an npz in SPIN's layout; raises InputError naming the key or row at fault."""
-    values = read_npz(path, KEYS)
+    values = read_texts_npz(path, KEYS)
     center = array(path, values, "center", (None, 2))
     rows = Rows(
         image_name=array(path, values, "imgname", (None,), "U"),
@@ -77,14 +77,13 @@ def in_metres(path: Path, key: str, keypoints: np.ndarray) -> np.ndarray:
 
 def genders(path: Path, found: np.ndarray) -> np.ndarray:
     """Return male, female, neutral or nothing from m, f, n or nothing, or the words themselves."""
-    short = np.array([word.lower() for word in found.tolist()], dtype=object)
-    short = np.array(
-        [word[:1] if word in GENDERS.values() else word for word in short], dtype=object
-    )
-    unknown = ~np.isin(short.astype(str), list(GENDERS))
+    words, of_word = np.unique(found, return_inverse=True)
+    short = [word.lower() for word in words.tolist()]
+    short = [word[:1] if word in GENDERS.values() else word for word in short]
+    unknown = np.array([word not in GENDERS for word in short], bool)[of_word]
     if unknown.any():
         row = int(unknown.argmax())
         raise InputError(
-            f"{path}: 'gender' row {row} is {found[row]!r}; expected m, f, n or nothing"
+            f"{path}: 'gender' row {row} is {str(found[row])!r}; expected m, f, n or nothing"
         )
-    return np.array([GENDERS[word] for word in short])
+    return np.array([GENDERS[word] for word in short], str)[of_word]

@@ -1,14 +1,14 @@
-"""AMASS: a folder of npz clips (SMPL-H poses, world z up), seen by virtual cameras.
+"""AMASS: a folder of clips of motion capture (world z up), seen by virtual cameras.
 
-Layout: SUBJECT/CLIP.npz at any depth, the folder above the clip being the subject. Keys: `poses`
-(T, 156 or 72) rotation vectors in rad, of which the first 66 are used (hands stay at rest); `betas`;
-`mocap_framerate` (Hz) or `mocap_frame_rate`; `frame` where frames were dropped before.
+Layout: SUBJECT/CLIP.npz or .pkl at any depth, the folder above the clip being the subject; `_clips.py`
+says which files of AMASS, MoSh and MoSh++ are read. Hands stay at rest. The shape of SMPL-X is another
+than SMPL's, though its `betas` are as many: draw them (options.betas) where clips are of SMPL-X.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeGuard
+from typing import Any, Final, Literal, TypeGuard
 
 import numpy as np
 import torch
@@ -18,15 +18,15 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import mirror_rotvecs
 from pmnet.camera import View
+from pmnet.datasets._clips import USED, Motion, clip_files, clip_folders, read_motion
+from pmnet.datasets._found import Found
 from pmnet.datasets._posed import posed_samples
 from pmnet.errors import InputError
-from pmnet.files import read_npz
 from pmnet.progress import track
 from pmnet.rotations import axis_rotation
 from pmnet.samples import About, Samples
 
-KEYS = ("poses", "betas", "mocap_framerate", "mocap_frame_rate")
-USED = 66  # the root and the 21 joints that SMPL and SMPL-H share
+SMPLX_BETAS: Final = "clips with betas of SMPL-X"
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Clip:
-    """The frames taken from one npz file."""
+    """The frames taken from one file."""
 
     subject: str
     name: str
     rotvecs: Float[Tensor, "t 24 3"]
     betas: Float[Tensor, "10"]
+    gender: str
+    surface_model: str
 
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
@@ -90,18 +92,22 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     if options.betas == "drawn":
         drawn = torch.randn(len(upright), 10, generator=generator) * options.betas_spread
         upright = BodyParams(upright.rotmats, drawn.clamp(-3, 3))
-    about = About(dataset=name, joints="smpl24", pixels="render", body=body.sha256)
-    subject = [clips[row].subject for row in origin.tolist()]
-    sequence = [clips[row].name for row in origin.tolist()]
-    return posed_samples(about, upright, options.view, body, generator, subject, sequence)
+    counts = {"clips": len(clips)}
+    if options.betas == "file":
+        counts[SMPLX_BETAS] = sum(clip.surface_model.startswith("smplx") for clip in clips)
+    about = About(name, joints="smpl24", pixels="render", body=body.sha256, counts=counts)
+    seen = [clips[row] for row in origin.tolist()]
+    columns = ([getattr(clip, key) for clip in seen] for key in ("subject", "name", "gender"))
+    return posed_samples(about, upright, options.view, body, generator, *columns)
 
 
 def find_clips(source: Path, subjects: list[str] | None) -> list[Path]:
     """Return the clips of the wanted subjects in a fixed order; see `read` for the errors."""
-    paths = sorted(path for path in source.rglob("*.npz") if path.name != "shape.npz")
+    paths = clip_files(source)
     if not paths:
         raise InputError(
-            f"{source}: no .npz clips below it; expected AMASS's SUBJECT/CLIP_poses.npz"
+            f"{source}: no .npz clips below it; expected AMASS's SUBJECT/CLIP_poses.npz, or the "
+            "CLIP_stageii.npz or .pkl of MoSh++"
         )
     if subjects is None:
         return paths
@@ -112,32 +118,24 @@ def find_clips(source: Path, subjects: list[str] | None) -> list[Path]:
 
 def read_clip(path: Path, source: Path, options: Options) -> Clip:
     """Return the thinned frames of one clip; raises InputError naming the file and the key."""
-    values = read_npz(path, KEYS)
-    poses = values.get("poses")
-    if poses is None:
-        raise InputError(f"{path}: key 'poses' is missing; found {', '.join(values) or 'nothing'}")
-    if poses.ndim != 2 or poses.shape[1] < USED or not np.issubdtype(poses.dtype, np.floating):
-        raise InputError(
-            f"{path}: 'poses' is {poses.dtype} {poses.shape}; expected (frames, 156) or (frames, 72) of "
-            "rotation vectors in rad"
-        )
-    bad = ~np.isfinite(poses[:, :USED]).all(1)
-    if bad.any():
-        raise InputError(
-            f"{path}: 'poses' row {int(bad.argmax())} is NaN or infinite ({int(bad.sum())} rows); "
-            "remove the clip or mend it"
-        )
-    rotvecs = torch.zeros(len(poses), 24, 3)
-    rotvecs[:, : USED // 3] = torch.from_numpy(poses[:, :USED].astype(np.float32)).view(-1, 22, 3)
-    kept = _thin(rotvecs, _step(path, values, options.framerate_hz), options.min_change_deg)
-    name = path.relative_to(source).with_suffix("").as_posix()
-    return Clip(path.parent.name, name, rotvecs[kept], _betas(path, values, options))
+    motion = read_motion(path)
+    rotvecs = torch.zeros(len(motion.poses), 24, 3)
+    rotvecs[:, : USED // 3] = torch.from_numpy(motion.poses.astype(np.float32)).view(-1, 22, 3)
+    kept = _thin(rotvecs, _step(path, motion.rate_hz, options.framerate_hz), options.min_change_deg)
+    return Clip(
+        subject=path.parent.name,
+        name=path.relative_to(source).with_suffix("").as_posix(),
+        rotvecs=rotvecs[kept],
+        betas=_betas(path, motion, options),
+        gender=motion.gender if options.betas == "file" else "neutral",
+        surface_model=motion.surface_model,
+    )
 
 
-def _betas(path: Path, values: dict[str, np.ndarray], options: Options) -> Float[Tensor, "10"]:
+def _betas(path: Path, motion: Motion, options: Options) -> Float[Tensor, "10"]:
     if options.betas == "drawn":
         return torch.zeros(10)
-    betas = values.get("betas")
+    betas = motion.betas
     if (
         not _are_numbers(betas)
         or betas.ndim != 1
@@ -150,10 +148,10 @@ def _betas(path: Path, values: dict[str, np.ndarray], options: Options) -> Float
     return torch.from_numpy(betas[:10].astype(np.float32))
 
 
-def _step(path: Path, values: dict[str, np.ndarray], wanted_hz: float) -> int:
+def _step(path: Path, rate: Any, wanted_hz: float) -> int:
     if wanted_hz <= 0:
         return 1
-    rate = values.get("mocap_framerate", values.get("mocap_frame_rate"))
+    rate = np.asarray(np.nan if rate is None else rate)
     if not _are_numbers(rate) or rate.size != 1 or not float(rate.reshape(())) > 0:
         raise InputError(
             f"{path}: 'mocap_framerate' is missing or no rate; set options.framerate_hz to 0 to "
@@ -176,5 +174,27 @@ def _thin(rotvecs: Float[Tensor, "t 24 3"], step: int, min_change_deg: float) ->
     return kept
 
 
-def _are_numbers(array: np.ndarray | None) -> TypeGuard[np.ndarray]:
-    return array is not None and array.dtype.kind in "fiu"
+def _are_numbers(found: Any) -> TypeGuard[np.ndarray]:
+    return isinstance(found, np.ndarray) and found.dtype.kind in "fiu"
+
+
+def find(root: Path) -> list[Found]:
+    """Return the folders of SUBJECT/CLIP below `root` that hold motion capture."""
+    return [_found(folder) for folder in clip_folders(root)]
+
+
+def _found(folder: Path) -> Found:
+    view = View(45.0, 0.5, 10.0, 4.0, margin=0.85, margin_spread=0.05, shift=0.05)
+    options = Options(
+        subjects=None,
+        framerate_hz=10.0,
+        min_change_deg=0.0,
+        max_samples=0,
+        mirrored=True,
+        views=1,
+        betas="drawn",  # those of the clips belong to SMPL, not to the open body
+        betas_spread=0.5,
+        view=view,
+        seed=11,
+    )
+    return Found("amass", "clips of AMASS or MoSh++", folder, "train", asdict(options))

@@ -1,29 +1,151 @@
-"""Random changes of training images, on the device, with the 2D keypoints following."""
+"""Random changes of training images, on the device, with all labels following (SPIN's augmentation).
+
+The image is mirrored, then turned and scaled about the centre of the crop, then shifted; its channels
+are brightened each by itself. Crop coordinates have y down, so a turn by a positive angle is clockwise
+and the same about the camera's z axis: 2D and 3D keypoints and the global orientation turn alike.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from pmnet.body import BodyParams
+from pmnet.body.keypoints import MIRRORED_J24
+from pmnet.body.parts import MIRRORED_JOINTS
+from pmnet.images.pixels import centre
 from pmnet.params import Augmentation
+from pmnet.rotations import axis_rotation
+
+MIRRORED: Final[Mapping[str, tuple[int, ...]]] = {"smpl24": MIRRORED_JOINTS, "j24": MIRRORED_J24}
+SPREADS: Final = 2.0  # SPIN: a turn is within two standard deviations
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of the people in a batch of images, and moves with them.
+
+    `keypoints_2d` are crop coordinates with confidence, `keypoints_3d` metres in the camera frame.
+    """
+
+    params: BodyParams
+    keypoints_2d: Float[Tensor, "b 24 3"]
+    keypoints_3d: Float[Tensor, "b 24 4"]
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How each image of a batch moves: p -> scale R (mirror p) + shift in crop coordinates."""
+
+    mirror: Bool[Tensor, "b"]
+    angle: Float[Tensor, "b"]
+    scale: Float[Tensor, "b"]
+    shift: Float[Tensor, "b 2"]
+
+    def to(self, device: torch.device) -> "Moves":
+        """Return a copy on another device."""
+        return Moves(*(value.to(device) for value in vars(self).values()))
+
+    def rotation(self) -> Float[Tensor, "b 3 3"]:
+        """Return the turns about the camera's z axis."""
+        return axis_rotation(2, self.angle)
+
+    def flat(self) -> Float[Tensor, "b 2 2"]:
+        """Return the linear part of the moves."""
+        return self.scale[:, None, None] * self.rotation()[:, :2, :2] * self._signs()[:, None, :2]
+
+    def _signs(self) -> Float[Tensor, "b 3"]:
+        """Return the diagonal of the mirror: -1, 1, 1 where x is mirrored."""
+        signs = torch.ones(len(self.angle), 3, device=self.angle.device)
+        signs[:, 0] = torch.where(self.mirror, -1.0, 1.0)
+        return signs
+
+    def images(self, images: Float[Tensor, "b 3 s s"], size_px: int) -> Float[Tensor, "b 3 t t"]:
+        """Return images with context moved and cut to `size_px`; their edge is continued."""
+        inverse = self.flat().mT / self.scale[:, None, None] ** 2
+        offset = -(inverse @ self.shift[..., None])
+        context = images.shape[-1] / size_px
+        shape = [len(images), 3, size_px, size_px]
+        grid = affine_grid(torch.cat([inverse, offset], 2) / context, shape, align_corners=False)
+        return grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+    def labels(self, labels: Labels, joints: Literal["smpl24", "j24"]) -> Labels:
+        """Return the labels of the moved images; a mirrored person's left is its right."""
+        signs, rotation = self._signs(), self.rotation()
+        pose = self._swap(labels.params.rotmats, MIRRORED_JOINTS)
+        pose = signs[:, None, :, None] * pose * signs[:, None, None, :]
+        pose = torch.cat([rotation[:, None] @ pose[:, :1], pose[:, 1:]], 1)
+        points, bones = (
+            self._swap(keypoints, MIRRORED[joints])
+            for keypoints in (labels.keypoints_2d, labels.keypoints_3d)
+        )
+        flat = points[..., :2] @ self.flat().mT + self.shift[:, None]
+        solid = (bones[..., :3] * signs[:, None]) @ rotation.mT
+        return Labels(
+            BodyParams(pose, labels.params.betas),
+            torch.cat([flat, points[..., 2:]], 2),
+            torch.cat([solid, bones[..., 3:]], 2),
+        )
+
+    def _swap(self, values: Float[Tensor, "b 24 *n"], order: tuple[int, ...]) -> Tensor:
+        mirror = self.mirror.view(-1, *[1] * (values.ndim - 1))
+        return torch.where(mirror, values[:, order], values)
 
 
 def augment(
     images: Float[Tensor, "b 3 s s"],
-    keypoints: Float[Tensor, "b j 2"],
-    limits: Augmentation,
+    labels: Labels,
+    joints: Literal["smpl24", "j24"],
+    size_px: int,
+    options: Augmentation,
     generator: torch.Generator,
-) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b j 2"]]:
-    """Return images (0 to 1) and keypoints (crop, -1 to 1) scaled, shifted and tinted at random."""
+) -> tuple[Float[Tensor, "b 3 {size_px} {size_px}"], Labels]:
+    """Return images (0 to 1) of `size_px` with their labels, moved and tinted at random.
+
+    `images` show a context around the box where they are larger than `size_px`: what a move brings into
+    the crop is seen. Unlike in SPIN, a bright channel is not cut off at 1. The numbers are drawn on the
+    CPU: they do not depend on the device.
+    """
     b, device = len(images), images.device
-    noise = (torch.rand(b, 6, generator=generator) * 2 - 1).to(device)
-    scale = 1 + limits.scale * noise[:, :1]
-    shift = limits.shift * noise[:, 1:3]
-    if limits.scale or limits.shift:
-        inverse = torch.zeros(b, 2, 3, device=device)
-        inverse[:, 0, 0] = inverse[:, 1, 1] = 1 / scale[:, 0]
-        inverse[:, :, 2] = -shift / scale
-        grid = affine_grid(inverse, list(images.shape), align_corners=False)
-        images = grid_sample(images, grid, padding_mode="border", align_corners=False)
-    gain = 1 + limits.gain * noise[:, 3:, None, None]
-    return images * gain, keypoints * scale[:, None] + shift[:, None]
+    uniform = torch.rand(b, 6, generator=generator) * 2 - 1
+    if moves_images(options):
+        moves = draw_moves(uniform, options, generator).to(device)
+        images, labels = moves.images(images, size_px), moves.labels(labels, joints)
+    else:
+        images = centre(images, size_px)
+    return images * (1 + options.gain * uniform[:, 3:, None, None].to(device)), labels
+
+
+def moves_images(options: Augmentation) -> bool:
+    """Return whether anything but the colour changes."""
+    return bool(options.scale or options.shift) or changes_bodies(options)
+
+
+def changes_bodies(options: Augmentation) -> bool:
+    """Return whether people are mirrored or turned, and with them what the nearest prototype is."""
+    return bool(options.flip or (options.rotation_share and options.rotation_deg))
+
+
+def draw_moves(
+    uniform: Float[Tensor, "b 6"], options: Augmentation, generator: torch.Generator
+) -> Moves:
+    """Return random moves; `uniform` (-1 to 1) holds what decides mirroring and shift.
+
+    SPIN: the width of the box is multiplied by 1 + N(0, `scale`), within 1 +- `scale`; the share
+    `rotation_share` is turned by N(0, `rotation_deg`), within twice that.
+    """
+    b = len(uniform)
+    width, turn = torch.randn(b, 2, generator=generator).unbind(1)
+    turned = torch.rand(b, generator=generator) < options.rotation_share
+    angle = math.radians(options.rotation_deg) * turn.clamp(-SPREADS, SPREADS)
+    return Moves(
+        mirror=(uniform[:, 0] + 1) / 2 < options.flip,
+        angle=torch.where(turned, angle, 0.0),
+        scale=1 / (1 + options.scale * width.clamp(-1, 1)),
+        shift=options.shift * uniform[:, 1:3],
+    )

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from pmnet.body import BodyModel
 from pmnet.errors import InputError
-from pmnet.images.pixels import encode, write_pixels
+from pmnet.images.crops import Cropper, Missing
+from pmnet.images.pixels import encode, stored_side, write_pixels
 from pmnet.images.render import Renderer, draw_looks
 from pmnet.machine import device_of, workers_of
 from pmnet.params import Images, Machine
@@ -16,24 +19,43 @@ from pmnet.progress import say, track
 from pmnet.samples import Samples
 
 CPU_BATCH, GPU_BATCH = 16, 256
+Made = tuple[list[bytes], dict[int, str]]  # encoded images, and the rows that have none
 
 
-class _Worker:
-    """Renders rows of one data set; built once a process."""
+class _Renders:
+    """Renders rows of one data set."""
 
-    def __init__(self, samples: Path, body: Path, options: Images, device: torch.device) -> None:
-        self.samples, self.options, self.device = Samples.load(samples), options, device
+    def __init__(self, samples: Samples, body: Path, options: Images, device: torch.device) -> None:
+        self.samples, self.device = samples, device
         model = BodyModel.load(body).to(device)
         generator = torch.Generator().manual_seed(options.seed)
         o = options
-        self.renderer = Renderer(model, o.size_px, o.supersampling, o.variety, o.seed)
-        self.looks = draw_looks(len(self.samples), o.variety, o.skin_share, generator)
+        side = stored_side(o.size_px, o.context)
+        self.context = side / o.size_px
+        self.renderer = Renderer(model, side, o.supersampling, o.variety, o.seed)
+        self.looks = draw_looks(len(samples), o.variety, o.skin_share, generator)
 
-    def __call__(self, rows: slice) -> list[bytes]:
+    def __call__(self, rows: slice) -> tuple[UInt8[Tensor, "b 3 s s"], dict[int, str]]:
         params = self.samples.body_params(rows).to(self.device)
-        cameras = self.samples.camera[rows].to(self.device)
-        images = self.renderer(params, cameras, self.looks[rows].to(self.device))
-        return encode(images.cpu(), self.options.encoding, self.options.jpeg_quality)
+        cameras = self.samples.camera[rows].to(self.device) / self.context
+        return self.renderer(params, cameras, self.looks[rows].to(self.device)).cpu(), {}
+
+
+class _Worker:
+    """Makes the images of rows of one data set; built once a process."""
+
+    def __init__(self, samples: Path, body: Path, options: Images, device: torch.device) -> None:
+        table, self.options = Samples.load(samples), options
+        side = stored_side(options.size_px, options.context)
+        self.source: _Renders | Cropper = (
+            Cropper(table, side, side / options.size_px)
+            if table.about.pixels == "files"
+            else _Renders(table, body, options, device)
+        )
+
+    def __call__(self, rows: slice) -> Made:
+        images, problems = self.source(rows)
+        return encode(images, self.options.encoding, self.options.jpeg_quality), problems
 
 
 _worker: _Worker | None = None
@@ -45,40 +67,66 @@ def _start(samples: Path, body: Path, options: Images, device: torch.device) -> 
     _worker = _Worker(samples, body, options, device)
 
 
-def _render(rows: slice) -> list[bytes]:
+def _make(rows: slice) -> Made:
     assert _worker is not None
     return _worker(rows)
 
 
 def make_images(samples: Path, body: Path, out: Path, options: Images, machine: Machine) -> None:
-    """Render one image a sample and write them as one file.
+    """Render or crop one image a sample and write them as one file.
 
     Each image depends on the seed and its row only, not on the number of workers or the device.
-    Raises InputError where there is no sample, or a sample has no camera to be rendered with.
+    Raises InputError where there is no sample, a sample has no camera to be rendered with, or more
+    files are missing or broken than `options.max_missing` allows.
     """
     table = Samples.load(samples)
     if not len(table):
         raise InputError(f"{samples}: no samples, so there are no images to make")
+    if options.context < 1:
+        raise InputError(f"images.context is {options.context:g}: it must be at least 1")
+    cropped = table.about.pixels == "files"
+    device = torch.device("cpu") if cropped else device_of(machine)
+    if not cropped:
+        _check_cameras(samples, table)
+    missing = Missing(samples, table, options.max_missing) if cropped else None
+    size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
+    jobs = [slice(start, min(start + size, len(table))) for start in range(0, len(table), size)]
+    made = _run(jobs, workers_of(machine), (samples, body, options, device))
+    what = f"{'cropping' if cropped else 'rendering'} {out.stem}"
+    batches = _without(missing, jobs, track(made, what, len(jobs)))
+    write_pixels(out, batches, options.size_px, options.encoding, options.context)
+    if missing is not None:
+        missing.report()
+    say(f"{len(table)} images of {options.size_px} px -> {out}")
+
+
+def _check_cameras(file: Path, table: Samples) -> None:
     unknown = ~torch.isfinite(table.camera).all(1)
     if unknown.any():
         row = int(unknown.nonzero()[0])
-        raise InputError(f"{samples}: row {row} has no camera, so it cannot be rendered")
-    device = device_of(machine)
-    size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
-    jobs = [slice(start, min(start + size, len(table))) for start in range(0, len(table), size)]
-    setup = samples, body, options, device
-    batches = track(_run(jobs, workers_of(machine), setup), f"rendering {out.stem}", len(jobs))
-    write_pixels(out, batches, options.size_px, options.encoding)
-    say(f"{len(table)} images of {options.size_px} px -> {out}")
+        raise InputError(f"{file}: row {row} has no camera, so it cannot be rendered")
+
+
+def _without(
+    missing: Missing | None, jobs: list[slice], made: Iterator[Made]
+) -> Iterator[list[bytes | None]]:
+    """Yield the encoded images of each job, None where there is none."""
+    for rows, (encoded, problems) in zip(jobs, made, strict=True):
+        if missing is not None:
+            missing.add(problems)
+        yield [
+            None if row in problems else image
+            for row, image in zip(range(rows.start, rows.stop), encoded, strict=True)
+        ]
 
 
 def _run(
     jobs: list[slice], workers: int, setup: tuple[Path, Path, Images, torch.device]
-) -> Iterator[list[bytes]]:
+) -> Iterator[Made]:
     if setup[-1].type != "cpu" or workers == 1:
         _start(*setup)
-        yield from map(_render, jobs)
+        yield from map(_make, jobs)
         return
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers, _start, setup) as pool:
-        yield from pool.imap(_render, jobs)
+        yield from pool.imap(_make, jobs)

@@ -1,20 +1,24 @@
-"""The images of one data set in one file: Arrow IPC, raw or JPEG, memory-mapped, random access."""
+"""The images of one data set in one file: Arrow IPC, raw or JPEG, memory-mapped, random access.
+
+They may be stored larger than the network's input, with the same pixels a metre: then augmentation has
+something to rotate and scale into. The input is the centre of what is stored.
+"""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, Shaped, UInt8
 from torch import Tensor
 
 from pmnet.errors import InputError
 from pmnet.files import replacing
 
-VERSION: Final = 1
+VERSION: Final = 2
 Encoding = Literal["raw", "jpeg"]
 
 
@@ -27,21 +31,52 @@ def encode(images: UInt8[Tensor, "n 3 s s"], encoding: Encoding, jpeg_quality: i
     return [encode_jpeg(image, jpeg_quality).numpy().tobytes() for image in images]
 
 
+def stored_side(size_px: int, context: float) -> int:
+    """Return the side (px) of an image that shows `context` times the box of its person.
+
+    It is `size_px` * `context`, made even or odd as `size_px` is: the centre is whole pixels then.
+    """
+    return size_px + 2 * round(size_px * (context - 1) / 2)
+
+
 def write_pixels(
-    path: Path, batches: Iterable[list[bytes]], size_px: int, encoding: Encoding
+    path: Path,
+    batches: Iterable[Sequence[bytes | None]],
+    size_px: int,
+    encoding: Encoding,
+    context: float = 1.0,
 ) -> None:
-    """Write encoded images, in order, as one file, whole or not at all."""
-    kind = pa.binary(3 * size_px**2) if encoding == "raw" else pa.large_binary()
-    header = {"version": VERSION, "size_px": size_px, "encoding": encoding}
-    schema = pa.schema([pa.field("pixels", kind, nullable=False)])
+    """Write encoded images of side `stored_side`, in order, as one file, whole or not at all.
+
+    None is an image that there is not: it is stored black and said to be not `present`.
+    """
+    side = stored_side(size_px, context)
+    kind = pa.binary(3 * side**2) if encoding == "raw" else pa.large_binary()
+    header = {"version": VERSION, "size_px": size_px, "context": context, "encoding": encoding}
+    columns = [("pixels", kind), ("present", pa.bool_())]
+    schema = pa.schema([pa.field(name, of, nullable=False) for name, of in columns])
     schema = schema.with_metadata({"pmnet.pixels": json.dumps(header)})
+    black = encode(torch.zeros(1, 3, side, side, dtype=torch.uint8), encoding, 90)[0]
     with replacing(path) as partial, pa.ipc.new_file(str(partial), schema) as writer:
         for batch in batches:
-            writer.write_batch(pa.record_batch([pa.array(batch, kind)], schema=schema))
+            images = pa.array([black if image is None else image for image in batch], kind)
+            present = pa.array([image is not None for image in batch], pa.bool_())
+            writer.write_batch(pa.record_batch([images, present], schema=schema))
+
+
+def centre(images: Shaped[Tensor, "n 3 s s"], size_px: int) -> Shaped[Tensor, "n 3 t t"]:
+    """Return the middle `size_px` of stored images: the box of the person, without its context."""
+    margin = (images.shape[-1] - size_px) // 2
+    inside = slice(margin, margin + size_px)
+    return images[..., inside, inside]
 
 
 class Pixels:
-    """The images of a data set; row i belongs to sample i."""
+    """The images of a data set; row i belongs to sample i.
+
+    `size_px` is the side of the network's input, `stored_px` that of the stored image, `context` the
+    ratio of the two. Rows that are not `present` are black: their file was missing or broken.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a file; raises InputError where it is missing, broken or empty."""
@@ -57,7 +92,10 @@ class Pixels:
         if header.get("version") != VERSION or len(table) == 0:
             raise InputError(f"{path}: holds no images of version {VERSION}; run the images stage")
         self.size_px: int = header["size_px"]
+        self.stored_px = stored_side(self.size_px, header["context"])
+        self.context = self.stored_px / self.size_px
         self.encoding: Encoding = header["encoding"]
+        self.present: Bool[Tensor, "n"] = torch.from_numpy(table["present"].to_numpy().copy())
         self._column = table["pixels"]
         if self.encoding == "raw":
             self._raw = [self._as_array(chunk) for chunk in self._column.chunks]
@@ -67,24 +105,29 @@ class Pixels:
         return len(self._column)
 
     def read(self, rows: Int[Tensor, "n"]) -> UInt8[Tensor, "n 3 s s"]:
-        """Return the images of `rows`."""
+        """Return the images of `rows` as the network sees them: the box of the person."""
+        return centre(self.read_stored(rows), self.size_px)
+
+    def read_stored(self, rows: Int[Tensor, "n"]) -> UInt8[Tensor, "n 3 s s"]:
+        """Return the images of `rows` with their context, for augmentation."""
         if self.encoding == "raw":
             return torch.from_numpy(self._gather(rows.numpy())).permute(0, 3, 1, 2)
         from torchvision.io import ImageReadMode, decode_jpeg
 
-        encoded = [np.frombuffer(self._column[row].as_buffer(), np.uint8) for row in rows.tolist()]
-        return torch.stack(
-            [decode_jpeg(torch.from_numpy(one.copy()), ImageReadMode.RGB) for one in encoded]
-        )
+        images = torch.empty(len(rows), 3, self.stored_px, self.stored_px, dtype=torch.uint8)
+        for position, row in enumerate(rows.tolist()):
+            encoded = np.frombuffer(self._column[row].as_buffer(), np.uint8)
+            images[position] = decode_jpeg(torch.from_numpy(encoded.copy()), ImageReadMode.RGB)
+        return images
 
     def _as_array(self, chunk: pa.Array) -> np.ndarray:
-        shape = (len(chunk), self.size_px, self.size_px, 3)
-        start = chunk.offset * 3 * self.size_px**2
+        shape = (len(chunk), self.stored_px, self.stored_px, 3)
+        start = chunk.offset * 3 * self.stored_px**2
         buffer = chunk.buffers()[1]
         return np.frombuffer(buffer, np.uint8, int(np.prod(shape)), start).reshape(shape)
 
     def _gather(self, rows: np.ndarray) -> np.ndarray:
-        images = np.empty((len(rows), self.size_px, self.size_px, 3), np.uint8)
+        images = np.empty((len(rows), self.stored_px, self.stored_px, 3), np.uint8)
         chunks = np.searchsorted(self._ends, rows, side="right")
         for position, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
             images[position] = self._raw[chunk][row - self._ends[chunk]]

@@ -8,9 +8,9 @@
 | 3DH | weights = flat |
 """
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import BODY_PARTS, vertex_weights
+from pmnet.camera import fit_camera
 from pmnet.errors import InputError
 from pmnet.memory.basis import LEARNT_FROM
 from pmnet.memory.kmeans import Search, kmeans
@@ -26,6 +27,9 @@ from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.space import ParameterSpace, Space, VertexSpace
 from pmnet.params import Cluster
 from pmnet.samples import Samples
+
+FITTED: Final = 2000  # samples that the mean camera is fitted to
+FEWEST_KEYPOINTS: Final = 6  # that a camera is fitted to
 
 
 class StoredBodies:
@@ -57,12 +61,15 @@ class StoredBodies:
         """Return some bodies from all over."""
         return self[torch.arange(0, len(self), max(len(self) // count, 1))[:count]]
 
-    def mean_camera(self) -> Float[Tensor, "3"]:
-        """Return the mean camera (s, tx, ty); where no sample knows its camera, HMR's first guess."""
-        pairs = zip(self._tables, self._valid, strict=True)
+    def mean_camera(self, body: BodyModel) -> Float[Tensor, "3"]:
+        """Return the mean of the known cameras; where there is none, see `mean_camera`."""
+        pairs = list(zip(self._tables, self._valid, strict=True))
         cameras = torch.cat([table.camera[rows] for table, rows in pairs])
         known = cameras[torch.isfinite(cameras).all(1)]
-        return known.mean(0) if len(known) else torch.tensor([0.9, 0.0, 0.0])
+        if len(known):
+            return known.mean(0)
+        step = max(len(self) // (4 * FITTED), 1)  # some of them have too few keypoints
+        return mean_camera(Samples.cat([table.select(rows[::step]) for table, rows in pairs]), body)
 
 
 def build_memory(
@@ -86,7 +93,7 @@ def build_memory(
     points = points_of(bodies, used, model, cache_gib, device)
     found = kmeans(points, search_of(options), None, checkpoint)
     settings = {**asdict(options), "space": space, "weights": weights}
-    return PrototypeMemory.of(found, used, bodies.mean_camera(), model.sha256, settings)
+    return PrototypeMemory.of(found, used, bodies.mean_camera(model.cpu()), model.sha256, settings)
 
 
 def training_bodies(files: list[Path], body: BodyModel) -> StoredBodies:
@@ -96,8 +103,13 @@ def training_bodies(files: list[Path], body: BodyModel) -> StoredBodies:
 
 def training_samples(files: list[Path], body: BodyModel) -> Samples:
     """Return the samples of all files that can be clustered, in order."""
-    table = Samples.cat(_tables(files, body))
+    table = all_samples(files, body)
     return table.select(table.has_smpl.nonzero()[:, 0])
+
+
+def all_samples(files: list[Path], body: BodyModel) -> Samples:
+    """Return the samples of all files, in order; raises InputError where one is of another body."""
+    return Samples.cat(_tables(files, body))
 
 
 def _tables(files: list[Path], body: BodyModel) -> list[Samples]:
@@ -129,9 +141,12 @@ def space_of(by_vertex: Tensor | None, body: BodyModel, sample: BodyParams | Non
 
 
 def search_of(options: Cluster) -> Search:
-    """Return the part of the options that the search for centres needs."""
-    names = (field.name for field in fields(Search))
-    return Search(**{name: getattr(options, name) for name in names})
+    """Return the part of the options that the search for centres needs.
+
+    Random Select (no iterations) is one random draw, however other memories start.
+    """
+    search = Search(**{field.name: getattr(options, field.name) for field in fields(Search)})
+    return search if options.max_iterations else replace(search, init="random", restarts=1)
 
 
 def part_weights(options: Cluster, weights: Literal["parts", "flat"]) -> dict[str, float]:
@@ -139,3 +154,27 @@ def part_weights(options: Cluster, weights: Literal["parts", "flat"]) -> dict[st
     if weights == "flat":
         return dict.fromkeys(BODY_PARTS, 1.0)
     return {"limb": options.limb_weight, **asdict(options.part_weights)}
+
+
+def mean_camera(table: Samples, body: BodyModel) -> Float[Tensor, "3"]:
+    """Return the mean camera (s, tx, ty) of samples with bodies.
+
+    Where no sample knows its camera, cameras are fitted to the 2D keypoints of at most FITTED samples,
+    spread evenly; without such keypoints either, HMR's first guess.
+    """
+    known = table.camera[torch.isfinite(table.camera).all(1)]
+    if not len(known):
+        known = _fitted_cameras(table, body)
+    return known.mean(0) if len(known) else torch.tensor([0.9, 0.0, 0.0])
+
+
+def _fitted_cameras(table: Samples, body: BodyModel) -> Float[Tensor, "n 3"]:
+    seen = ((table.keypoints_2d[..., 2] > 0).sum(1) >= FEWEST_KEYPOINTS).nonzero()[:, 0]
+    if len(seen) > FITTED:
+        seen = seen[torch.linspace(0, len(seen) - 1, FITTED, dtype=torch.float64).round().long()]
+    part = table.select(seen)
+    params = part.body_params()
+    on_skeleton = table.about.joints == "smpl24"
+    joints = body.joints(params) if on_skeleton else body.keypoints(body.vertices(params))
+    found = fit_camera(joints, part.keypoints_in_crop(), part.keypoints_2d[..., 2])
+    return found[torch.isfinite(found).all(1) & (found[:, 0] > 0)]

@@ -10,8 +10,10 @@ import broken
 import numpy as np
 import pytest
 import torch
+from layouts_others import hostile, write_mosh_pickle, write_stage_ii_npz, write_stage_ii_pickle
 from torch import Tensor
 
+from pmnet import datasets
 from pmnet.body.parts import JOINTS, mirror_rotvecs
 from pmnet.camera import View
 from pmnet.datasets import amass
@@ -355,3 +357,108 @@ def test_real_motion_capture_is_read_whole(split, poses, subjects):
     slower = replace(EVERY_FRAME, framerate_hz=10.0)
     for clip, path in zip(one, find_clips(source, [clips[0].subject]), strict=True):
         assert torch.equal(read_clip(path, source, slower).rotvecs, clip.rotvecs[::3])
+
+
+# --- MoSh and MoSh++
+
+
+def smplx(frames: int = 12) -> np.ndarray:
+    """Return poses of SMPL-X: the jaw, eyes and hands follow, and are not read."""
+    return np.concatenate([standing(frames)[:, :66], np.full((frames, 99), 0.4)], 1)
+
+
+WRITERS: list[tuple[str, Callable[..., None], str, float, str]] = [
+    ("walk_stageii.npz", write_stage_ii_npz, "female", 120.0, "smplx"),
+    ("walk_stageii.pkl", write_stage_ii_pickle, "male", 60.0, "smplx"),
+    ("walk_stageII.pkl", write_mosh_pickle, "male", 120.0, ""),
+]
+
+
+@pytest.mark.parametrize(("name", "write", "gender", "rate_hz", "model"), WRITERS)
+def test_clips_of_mosh_are_those_of_amass(body, tmp_path, name, write, gender, rate_hz, model):
+    write(tmp_path / "mosh" / "S1" / name, smplx())
+    write_clip(tmp_path / "amass", "S1/walk")
+    samples, expected = read(body, tmp_path / "mosh"), read(body, tmp_path / "amass")
+    for column in ("global_orient", "body_pose", "betas", "keypoints_3d"):
+        torch.testing.assert_close(getattr(samples, column), getattr(expected, column))
+    assert samples.gender == [gender] * 12 and expected.gender == ["female"] * 12
+    assert samples.about.counts == {"clips": 1, amass.SMPLX_BETAS: int(model == "smplx")}
+    taken = frames_of(tmp_path / "mosh", framerate_hz=30.0)
+    assert taken == list(range(0, 12, round(rate_hz / 30)))
+    assert read(body, tmp_path / "mosh", betas="drawn").gender == ["neutral"] * 12
+
+
+def test_the_body_of_a_clip_in_two_arrays(body, tmp_path):
+    write_stage_ii_npz(tmp_path / "S1" / "walk_stageii.npz", smplx(), poses=None)
+    assert frames_of(tmp_path) == list(range(12))
+
+
+def test_shapes_beside_the_clips_are_no_clips(tmp_path):
+    write_stage_ii_npz(tmp_path / "S1" / "walk_stageii.npz", smplx())
+    write_stage_ii_pickle(tmp_path / "S1" / "walk_stageii.pkl", smplx())  # the same clip
+    write_stage_ii_pickle(tmp_path / "S1" / "run_stageii.pkl", smplx())
+    np.savez(tmp_path / "S1" / "neutral_stagei.npz", betas=np.zeros(16))
+    (tmp_path / "S1" / "neutral_stagei.pkl").write_bytes(b"")
+    names = [path.name for path in find_clips(tmp_path, None)]
+    assert names == ["run_stageii.pkl", "walk_stageii.npz"]
+
+
+@pytest.mark.parametrize("gender", [np.array("female"), np.array(b"female"), np.array("f")])
+def test_genders_of_all_spellings(body, tmp_path, gender):
+    write_clip(tmp_path, "S1/walk", frames=1, gender=gender)
+    assert read(body, tmp_path).gender == ["female"]
+    write_clip(tmp_path, "S1/walk", frames=1, gender=None)
+    assert read(body, tmp_path).gender == [""]
+
+
+NAN = smplx()
+NAN[4, 7] = np.nan
+SHORT = dict(poses=None, pose_body=smplx(5)[:, 3:66])
+
+
+@pytest.mark.parametrize(
+    ("write", "changed", "message"),
+    [
+        (write_stage_ii_npz, {"gender": np.array("3")}, "'gender' is '3'; expected male"),
+        (write_stage_ii_npz, SHORT, "'root_orient' has 12 frames and 'pose_body' 5"),
+        (write_stage_ii_npz, {"poses": None, "pose_body": None}, "key 'pose_body' is missing; found betas"),
+        (write_stage_ii_pickle, {"fullpose": NAN}, "'fullpose' row 4 is NaN or infinite"),
+        (write_stage_ii_pickle, {"fullpose": None}, "'pose_est_fullposes' is missing; found betas"),
+        (write_stage_ii_pickle, {"stageii_debug_details": {}}, "'mocap_framerate' is missing"),
+        (write_stage_ii_pickle, {"betas": None}, "'betas' must be at least 10"),
+        (write_mosh_pickle, {"pose_est_fullposes": smplx()[:, :63]}, r"'pose_est_fullposes' is .*63\)"),
+        (write_mosh_pickle, {"shape_est_betas": np.zeros(9)}, "'betas' must be at least 10"),
+        (write_mosh_pickle, {"ps": {"gender": "x"}}, "'gender' is 'x'"),
+    ],
+)  # fmt: skip
+def test_a_broken_clip_of_mosh_is_named(body, tmp_path, write, changed, message):
+    name = "a_stageii.npz" if write is write_stage_ii_npz else "a_stageii.pkl"
+    write(tmp_path / "S1" / name, smplx(), **changed)
+    with pytest.raises(InputError, match=rf"a_stageii\.(npz|pkl): .*{message}"):
+        read(body, tmp_path, framerate_hz=30.0)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(hostile, "asks for '.*system'"), (lambda path: broken.cut(path, 0.5), "is truncated")],
+)
+def test_pickles_run_nothing(body, tmp_path, monkeypatch, damage, message):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "S1" / "a_stageii.pkl"
+    write_stage_ii_pickle(path, smplx())
+    damage(path)
+    with pytest.raises(InputError, match=rf"a_stageii\.pkl.*{message}"):
+        read(body, tmp_path)
+    assert not (tmp_path / "hostile_pickle_ran").exists()
+
+
+def test_folders_of_clips_are_found(body, tmp_path):
+    write_clip(tmp_path, "CMU/S1/walk_poses", frames=2)
+    write_clip(tmp_path, "own/B/anything", frames=2)
+    write_stage_ii_pickle(tmp_path / "SOMA" / "S2" / "run_stageii.pkl", smplx(2))
+    np.savez(tmp_path / "coco_train.npz", imgname=np.array(["a"]), poses=np.zeros((1, 72)))
+    found = amass.find(tmp_path)
+    assert [entry.source.name for entry in found] == ["CMU", "SOMA", "own"]
+    for entry in found:
+        options = datasets.Dataset("amass", "train", entry.source, entry.options)
+        assert len(datasets.read("found", options, body, "found")) > 0

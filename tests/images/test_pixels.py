@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pmnet.errors import InputError
-from pmnet.images.pixels import Pixels, encode, write_pixels
+from pmnet.images.pixels import Pixels, encode, stored_side, write_pixels
 
 SIZE_PX = 24
 
@@ -57,6 +57,12 @@ def test_jpeg_images_come_back_nearly(tmp_path, sizes):
     assert torch.equal(nearest, rows)
 
 
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_no_rows_are_no_images(tmp_path, encoding):
+    pixels = Pixels(write(tmp_path / "x.arrow", smooth(3), encoding, (3,)))
+    assert pixels.read(torch.arange(0)).shape == (0, 3, SIZE_PX, SIZE_PX)
+
+
 def test_jpeg_takes_less_room_and_quality_costs(tmp_path):
     images = smooth(4)
     good, bad = (sum(map(len, encode(images, "jpeg", quality))) for quality in (95, 10))
@@ -77,6 +83,41 @@ def test_what_is_read_can_be_written_to(tmp_path):
     first = pixels.read(torch.tensor([0]))
     first += 1
     assert path.read_bytes() == before and not torch.equal(pixels.read(torch.tensor([0])), first)
+
+
+@pytest.mark.parametrize("context", [1.0, 1.25, 1.3, 2.0])
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_the_network_sees_the_centre_of_what_is_stored(tmp_path, context, encoding):
+    side = stored_side(SIZE_PX, context)
+    images = torch.zeros(3, 3, side, side, dtype=torch.uint8)
+    margin = (side - SIZE_PX) // 2
+    inside = slice(margin, margin + SIZE_PX)
+    images[:, :, inside, inside] = smooth(3)
+    write_pixels(tmp_path / "x.arrow", [encode(images, encoding, 95)], SIZE_PX, encoding, context)
+    pixels = Pixels(tmp_path / "x.arrow")
+    assert (pixels.size_px, pixels.stored_px, pixels.context) == (SIZE_PX, side, side / SIZE_PX)
+    assert pixels.context == pytest.approx(context, abs=1 / SIZE_PX)
+    rows = torch.tensor([2, 0])
+    stored, seen = pixels.read_stored(rows), pixels.read(rows)
+    assert torch.equal(seen, stored[:, :, inside, inside])
+    assert seen.shape[-1] == SIZE_PX
+    if encoding == "raw":
+        assert torch.equal(stored, images[rows])
+
+
+def test_the_stored_side_leaves_as_much_on_both_sides():
+    assert [stored_side(224, c) for c in (1.0, 1.25, 1.3)] == [224, 280, 292]
+    assert all((stored_side(s, 1.37) - s) % 2 == 0 for s in range(20, 70))
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_an_image_that_is_missing_is_black_and_not_present(tmp_path, encoding):
+    first, second, third = encode(smooth(3) // 2 + 100, encoding, 95)
+    write_pixels(tmp_path / "x.arrow", [[first, None], [second, third]], SIZE_PX, encoding)
+    pixels = Pixels(tmp_path / "x.arrow")
+    assert pixels.present.tolist() == [True, False, True, True]
+    read = pixels.read(torch.arange(4))
+    assert (read[1] == 0).all() and (read[[0, 2, 3]] > 50).all()
 
 
 def test_an_error_while_writing_leaves_no_file(tmp_path):
@@ -112,16 +153,16 @@ def test_a_truncated_file_is_refused(tmp_path, encoding, share):
 
 def test_a_file_without_images_is_refused(tmp_path):
     write_pixels(tmp_path / "x.arrow", [], SIZE_PX, "raw")
-    with pytest.raises(InputError, match=r"x\.arrow: holds no images of version 1; run the images"):
+    with pytest.raises(InputError, match=r"x\.arrow: holds no images of version 2; run the images"):
         Pixels(tmp_path / "x.arrow")
 
 
 def test_other_files_are_refused(tmp_path):
-    for header in ({}, {"pmnet.pixels": json.dumps({"version": 2})}):
+    for header in ({}, {"pmnet.pixels": json.dumps({"version": 1})}):
         table = pa.table({"pixels": [b"x"]}).replace_schema_metadata(header)
         with pa.ipc.new_file(str(tmp_path / "x.arrow"), table.schema) as writer:
             writer.write_table(table)
-        with pytest.raises(InputError, match=r"x\.arrow: holds no images of version 1"):
+        with pytest.raises(InputError, match=r"x\.arrow: holds no images of version 2"):
             Pixels(tmp_path / "x.arrow")
     (tmp_path / "x.arrow").write_text("no images at all")
     with pytest.raises(InputError, match=r"x\.arrow: not a file of images"):

@@ -238,6 +238,8 @@ def test_supersampling_keeps_the_image_and_softens_its_edges(body, scene):
 
 OPTIONS = Images(
     size_px=24,
+    context=1.0,
+    max_missing=0.0,
     encoding="raw",
     jpeg_quality=90,
     supersampling=1,

@@ -14,15 +14,17 @@ from torch import Tensor
 
 from pmnet.body import OPEN_BODY
 from pmnet.body.parts import vertex_weights
-from pmnet.camera import View
+from pmnet.camera import View, crop_to_px, project
 from pmnet.datasets import synthetic
 from pmnet.errors import InputError
-from pmnet.memory.building import build_memory
+from pmnet.memory import building
+from pmnet.memory.building import build_memory, mean_camera
 from pmnet.memory.kmeans import Clustering, Iteration
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.params import Cluster, PartWeights
 from pmnet.samples import Samples
 
+CLOSE = {"atol": 1e-4, "rtol": 0}
 HISTORY = [Iteration(0, 12.5, 9, 1), Iteration(1, 0.1 + 0.2, 0, 0)]
 
 
@@ -256,9 +258,43 @@ def test_the_memories_of_table_2_are_one_algorithm(files):
     assert flat.distances.mean() < chosen.distances.mean()
 
 
-def test_where_no_camera_is_known_the_first_guess_is_hmrs(files):
+def test_where_no_camera_is_known_it_is_fitted_to_2d_keypoints(body, samples, files):
     found = build_memory(files[1:], OPEN_BODY, OPTIONS, "parameter", "flat", 1.0)
-    assert found.camera.tolist() == pytest.approx([0.9, 0.0, 0.0])
+    second = Samples.load(files[1])
+    rows = second.has_smpl.nonzero()[:, 0]
+    expected = mean_camera(replace(samples, camera=samples.camera.clone()), body)
+    torch.testing.assert_close(expected, samples.camera.mean(0))
+    blind = second.select(rows)
+    assert blind.camera.isnan().any()
+    torch.testing.assert_close(found.camera, mean_camera(blind, body))
+
+
+@pytest.mark.parametrize("joints", ["smpl24", "j24"])
+def test_a_fitted_camera_is_the_one_that_was_lost(body, samples, joints, monkeypatch):
+    params = samples.body_params()
+    points = body.joints(params) if joints == "smpl24" else body.keypoints(body.vertices(params))
+    px = crop_to_px(project(points, samples.camera), samples.center, samples.scale)
+    keypoints = torch.cat([px, torch.ones(len(px), 24, 1)], 2)
+    keypoints[0, 3:, 2] = 0  # three keypoints are too few
+    keypoints[0, :3] = 7.0
+    lost = replace(
+        samples,
+        about=replace(samples.about, joints=joints),
+        keypoints_2d=keypoints,
+        camera=torch.full_like(samples.camera, torch.nan),
+    )
+    torch.testing.assert_close(mean_camera(lost, body), samples.camera[1:].mean(0), **CLOSE)
+    monkeypatch.setattr(building, "FITTED", 3)
+    ends = samples.camera[1:][[0, (len(samples) - 2) // 2, -1]]
+    found, some = mean_camera(lost, body), ends.mean(0)
+    torch.testing.assert_close(found, some, atol=0.05, rtol=0)
+    assert torch.equal(found, mean_camera(lost, body))
+
+
+def test_without_cameras_and_keypoints_the_first_guess_is_hmrs(body, samples):
+    unknown = torch.full_like(samples.camera, torch.nan)
+    blind = replace(samples, camera=unknown, keypoints_2d=torch.zeros(len(samples), 24, 3))
+    assert mean_camera(blind, body).tolist() == pytest.approx([0.9, 0.0, 0.0])
 
 
 def test_too_many_prototypes_and_other_bodies_are_refused(samples, files, tmp_path):

@@ -1,0 +1,76 @@
+"""Which samples make a batch: the same rows for a step, wherever training starts or goes on."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pmnet.errors import InputError
+
+
+def batches(n: int, batch_size: int, seed: int, first: int, last: int) -> Iterator[Tensor]:
+    """Yield the rows of steps `first` to `last`: the same rows for a step, wherever one starts.
+
+    Each pass over the data has an order of its own; what is left of a pass is dropped.
+    """
+    per_pass = max(n // batch_size, 1)
+    order, current = torch.empty(0, dtype=torch.long), -1
+    for step in range(first, last):
+        if step // per_pass != current:
+            current = step // per_pass
+            generator = torch.Generator().manual_seed(combined_seed(seed, 1, current))
+            order = torch.randperm(n, generator=generator)
+        start = step % per_pass * batch_size
+        yield order[start : start + batch_size]
+
+
+def mixed_batches(
+    groups: list[Int[Tensor, "_"]],
+    shares: Float[Tensor, "g"],
+    batch_size: int,
+    seed: int,
+    first: int,
+    last: int,
+) -> Iterator[Tensor]:
+    """Yield the rows of steps `first` to `last`, drawn from groups of rows by their shares.
+
+    Each place of a batch is drawn by itself, with replacement, as SPIN draws from its data sets: a
+    share is that of the expectation.
+    """
+    for step in range(first, last):
+        generator = torch.Generator().manual_seed(combined_seed(seed, 3, step))
+        group = torch.multinomial(shares, batch_size, replacement=True, generator=generator)
+        place = torch.rand(batch_size, generator=generator, dtype=torch.float64)
+        rows = torch.empty(batch_size, dtype=torch.long)
+        for index in group.unique().tolist():
+            mine = group == index
+            rows[mine] = groups[index][(place[mine] * len(groups[index])).long()]
+        yield rows
+
+
+def shares_of(mix: Mapping[str, float], sizes: Mapping[str, int]) -> Float[Tensor, "g"]:
+    """Return the share of each data set of `sizes`: as `mix` says, the rest by size.
+
+    Raises InputError where `mix` names a data set that is not there or has no sample, where its shares
+    are negative or exceed 1, or where they leave a rest to nobody.
+    """
+    for name, share in mix.items():
+        if not sizes.get(name):
+            known = ", ".join(name for name, size in sizes.items() if size)
+            raise InputError(f"train.mix: {name} is none of the data sets to train on: {known}")
+        if not 0 <= share <= 1:
+            raise InputError(f"train.mix: the share of {name} is {share}; give 0 to 1")
+    rest, others = 1 - sum(mix.values()), sum(n for name, n in sizes.items() if name not in mix)
+    if rest < -1e-6 or (rest > 1e-6 and not others):
+        raise InputError(
+            f"train.mix: the shares sum to {1 - rest:g}; give at most 1, and 1 where all are named"
+        )
+    found = [mix[k] if k in mix else max(rest, 0.0) * n / others for k, n in sizes.items()]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def combined_seed(*numbers: int) -> int:
+    """Return a seed that differs for different numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,0 +1,168 @@
+"""The paper's graph, really run by DVC at a tiny size on fixtures in the layouts that it names.
+
+From all data sets to Tables II to IV and the galleries; its other leaves are those of the toy graph.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from import_closure import ROOT
+from people import People, draw_people
+from ruamel.yaml import YAML
+
+from pmnet.body import OPEN_BODY
+
+sys.path.append(str(Path(__file__).parent / "datasets"))  # the writers of the layouts
+import layouts_others
+import layouts_studio
+import layouts_wild
+
+N = 6
+YAML_FILE = YAML(typ="safe", pure=True)
+IGNORED = ("__pycache__", "tmp", "cache", "config.local", "site", "data", "runs", "reports")
+RUNS = ("single", "naive_k3", "random_k3", "3dh_k3", "p3dh_k3_l5.0")
+WILD = {"coco_train": "coco", "mpii_train": "mpii", "lsp_extended_train": "lsp_extended"}
+
+
+def shrink(params: dict[str, Any]) -> None:
+    """Make the paper's settings small enough for a test; its data sets stay as they are."""
+    params["machine"] |= {"device": "cpu", "workers": 1, "threads": 1}
+    params["images"] |= {"size_px": 64}
+    params["cluster"] |= {"k": 3, "max_iterations": 2}
+    params["sweeps"] = {"k": [3] * 6, "limb_weight": [5.0] * 5}
+    params["train"] |= {"encoder": "squeezenet1_1", "hidden": 8, "steps": 2, "batch_size": 8}
+    params["train"] |= {"log_every": 1}
+    params["report"] |= {"bootstrap": 20, "bins": 2}
+    for name in ("parts", "prototypes", "gallery", "contact_sheet"):
+        params["figures"][name] = {"bodies": 1, "size_px": 32}
+
+
+def write_data(data: Path, datasets: dict[str, Any]) -> None:
+    """Write what docs/data.md tells users to put below paper/data."""
+    people = draw_people(N)
+    (data / "smpl").mkdir(parents=True)
+    shutil.copy(OPEN_BODY, data / "smpl" / "SMPL_NEUTRAL.npz")
+    spin = data / "spin"
+    for name, wild in WILD.items():
+        layouts_wild.write_spin(data / "scratch" / name, people, wild)
+        layouts_wild.write_fits(data / "scratch" / name, people, wild, "spin")
+        shutil.copytree(data / "scratch" / name / "data", spin, dirs_exist_ok=True)
+    layouts_studio.write_mpi_train_npz(data / "scratch" / "mpi", people)
+    shutil.copytree(data / "scratch" / "mpi" / "data", spin, dirs_exist_ok=True)
+    layouts_studio.write_mpi_test_npz(data / "scratch" / "mpi_test", people)
+    shutil.copytree(
+        data / "scratch" / "mpi_test" / "extras", spin / "dataset_extras", dirs_exist_ok=True
+    )
+    write_h36m(spin / "dataset_extras", people)
+    shutil.rmtree(data / "scratch")
+    layouts_others.write_pw3d(data / "3dpw", people)
+    layouts_others.write_up3d(data, people)
+    for entry in datasets.values():
+        if "file" in entry["options"]:
+            write_images(data.parent, entry, people)
+
+
+def write_h36m(folder: Path, people: People) -> None:
+    """Write PyMAF's two files: training subjects, and those of protocol 2 by the frontal camera."""
+    keys = ("part", "openpose", "pose", "shape", "S")
+    for file, subjects in (
+        ("h36m_mosh_train.npz", ("S1", "S5", "S6", "S7", "S8")),
+        ("h36m_mosh_valid_p2.npz", ("S9", "S11")),
+    ):
+        shots = [
+            (subject, action, 3, frame)
+            for subject, action, _, frame in layouts_studio.h36m_shots(len(people), subjects)
+        ]
+        names = layouts_studio.h36m_names(shots)
+        layouts_studio.write_npz(folder / file, names, people, *keys)
+
+
+def write_images(folder: Path, entry: dict[str, Any], people: People) -> None:
+    with np.load(folder / entry["source"] / entry["options"]["file"]) as archive:
+        names = [str(name) for name in archive["imgname"]]
+    for row, name in enumerate(names):
+        people.write(row, folder / entry["options"]["images"] / name)
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory) -> Path:
+    """Return the folder paper/ of a copy of the project after one run of its whole graph."""
+    root = tmp_path_factory.mktemp("paper") / "project"
+    for folder in ("pmnet", "stages", ".dvc", "paper"):
+        ignore = shutil.ignore_patterns(*(IGNORED if folder != "pmnet" else IGNORED[:1]))
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignore)
+    for file in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / file, root / file)
+    params = YAML_FILE.load((ROOT / "paper/params.yaml").read_text())
+    shrink(params)
+    with (root / "paper/params.yaml").open("w") as stream:
+        YAML_FILE.dump(params, stream)
+    write_data(root / "paper/data", params["datasets"])
+    env = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(root),
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(tmp_path_factory.mktemp("site")),
+        "OMP_NUM_THREADS": "1",
+    }
+    git = "git", "-c", "user.name=toy", "-c", "user.email=toy@example.org"
+    dvc = sys.executable, "-m", "dvc", "repro"
+    images = [f"images@{name}" for name in params["datasets"]]
+    runs = f"from pmnet import pool; pool._run_side_by_side({list(RUNS)}, 2, 0)"
+    for command in (
+        ("git", "init", "-q", ".."),
+        (*git, "add", "-A", ".."),
+        (*git, "commit", "-q", "--no-gpg-sign", "-m", "paper"),
+        (*dvc, *images, "cluster@single"),
+        (sys.executable, "-c", runs),
+        (*dvc, "table2", "table3", "table4", "gallery", "contact_sheet@pw3d"),
+    ):
+        done = subprocess.run(command, cwd=root / "paper", env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return root / "paper"
+
+
+def ours(paper: Path, table: int) -> pd.DataFrame:
+    rows = pd.read_csv(paper / f"reports/tables/table{table}.csv")
+    return rows[rows["source"] == "ours"]
+
+
+def published(paper: Path, table: int) -> set[tuple[str, str, str]]:
+    """Return data set, subset and metric of all cells that the paper prints."""
+    rows = pd.read_csv(paper / f"reports/tables/table{table}.csv")
+    rows = rows[rows["source"] == "published"]
+    cells = rows[["dataset", "subset", "metric"]].dropna()
+    return set(cells.itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("table", [2, 3, 4])
+def test_every_column_of_the_papers_table_has_ours_beside_it(paper, table):
+    assert len(published(paper, table)) > 2
+    for method, rows in ours(paper, table).groupby("method"):
+        if method not in ("Oracle prototype", "Prototype alone", "Constant predictor (mean body)"):
+            cells = set(rows[["dataset", "subset", "metric"]].itertuples(index=False, name=None))
+            assert published(paper, table) - cells == set(), method
+        assert rows["mean_mm"].between(1, 5000).all()
+
+
+def test_all_runs_saw_the_same_samples(paper):
+    rows = {run: pd.read_parquet(paper / f"runs/{run}/errors.parquet") for run in RUNS}
+    for frame in rows.values():
+        assert set(frame["dataset"]) == {"h36m", "pw3d", "up3d", "mpi_inf_3dhp"}
+        without = frame[frame["dataset"] == "mpi_inf_3dhp"]
+        assert without["mpvpe_mm"].isna().all() and without["mpjpe_mm"].notna().all()
+        assert frame[frame["dataset"] != "mpi_inf_3dhp"]["mpvpe_mm"].notna().all()
+
+
+def test_there_are_pictures_of_what_was_seen_and_predicted(paper):
+    assert (paper / "reports/figures/data/pw3d.png").stat().st_size > 500
+    tests = ("h36m", "pw3d", "up3d", "mpi_inf_3dhp")
+    assert all((paper / f"reports/figures/gallery/{name}.png").is_file() for name in tests)
