@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -86,6 +86,43 @@ def export(
     found = PrototypeMemory.load(memory)
     found.export_spin(out)
     typer.echo(f"{len(found)} prototypes -> {out}")
+
+
+@app.command("cluster-quality")
+def cluster_quality(
+    samples: Annotated[list[Path], typer.Argument(help="Files of samples (.arrow).")],
+    out: Annotated[Path, typer.Option(help="Where the table (.csv) and the plot (.png) go.")],
+    body: Annotated[Path, typer.Option(help="The body model of the samples.")] = Path(
+        "data/body.npz"
+    ),
+    k: Annotated[list[int], typer.Option(help="Number of prototypes; give it again for more.")] = [  # noqa: B006
+        5,
+        10,
+        50,
+        100,
+    ],
+    seeds: Annotated[int, typer.Option(help="Searches for each K: drift is between them.")] = 3,
+    space: Annotated[str, typer.Option(help="vertex | parameter")] = "vertex",
+    weights: Annotated[str, typer.Option(help="parts | flat")] = "parts",
+) -> None:
+    """Say how good and how stable a memory of each K would be; the rest is as in params.yaml."""
+    from pmnet import params
+    from pmnet.cluster_quality import write_quality
+    from pmnet.stage import PARAMS
+
+    spaces, parts = Literal["vertex", "parameter"], Literal["parts", "flat"]
+    table = write_quality(
+        samples,
+        body,
+        k,
+        seeds,
+        params.parse(spaces, space, "--space"),
+        params.parse(parts, weights, "--weights"),
+        params.load(PARAMS, "cluster", params.Cluster, {}),
+        params.load(PARAMS, "machine", params.Machine, {}),
+        out,
+    )
+    typer.echo(table.to_string(index=False, float_format=lambda number: f"{number:.4g}"))
 
 
 @body_app.command("import")

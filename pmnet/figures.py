@@ -91,6 +91,38 @@ def limb_sweep_figure(table: pd.DataFrame, size: params.Figure) -> Figure:
     return _sweep_figure(table, size, title, "weight of the limbs", "linear")
 
 
+def quality_figure(table: pd.DataFrame, size: params.Figure) -> Figure:
+    """Return distance, shares and drift against the number of prototypes (`memory.quality`)."""
+    panels: tuple[tuple[str, dict[str, str]], ...] = (
+        (
+            "distance to the nearest prototype",
+            {
+                "mean_distance": "all",
+                "head_distance": "head",
+                "tail_distance": "tail (farthest 10 %)",
+            },
+        ),
+        (
+            "share of the samples",
+            {"largest_share": "largest", "median_share": "median", "smallest_share": "smallest"},
+        ),
+        ("drift between seeds", {"drift_share": "drift / mean distance"}),
+    )
+    with _new(size, "Quality of the memory by number of prototypes") as figure:
+        for axes, (title, columns) in zip(figure.subplots(1, 3), panels, strict=True):
+            for (column, label), (colour, marker) in zip(columns.items(), SUBSETS, strict=False):
+                axes.plot(table["k"], table[column], color=colour, marker=marker, label=label)
+            axes.set_xscale("log")
+            axes.set_xticks(sorted(table["k"].unique()))
+            axes.set_xticks([], minor=True)
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.set_ylim(bottom=0)
+            axes.set_title(title)
+            axes.set_xlabel("number of prototypes K")
+            axes.legend()
+    return figure
+
+
 DRAWN: Final = {
     "distance": (distance_figure, CURVES),
     "reduction": (reduction_figure, CURVES),

@@ -1,13 +1,18 @@
 """The machine that a stage runs on: nothing here changes a result."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 from pmnet.errors import InputError
 from pmnet.params import Machine
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def device_of(machine: Machine) -> torch.device:
@@ -42,3 +47,20 @@ def full_precision() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield `work` of each item, in order, as many at a time as torch has threads, each with one.
+
+    Many small operations share a core badly: pieces of work on cores of their own take three quarters
+    of the time of one after the other on all cores. The numbers are the same.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield from map(work, items)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(work, items)
+    finally:
+        torch.set_num_threads(threads)

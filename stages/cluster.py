@@ -25,7 +25,8 @@ def cluster(
     set_threads(machine)
     files = samples_of(sets)
     settings = {"out": str(out), "space": space, "weights": weights, **asdict(cluster)}
-    with held(training_key(settings, [body, *files])) as checkpoint:
+    known = [file for file in (body, *files) if file.exists()]  # the others are refused below
+    with held(training_key(settings, known)) as checkpoint:
         device = device_of(machine)
         where = None if device.type == "cpu" else device
         cache_gib = machine.cache_gib

@@ -44,7 +44,7 @@ LAYERS = [
     ["analysis", "markdown"],
     ["tables", "figures"],
     ["pictures", "inspection"],
-    ["gallery", "info", "overlays", "pool"],
+    ["cluster_quality", "gallery", "info", "overlays", "pool"],
     ["checking"],
     ["stage"],
     ["cli"],

@@ -16,7 +16,7 @@ from pmnet.body.model import BodyModel
 from pmnet.body.params import BodyParams
 
 BLOCK = 512  # vertices: what a block of bodies makes of them stays in the cache of a core
-CPU_BODIES = 128
+CPU_BODIES, GPU_BODIES = 128, 1 << 14  # at a time
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ class VertexBlocks:
         ]
         return torch.cat(chunks)
 
+    def pack(self, point: Float[Tensor, "3 v"]) -> Float[Tensor, "p"]:
+        """Return one point in the order of `packed`."""
+        return torch.cat([point[:, block.vertices].flatten() for block in self._blocks])
+
     def squared_norms(self, params: BodyParams, origin: Float[Tensor, "3 v"]) -> Float[Tensor, "b"]:
         """Return the squared length of each body's `points` less the origin.
 
@@ -74,7 +78,7 @@ class VertexBlocks:
         return squared
 
     def _chunks(self, count: int) -> list[slice]:
-        size = CPU_BODIES if self._body.faces.device.type == "cpu" else max(count, 1)
+        size = CPU_BODIES if self._body.faces.device.type == "cpu" else GPU_BODIES
         return [slice(start, start + size) for start in range(0, count, size)]
 
     def _made(self, params: BodyParams) -> Iterator[tuple[Block, Float[Tensor, "b 3 v"]]]:

@@ -17,7 +17,11 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.blocks import VertexBlocks
 
-LEARNT_FROM = 256  # bodies of each kind: given ones and random ones
+LEARNT_FROM = 128  # bodies of each kind: given ones and random ones
+CPU_BODIES, GPU_BODIES = (
+    128,
+    1 << 14,
+)  # at a time: what is made of them stays in cache, or is bounded
 JOINT_SPREAD_RAD = 0.4
 
 
@@ -49,7 +53,7 @@ class Basis:
             points = torch.cat([points, blocks.points(drawn)])
         rows = (points - origin.to(points)).flatten(0, 1)
         _, vectors = torch.linalg.eigh((rows @ rows.T).double().cpu())
-        main = rows.double().T @ vectors[:, -rank:].to(rows.device)
+        main = rows.double().T @ vectors[:, -rank:].flip(1).to(rows.device)
         columns = torch.linalg.qr(main)[0]
         maps, shifts = _joint_maps(body, weights.double(), columns)
         return Basis(
@@ -62,12 +66,22 @@ class Basis:
         )
 
     def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
-        """Return U^T (x - origin) for the three axes, float32."""
+        """Return U^T (x - origin), float32: x, y, z of the first column, then of the next."""
         b, rank = len(params), self.shifts.shape[1]
         rotations, joints = self.body.skeleton(params)
-        blended = torch.addmm(self.maps[0], self.body.features(params), self.maps[1:])
-        turned = rotations.transpose(1, 2).reshape(b, 3, 72) @ blended.view(b, 72, rank)
-        return (turned + joints.transpose(1, 2) @ self.shifts - self.offset).flatten(1)
+        features = self.body.features(params)
+        axes = rotations.transpose(1, 2).reshape(b, 3, 72)
+        made = torch.baddbmm(
+            -self.offset.expand(b, -1, -1), joints.transpose(1, 2), self.shifts.expand(b, -1, -1)
+        )
+        size = CPU_BODIES if features.device.type == "cpu" else GPU_BODIES
+        blended = features.new_empty(min(size, b), 72 * rank)
+        for start in range(0, b, size):
+            rows = slice(start, min(start + size, b))
+            part = blended[: rows.stop - start]
+            torch.addmm(self.maps[0], features[rows], self.maps[1:], out=part)
+            made[rows].baddbmm_(axes[rows], part.view(-1, 72, rank))
+        return made.transpose(1, 2).flatten(1)
 
 
 def _joint_maps(

@@ -93,7 +93,7 @@ def build_memory(
     points = points_of(bodies, used, model, cache_gib, device)
     found = kmeans(points, search_of(options), None, checkpoint)
     settings = {**asdict(options), "space": space, "weights": weights}
-    return PrototypeMemory.of(found, used, bodies.mean_camera(model), model.sha256, settings)
+    return PrototypeMemory.of(found, used, bodies.mean_camera(model.cpu()), model.sha256, settings)
 
 
 def training_bodies(files: list[Path], body: BodyModel) -> StoredBodies:

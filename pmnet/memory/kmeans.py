@@ -13,14 +13,13 @@ from torch import Tensor
 from pmnet.body import BodyParams
 from pmnet.errors import InputError
 from pmnet.files import replacing
-from pmnet.memory.assignment import assign
+from pmnet.memory.assignment import ROUGH, assign
 from pmnet.memory.points import Points
 from pmnet.memory.sharding import Shard
 from pmnet.memory.starts import restart_seed, start
 from pmnet.memory.sums import Sums
 from pmnet.progress import say
 
-LOOSE = 0.05  # of the distance of a single body within the loop; their mean is far better
 FIXED = 2.0**24  # distances are summed as integers: the same sum in any order
 SAVE_EVERY_S = 5.0
 
@@ -153,7 +152,7 @@ def _descend(
     last = search.max_iterations
     if state.history:  # the assignment was made before the kill
         assert state.centres is not None
-        sums.move(assign(points, state.centres, LOOSE)[0])
+        sums.move(assign(points, state.centres, ROUGH)[0])
         state.centres = _moved(state.centres, points, sums, shard)
     elif search.k == 1 and last:
         everything = Sums(points, 1)
@@ -182,7 +181,7 @@ def iterate(
     points: Points, centres: BodyParams, sums: Sums, shard: Shard, iteration: int = 0
 ) -> tuple[Iteration, BodyParams]:
     """Return what an assignment to these centres is like, and the centres that follow from it."""
-    labels, distances = assign(points, centres, LOOSE)
+    labels, distances = assign(points, centres, ROUGH)
     row = _describe(iteration, sums.move(labels), distances, sums, shard)
     return row, _moved(centres, points, sums, shard)
 

@@ -1,5 +1,6 @@
 """The bodies as points of a space, a chunk at a time; kept while they fit a budget."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -8,9 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.machine import full_precision
+from pmnet.machine import full_precision, in_threads
 from pmnet.memory.sharding import CHUNK
-from pmnet.memory.space import Bounds, Space
+from pmnet.memory.space import UP, Bounds, Space
 
 
 @runtime_checkable
@@ -28,17 +29,37 @@ class Bodies(Protocol):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some bodies with their coordinates."""
+    """Some bodies with their coordinates, and what decides most assignments: see `factor`."""
 
     params: BodyParams
     coordinates: Float[Tensor, "b d"]
+    head: Float[Tensor, "b h"]
+
+
+HEAD = 72  # the first coordinates: they decide most assignments
+GPU_CHUNK = 1 << 17
+UNIT = 2.0**-24  # rounding of one float32 operation
+
+
+def gamma(terms: int) -> float:
+    """Return the bound on the rounding of a float32 product of so many terms, summed in any order."""
+    terms += 8  # the terms of the bounds, and what is added
+    return terms * UNIT / (1 - terms * UNIT)
+
+
+def factor(coordinates: Float[Tensor, "b d"], b: Bounds) -> Float[Tensor, "b d+3"]:
+    """Return the bodies' factor of the product of `assignment.Scores`: coordinates, and their bounds."""
+    norm = coordinates.norm(dim=1)
+    noise = b.noise + gamma(coordinates.shape[1]) * norm
+    bounds = torch.stack([b.residual, noise, norm + b.noise], 1)
+    return torch.cat([coordinates, UP * bounds], 1)
 
 
 class Points:
     """The coordinates of bodies in a space, and the bounds on what they leave out.
 
     As many chunks as `cache_gib` has room for are kept; the others are made anew each time they are
-    needed. Three numbers a body, the bounds, are always kept: they need whole points, once.
+    needed. The bounds, three numbers a body, are always kept: they need whole points, once.
     """
 
     @full_precision()
@@ -52,38 +73,52 @@ class Points:
         self.space, self._bodies = space, bodies
         self._device = device
         self._kept: list[Chunk] = []
-        bounds, room = [], cache_gib * 2**30
-        for rows in self.chunks():
-            chunk = self._make(rows)
-            bounds.append(space.bounds(chunk.params, chunk.coordinates))
-            room -= sum(
-                4 * part.numel()
-                for part in (chunk.coordinates, chunk.params.rotmats, chunk.params.betas)
-            )
+        self.size = CHUNK if device is None else GPU_CHUNK
+        room, bounds = cache_gib * 2**30, []
+        for chunk, bound in self._made():
+            bounds.append(bound)
+            kept = chunk.coordinates, chunk.head, chunk.params.rotmats, chunk.params.betas
+            room -= sum(4 * part.numel() for part in kept)
             if room >= 0:
                 self._kept.append(chunk)
         columns = zip(*((b.residual, b.noise, b.squared) for b in bounds), strict=True)
         self.bounds = Bounds(*(torch.cat(column) for column in columns))
+
+    def _made(self) -> Iterator[tuple[Chunk, Bounds]]:
+        def make(rows: slice) -> tuple[Chunk, Bounds]:
+            params = self._moved(self._bodies[rows])
+            coordinates = self.space.coordinates(params)
+            bounds = self.space.bounds(params, coordinates)
+            return _chunk(params, coordinates, bounds), bounds
+
+        first, *others = self.chunks()
+        yield make(first)  # what the space needs only once is made here
+        yield from map(make, others) if self._device else in_threads(make, others)
 
     def __len__(self) -> int:
         return len(self._bodies)
 
     def chunks(self) -> list[slice]:
         """Return the rows of each chunk; there is one, if only an empty one."""
-        starts = range(0, len(self._bodies), CHUNK) or range(1)
-        return [slice(s, min(s + CHUNK, len(self._bodies))) for s in starts]
+        starts = range(0, len(self._bodies), self.size) or range(1)
+        return [slice(s, min(s + self.size, len(self._bodies))) for s in starts]
 
     def chunk(self, index: int) -> Chunk:
         """Return a chunk, kept or made anew."""
-        return self._kept[index] if index < len(self._kept) else self._make(self.chunks()[index])
+        if index < len(self._kept):
+            return self._kept[index]
+        rows = self.chunks()[index]
+        params = self._moved(self._bodies[rows])
+        return _chunk(params, self.space.coordinates(params), self.bounds[rows])
 
     def bodies(self, rows: Int[Tensor, "n"]) -> BodyParams:
         """Return the bodies of some rows."""
         return self._moved(self._bodies[rows.to("cpu") if self._device else rows])
 
-    def _make(self, rows: slice) -> Chunk:
-        params = self._moved(self._bodies[rows])
-        return Chunk(params, self.space.coordinates(params))
-
     def _moved(self, params: BodyParams) -> BodyParams:
         return params if self._device is None else params.to(self._device)
+
+
+def _chunk(params: BodyParams, coordinates: Tensor, bounds: Bounds) -> Chunk:
+    head, tail = coordinates[:, :HEAD], coordinates[:, HEAD:]
+    return Chunk(params, coordinates, factor(head, bounds.without(tail)))

@@ -63,7 +63,8 @@ class PrototypeMemory:
     ) -> "PrototypeMemory":
         """Return the memory that a clustering found."""
         c = clustering
-        parts = c.centres, c.assignments, c.distances
+        centres = c.centres.to(torch.device("cpu"))
+        parts = centres, c.assignments.cpu(), c.distances.cpu()
         return PrototypeMemory(*parts, vertex_weights, camera, body, c.history, settings)
 
     def save(self, path: Path) -> None:

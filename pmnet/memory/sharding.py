@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
-CHUNK = 4096  # bodies that are worked on at a time; a shard starts at a multiple of it
+CHUNK = 8192  # bodies that are worked on at a time; a shard starts at a multiple of it
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
@@ -24,9 +24,11 @@ from pmnet.rotations import (
 )
 
 RANK: Final = 64  # coordinates of vertices for each axis
-NOISE_M: Final = (
-    5e-7  # rounding of a float32 vertex: over a body, at least four times what is found
-)
+# rounding of a float32 vertex, and how much more of coordinates, which are made of larger terms: over a
+# body at least four times what is found (tests/memory/test_space.py)
+NOISE_M: Final = 2.5e-7
+COORDINATES: Final = 2.0
+UP: Final = 1 + 1e-4  # more than the rounding of the bounds themselves
 PAIRWISE: Final = 32 * 2.0**-24  # relative rounding of a pairwise sum of float32
 
 
@@ -37,6 +39,15 @@ class Bounds:
     residual: Float[Tensor, "b"]  # length of the part of x outside of the basis
     noise: Float[Tensor, "b"]  # error of y, and of the length of x
     squared: Float[Tensor, "b"]  # |x|^2 as computed
+
+    def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> "Bounds":
+        return Bounds(self.residual[rows], self.noise[rows], self.squared[rows])
+
+    def without(self, dropped: Float[Tensor, "b t"]) -> "Bounds":
+        """Return the bounds where these coordinates are left out too."""
+        residual = (self.residual**2 + dropped.square().sum(1)).sqrt()
+        # the noise of y may be in what is dropped
+        return Bounds(UP * (residual + self.noise), self.noise, self.squared)
 
 
 @runtime_checkable
@@ -51,8 +62,13 @@ class Space(Protocol):
         """Return the coordinates in an orthonormal basis, about the origin of the space, float32."""
         ...
 
-    def bounds(self, params: BodyParams, coordinates: Float[Tensor, "b d"]) -> Bounds:
-        """Return what these coordinates leave out."""
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
+        """Return what these coordinates leave out; `points` is `embed` where it is at hand."""
         ...
 
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
@@ -104,17 +120,29 @@ class VertexSpace:
         return VertexBlocks(self._body, self._weights)
 
     @cached_property
-    def _exact_body(self) -> BodyModel:
-        return self._body.double_precision()
+    def _exact_blocks(self) -> VertexBlocks:
+        return VertexBlocks(self._body.double_precision(), self._weights.double())
 
     def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
         """Return 64 coordinates an axis, made without a vertex (weighted m)."""
         return self.basis.coordinates(params)
 
-    def bounds(self, params: BodyParams, coordinates: Float[Tensor, "b d"]) -> Bounds:
+    @cached_property
+    def _origin(self) -> Float[Tensor, "3 v"]:
+        return self.basis.origin.to(self._weights)
+
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
         """Return the bounds by |e|^2 = |x|^2 - |y|^2, of vertices that are made and dropped."""
-        squared = self._blocks.squared_norms(params, self.basis.origin.to(coordinates))
-        noise = self.noise_of(params)
+        if points is None:
+            squared = self._blocks.squared_norms(params, self._origin)
+        else:
+            squared = (points - self._blocks.pack(self._origin)).square_().sum(1)
+        noise = COORDINATES * self.noise_of(params)
         whole = (squared.double() * (1 + PAIRWISE)).sqrt() + noise
         inside = (coordinates.double().norm(dim=1) - noise).clamp_min(0)
         residual = (whole**2 - inside**2).clamp_min(0).sqrt()
@@ -129,9 +157,8 @@ class VertexSpace:
         return self._noise * (1 + params.betas.abs() @ self._growth)
 
     def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
-        """Return weighted vertices (weighted m), float64."""
-        vertices = self._exact_body.vertices_by_axis(params.to(torch.float64))
-        return (vertices * self._weights.double()).flatten(1)
+        """Return weighted vertices (weighted m), float64, in the order of `embed`."""
+        return self._exact_blocks.packed(params.to(torch.float64))
 
     def statistics(self, params: BodyParams) -> Float[Tensor, "b s"]:
         """Return rotation matrices and betas."""
@@ -151,7 +178,12 @@ class ParameterSpace:
         """Return the point itself: it is short."""
         return self.embed(params)
 
-    def bounds(self, params: BodyParams, coordinates: Float[Tensor, "b d"]) -> Bounds:
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
         """Return that nothing is left out."""
         nothing = torch.zeros_like(coordinates[:, 0])
         return Bounds(nothing, nothing, coordinates.square().sum(1))

@@ -10,9 +10,8 @@ from torch import Tensor
 from pmnet.body import BodyParams
 from pmnet.machine import full_precision
 from pmnet.memory.assignment import Centres
-from pmnet.memory.points import Points
+from pmnet.memory.points import Points, factor
 from pmnet.memory.sharding import Shard
-from pmnet.memory.space import Bounds
 
 FIXED: Final = 2.0**20  # squared distances are drawn by as integers: the same draw on any machine
 
@@ -73,12 +72,9 @@ def _spread(points: Points, k: int, generator: torch.Generator, shard: Shard) ->
 
 def _squared(points: Points, centre: BodyParams) -> Float[Tensor, "n"]:
     """Return lower bounds of the squared distances of all bodies to one."""
-    centres, b = Centres(points, centre), points.bounds
+    scores, b = Centres(points, centre).all, points.bounds
     low = [
-        centres.low(
-            points.chunk(index).coordinates,
-            Bounds(b.residual[rows], b.noise[rows], b.squared[rows]),
-        )[0][:, 0]
+        scores.low(factor(points.chunk(index).coordinates, b[rows]))[:, 0]
         for index, rows in enumerate(points.chunks())
     ]
     spread = b.noise * (2 * b.squared.sqrt() + b.noise)

@@ -23,7 +23,6 @@ class Sums:
         self._points, self._k = points, k
         self._labels: Tensor | None = None
         self._sums = torch.zeros(0)
-        self.sizes = torch.zeros(0)
 
     def move(self, labels: Int[Tensor, "n"]) -> int:
         """Take the members as these labels say; return how many have changed."""
@@ -32,9 +31,10 @@ class Sums:
         for index, rows in enumerate(self._points.chunks()):
             moved = changed[rows].nonzero()[:, 0]
             if len(moved) or before is None:
-                self._add(index, moved, labels[rows][moved], 1)
-            if len(moved) and before is not None:
-                self._add(index, moved, before[rows][moved], -1)
+                numbers = self._numbers(index, moved)
+                self._sums.index_add_(0, labels[rows][moved], numbers)
+                if before is not None:
+                    self._sums.index_add_(0, before[rows][moved], numbers, alpha=-1)
         return int(changed.sum())
 
     def means(self, shard: Shard) -> tuple[Float64[Tensor, "k s"], Int[Tensor, "k"]]:
@@ -44,10 +44,11 @@ class Sums:
         means = total[:, :-1].double() / FIXED / sizes.clamp_min(1)[:, None]
         return means, sizes
 
-    def _add(self, index: int, moved: Tensor, labels: Tensor, sign: int) -> None:
+    def _numbers(self, index: int, moved: Int[Tensor, "b"]) -> Int[Tensor, "b s"]:
+        """Return the statistics of some bodies of a chunk as integers, and ones to count them."""
         params = self._points.chunk(index).params[moved]
-        numbers = (self._points.space.statistics(params).double() * (sign * FIXED)).round().long()
-        numbers = torch.cat([numbers, torch.full_like(labels, sign)[:, None]], 1)
+        numbers = self._points.space.statistics(params).double().mul_(FIXED).round_().long()
+        numbers = torch.cat([numbers, numbers.new_ones(len(numbers), 1)], 1)
         if not self._sums.numel():
             self._sums = numbers.new_zeros(self._k, numbers.shape[1])
-        self._sums.index_add_(0, labels, numbers)
+        return numbers

@@ -55,8 +55,6 @@ def test_points_are_exact_within_the_noise(spaces, name, spread, betas_spread):
     points, exact = space.embed(params), space.exact(params)
     assert points.dtype == torch.float32 and exact.dtype == torch.float64
     assert points.shape == exact.shape
-    if name != "parameter":  # in the order of the exact ones
-        points = space._blocks.points(params).flatten(1)
     error = (points.double() - exact).norm(dim=1)
     assert (4 * error <= space.noise_of(params)).all()
     typical = torch.cdist(exact, exact).max()
@@ -68,17 +66,37 @@ def test_points_are_exact_within_the_noise(spaces, name, spread, betas_spread):
 def test_coordinates_and_residual_bound_what_they_say(spaces, name, spread, betas_spread):
     space, params = spaces[name], random_bodies(40, 2, spread, betas_spread)
     basis = space.basis
-    points = space.exact(params).view(40, 3, -1) - basis.origin
-    expected = (points @ basis.columns).flatten(1)
+    points = space._exact_blocks.points(params.to(torch.float64)) - basis.origin
+    inside = points @ basis.columns
+    expected = inside.transpose(1, 2).flatten(1)  # x, y, z of a column side by side
     coordinates = space.coordinates(params)
     bounds = space.bounds(params, coordinates)
     error = (coordinates.double() - expected).norm(dim=1)
     assert (3 * error <= bounds.noise).all()
-    residual = (points - expected.view(40, 3, -1) @ basis.columns.T).flatten(1).norm(dim=1)
+    residual = (points - inside @ basis.columns.T).flatten(1).norm(dim=1)
     assert (residual <= bounds.residual).all()
     assert (bounds.residual <= 1.02 * residual + 0.1).all()  # and it is not far above
     lengths = points.flatten(1).norm(dim=1)
     assert ((bounds.squared.sqrt() - lengths).abs() <= bounds.noise).all()
+    head = bounds.without(coordinates[:, 72:])
+    dropped = (points - inside[..., :24] @ basis.columns[:, :24].T).flatten(1).norm(dim=1)
+    assert (dropped <= head.residual).all()
+    assert (head.residual <= 1.02 * dropped + 0.1).all()
+
+
+@pytest.mark.parametrize("name", ["parts", "flat"])
+def test_exact_points_are_the_vertices_in_float64(body, spaces, name):
+    params = random_bodies(20, 4)
+    weights = spaces[name]._weights.double()
+    vertices = body.double_precision().vertices_by_axis(params.to(torch.float64)) * weights
+    expected = torch.cdist(vertices.flatten(1), vertices.flatten(1))
+    exact = spaces[name].exact(params)
+    torch.testing.assert_close(torch.cdist(exact, exact), expected, atol=1e-10, rtol=0)
+    points = spaces[name].embed(params)
+    bounds = [
+        spaces[name].bounds(params, spaces[name].coordinates(params), p) for p in (None, points)
+    ]
+    torch.testing.assert_close(bounds[0].squared, bounds[1].squared)
 
 
 def test_columns_are_orthonormal_and_few_tell_nearly_all(spaces):
@@ -100,9 +118,8 @@ def test_dense_correctives_as_of_smpl_give_the_same_answers(body):
     arrays["weights"] = (skinning / skinning.sum(1, keepdims=True)).astype(np.float32)
     body = BodyModel(arrays)
     space, params = VertexSpace(body, vertex_weights(body.parts, PAPER)), random_bodies(60)
-    points = space._blocks.points(params).flatten(1)
-    error = (points.double() - space.exact(params)).norm(dim=1)
-    assert (4 * error <= space.noise_of(params)).all()
+    error = (space.embed(params).double() - space.exact(params)).norm(dim=1)
+    assert (3 * error <= space.noise_of(params)).all()
     centres = params[torch.arange(0, 60, 7)]
     labels, _ = assign(Points(space, params, 1.0), centres)
     expected = torch.cdist(space.exact(params), space.exact(centres)).argmin(1)
@@ -230,3 +247,17 @@ def test_the_order_of_the_bodies_does_not_matter(spaces, name):
     second, _ = means_of(spaces[name], params[order], members[order], 3)
     torch.testing.assert_close(first.rotmats, second.rotmats, atol=1e-6, rtol=0)
     torch.testing.assert_close(first.betas, second.betas, atol=1e-6, rtol=0)
+
+
+def test_chunks_made_in_threads_are_those_made_one_after_the_other(spaces, monkeypatch):
+    monkeypatch.setattr("pmnet.memory.points.CHUNK", 16)
+    params = random_bodies(70)
+    alone = Points(spaces["parts"], params, 1.0)
+    torch.set_num_threads(2)
+    try:
+        together = Points(spaces["parts"], params, 1.0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(alone.bounds.residual, together.bounds.residual)
+    assert torch.equal(alone.chunk(3).coordinates, together.chunk(3).coordinates)

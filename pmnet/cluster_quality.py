@@ -1,0 +1,57 @@
+"""The quality of memories of several K as a table and a plot, from files of samples."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from pmnet import params
+from pmnet.body import BodyModel
+from pmnet.body.parts import vertex_weights
+from pmnet.errors import InputError
+from pmnet.figures import quality_figure, save
+from pmnet.files import replacing
+from pmnet.machine import device_of, set_threads
+from pmnet.memory.building import part_weights, points_of, search_of, training_bodies
+from pmnet.memory.quality import Quality, qualities
+
+SIZE = params.Figure(width_in=9.0, height_in=3.6, dpi=130)
+
+
+def write_quality(
+    samples: list[Path],
+    body: Path,
+    ks: Sequence[int],
+    seeds: int,
+    space: Literal["vertex", "parameter"],
+    weights: Literal["parts", "flat"],
+    options: params.Cluster,
+    machine: params.Machine,
+    out: Path,
+) -> pd.DataFrame:
+    """Cluster the samples into each K from several seeds; write OUT.csv and OUT.png, return the table.
+
+    The bodies are embedded once for all searches.
+    """
+    if seeds < 1 or not ks:
+        raise InputError("cluster-quality needs at least one --k and one seed")
+    set_threads(machine)
+    device = device_of(machine)
+    model = BodyModel.load(body)
+    by_vertex = vertex_weights(model.parts, part_weights(options, weights))
+    points = points_of(
+        training_bodies(samples, model),
+        by_vertex if space == "vertex" else None,
+        model,
+        machine.cache_gib,
+        None if device.type == "cpu" else device,
+    )
+    rows = qualities(points, search_of(options), sorted(set(ks)), seeds)
+    columns = [field.name for field in fields(Quality)]
+    table = pd.DataFrame([asdict(row) for row in rows], columns=columns)
+    with replacing(out.with_suffix(".csv")) as partial:
+        table.to_csv(partial, index=False, float_format="%.5g", lineterminator="\n")
+    save(quality_figure(table, SIZE), out.with_suffix(".png"), SIZE)
+    return table
