@@ -28,7 +28,7 @@ def array(
         )
     found = np.asarray(values[key])
     if found.dtype.kind == "S":
-        found = np.char.decode(found, "utf-8", "replace")
+        found = np.char.decode(found, "utf-8")
     fits = found.ndim == len(shape) and all(
         n in (None, m) for n, m in zip(shape, found.shape, strict=False)
     )
