@@ -4,7 +4,10 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: repro test check setup lock
+# tests that run whole graphs take as long as all others: both at once
+GRAPHS := tests/test_toy.py tests/test_paper_graph.py tests/test_plots_page.py
+
+.PHONY: repro test test-graphs test-units check setup lock
 
 setup: .venv/ready
 
@@ -18,7 +21,13 @@ repro: setup
 	pmnet repro
 
 test: setup
-	python -m pytest
+	$(MAKE) --jobs=2 test-graphs test-units
+
+test-graphs:
+	python -m pytest $(GRAPHS)
+
+test-units:
+	python -m pytest $(GRAPHS:%=--ignore=%)
 
 check: setup
 	ruff check .
