@@ -76,6 +76,18 @@ def repro(
 
 
 @app.command()
+def sweep(
+    experiments: Annotated[Path, typer.Argument(help="A .yaml of experiments.")],
+    devices: Annotated[int, typer.Option(help="Trainings at once; 0: one a GPU.")] = 0,
+) -> None:
+    """Train and evaluate experiments that differ from params.yaml, one a GPU at a time."""
+    from pmnet.experiments import run_experiments
+    from pmnet.stage import PARAMS
+
+    run_experiments(experiments, PARAMS, devices)
+
+
+@app.command()
 def export(
     memory: Path,
     out: Annotated[Path, typer.Option(help="An .npz in the layout of smpl_mean_params.npz.")],

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmnet.errors import InputError
+from pmnet.files import replacing
 
 METHODS: Final = ("single", "naive", "random", "3dh", "p3dh")
 METRICS: Final = ("mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm")
@@ -67,6 +68,15 @@ def read_errors(paths: Sequence[Path]) -> pd.DataFrame:
             raise InputError(f"{path}: run {run} is also in {runs[run]}; give one of the two")
         runs[run] = path
     return pd.concat(frames, ignore_index=True)
+
+
+def merge_errors(parts: Sequence[Path], out: Path) -> None:
+    """Write the rows of several files of one run, a seed each, as one file."""
+    tables = [pq.read_table(part) for part in parts]
+    merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+    with replacing(out) as partial:
+        about = tables[0].schema.metadata
+        pq.write_table(merged.replace_schema_metadata(about), partial, compression="zstd")
 
 
 def _read_file(path: Path) -> pd.DataFrame:

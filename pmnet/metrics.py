@@ -83,7 +83,8 @@ def mean_distance_mm(
     pred: Float[Tensor, "b p 3"], true: Float[Tensor, "b p 3"]
 ) -> Float[Tensor, "b"]:
     """Return the mean Euclidean distance (mm) of corresponding points (m) of each body."""
-    return (pred - true).norm(dim=-1).mean(1) * MM
+    x, y, z = (pred - true).unbind(-1)  # a norm over three numbers takes three times as long
+    return (x.square() + y.square() + z.square()).sqrt().mean(1) * MM
 
 
 def similarity_align(

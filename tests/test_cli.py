@@ -8,7 +8,7 @@ import pytest
 import typer
 from dvc.repo import Repo
 from import_closure import ROOT
-from test_training import SIZE_PX, N, World, write_world
+from tiny_world import SIZE_PX, N, World, write_world
 from typer.testing import CliRunner
 
 from pmnet import cli, pool

@@ -150,7 +150,9 @@ class BodyModel(nn.Module):
 
     def features(self, params: BodyParams) -> Float[Tensor, "b 217"]:
         """Return what blends the unposed body: 10 betas, and R - I of the 23 body joints."""
-        turned = params.rotmats[:, 1:] - torch.eye(3).to(params.betas)
+        turned = params.rotmats[:, 1:] - torch.eye(
+            3, dtype=params.betas.dtype, device=params.betas.device
+        )
         return torch.cat([params.betas, turned.reshape(len(params), 207)], 1)
 
     def rest_joints(self, betas: Float[Tensor, "b 10"]) -> Float[Tensor, "b 24 3"]:
@@ -161,17 +163,19 @@ class BodyModel(nn.Module):
         self, params: BodyParams
     ) -> tuple[Float[Tensor, "b 24 3 3"], Float[Tensor, "b 24 3"]]:
         """Return world rotations and positions of the joints, one level of the tree at a time."""
-        rest = self.rest_joints(params.betas)
-        rotations: dict[int, Tensor] = {0: params.rotmats[:, 0]}
-        positions: dict[int, Tensor] = {0: rest[:, 0]}
+        rest, own = self.rest_joints(params.betas).unbind(1), params.rotmats.unbind(1)
+        rotations: dict[int, Tensor] = {0: own[0]}
+        positions: dict[int, Tensor] = {0: rest[0]}
         for level in self._levels[1:]:
             parents = [PARENTS[j] for j in level]
             above = torch.stack([rotations[p] for p in parents], 1)
-            bones = rest[:, level] - rest[:, parents]
+            bones = torch.stack([rest[j] for j in level], 1) - torch.stack(
+                [rest[p] for p in parents], 1
+            )
             ends = (
                 torch.stack([positions[p] for p in parents], 1) + (above @ bones[..., None])[..., 0]
             )
-            turned = above @ params.rotmats[:, level]
+            turned = above @ torch.stack([own[j] for j in level], 1)
             rotations.update(zip(level, turned.unbind(1), strict=True))
             positions.update(zip(level, ends.unbind(1), strict=True))
         order = range(len(PARENTS))
