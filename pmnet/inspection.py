@@ -154,10 +154,7 @@ def _joints_like(samples: Samples, body: BodyModel) -> Float[Tensor, "n 24 3"]:
     params = samples.body_params()
     if samples.about.joints == "smpl24":
         return body.joints(params)
-    chunks = range(0, len(params), 64)
-    return torch.cat(
-        [body.keypoints(body.vertices(params[slice(start, start + 64)])) for start in chunks]
-    )
+    return body.keypoints_of(params)
 
 
 def _against_2d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[Finding]:
