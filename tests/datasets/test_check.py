@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import layouts_others
+import layouts_studio
 import layouts_wild
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from pmnet.errors import InputError
 N = 6
 WRITE: dict[str, Callable[[Path], None]] = {
     "coco": lambda root: write_coco(root),
-    "pw3d": lambda root: layouts_others.write_pw3d(root, draw_people(N)),
+    "pw3d": layouts_others.write_pw3d,
     "up3d": lambda root: layouts_others.write_up3d(root, draw_people(N)),
     "hmr2": lambda root: layouts_others.write_hmr2(root, draw_people(N)),
     "bedlam": lambda root: layouts_others.write_bedlam(root, draw_people(N)),
@@ -71,6 +72,17 @@ def test_a_data_set_in_order_is_recognised_and_nothing_is_wrong(tmp_path, name):
         text = "\n".join(checking.as_text(report))
         assert f"adapter: {name}" in text and str(report.found.source) in text
         assert "of the people are upright" in text
+
+
+@pytest.mark.parametrize("name", layouts_studio.LAYOUTS)
+def test_a_layout_of_the_studios_is_recognised_and_nothing_is_wrong(tmp_path, name):
+    layout = layouts_studio.LAYOUTS[name]
+    layout.write(tmp_path, draw_people(8))
+    found = reports(tmp_path)
+    assert {report.found.adapter for report in found} == {layout.adapter}
+    for report in found:
+        assert report.samples is not None and len(report.samples)
+        assert [f.text for f in report.findings if f.kind == "wrong"] == []
 
 
 def test_all_sets_below_a_folder_are_found_each_with_a_name_of_its_own(tmp_path):
