@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import broken
 import layouts_others
 import layouts_studio
 import layouts_wild
@@ -125,6 +126,10 @@ def images_gone(root: Path) -> None:
     next(iter(sorted((root / "images").rglob("*.jpg")))).unlink()
 
 
+def image_cut(root: Path) -> None:
+    broken.cut(next(iter(sorted((root / "images").rglob("*.jpg")))), 0.5)
+
+
 def image_names_moved(names: np.ndarray) -> np.ndarray:
     return np.array([name.replace("train2014/", "train/") for name in names.tolist()])
 
@@ -157,6 +162,12 @@ WRONG: list[tuple[str, Callable[[Path], None], str]] = [
     ("boxes too small", edit(scale=lambda s: s / 10), "outside of their box"),
     ("a person twice", repeated, "more than once"),
     ("an image gone", images_gone, "1 of 6 images are not below"),
+    ("an image cut short", image_cut, "COCO_train2014_000000000001.jpg (not a readable JPEG"),
+    (
+        "boxes beside the images",
+        edit(center=lambda c: c + np.array([900, 0])),
+        "outside of the image",
+    ),
     ("images elsewhere", edit(imgname=image_names_moved), "6 of 6 images are not below"),
 ]
 MIRROR = (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, *range(12, 20), 21, 20, 23, 22)
@@ -184,8 +195,8 @@ def test_a_file_that_cannot_be_read_is_one_error_and_the_rest_is_checked(tmp_pat
     WRITE["coco"](tmp_path / "coco")
     WRITE["up3d"](tmp_path / "up3d")
     layouts_wild.rewrite(tmp_path / "coco" / COCO, scale=None)
-    broken, *others = reports(tmp_path)
-    (error,) = broken.findings
+    wrong, *others = reports(tmp_path)
+    (error,) = wrong.findings
     assert error.kind == "wrong" and "coco_2014_train.npz: key 'scale' is missing" in error.text
     assert others and not any(report.wrong for report in others)
 
