@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 from pmnet import checking, cli
+from pmnet.datasets import _peek
 from pmnet.datasets.amass import Options as AmassOptions
 from pmnet.errors import InputError
 
@@ -247,6 +248,15 @@ def test_links_are_followed_once(coco, tmp_path):
     (tmp_path / "again").symlink_to(tmp_path)
     (report,) = reports(tmp_path)
     assert report.found.adapter == "coco" and not report.wrong
+
+
+def test_a_folder_is_walked_once_for_all_adapters(coco, monkeypatch):
+    walk, walked = _peek._walk_anew, []
+    monkeypatch.setattr(_peek, "_walk_anew", lambda root: walked.append(root) or walk(root))
+    assert len(checking.find_all(coco)) == 1
+    assert walked == [coco]
+    list(_peek.files_below(coco, ".npz"))
+    assert walked == [coco] * 2  # later looks see what is there then
 
 
 def test_an_empty_folder_is_told_what_is_known(tmp_path):
