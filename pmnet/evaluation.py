@@ -115,7 +115,7 @@ class Evaluator:
         settings = ("space", "weights", "k", "limb_weight", "max_iterations")
         return {
             **{name: self.memory.settings[name] for name in settings},
-            "protocol": describe(protocols),
+            "protocol": describe(protocols, gendered=len(self.body.genders) > 0),
             "selection": self.options.selection,
         }
 

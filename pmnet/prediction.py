@@ -73,18 +73,31 @@ def annotated(samples: Samples, protocol: Protocol) -> Bool[Tensor, "n"]:
 
 @torch.no_grad()
 def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> Truth:
-    """Return the ground truth of samples that have a body all, or none; those have 3D joints."""
+    """Return the ground truth of samples that have a body all, or none; those have 3D joints.
+
+    Betas of a gender are those of its body: where the file of the body holds it, it is the true one.
+    """
     device = body.faces.device
     by_file = annotated(samples, protocol).to(device)
     joints, confidence = samples.keypoints_3d.to(device).split([3, 1], 2)
     known = confidence[..., 0] > 0
     if not samples.has_smpl.any():
         return Truth(None, joints, known)
-    params = samples.body_params().to(device)
-    bodies = Bodies(params, body.vertices(params), body.joints(params))
+    bodies = _true_bodies(samples, body)
     made = bodies.joints if protocol.measured == "smpl24" else body.keypoints(bodies.vertices)
     joints = torch.where(by_file[:, None, None], joints, made)
     return Truth(bodies, joints, known | ~by_file[:, None])
+
+
+def _true_bodies(samples: Samples, body: BodyModel) -> Bodies:
+    params = samples.body_params().to(body.faces.device)
+    vertices, joints = body.vertices(params), body.joints(params)
+    for gender, model in body.genders.items():
+        rows = [row for row, own in enumerate(samples.gender) if own == gender]
+        if rows:
+            of_gender = params[torch.tensor(rows, device=body.faces.device)]
+            vertices[rows], joints[rows] = model.vertices(of_gender), model.joints(of_gender)  # type: ignore[operator]
+    return Bodies(params, vertices, joints)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -11,7 +12,8 @@ from people import draw_people, open_body
 from tiny_world import CLUSTER, MACHINE, OPTIONS, SIZE_PX, write_images
 
 from pmnet import analysis, checkpoints, prediction
-from pmnet.body import OPEN_BODY
+from pmnet.body import OPEN_BODY, BodyModel, read_body, write_body
+from pmnet.body.files import with_gender
 from pmnet.body.keypoints import J14, J17, J24, J24_HIPS, J24_PELVIS
 from pmnet.datasets._boxes import box_around
 from pmnet.datasets._rows import Rows, to_samples
@@ -245,6 +247,24 @@ def test_annotated_joints_by_hand(errors, folder, name, joints):
     a, b = (x - x[:, J24_PELVIS, None] for x in (pred, true))
     expected = (a - b)[:, kept].norm(dim=2).mean(1) * 1000
     assert rows["mpjpe_mm"].tolist() == pytest.approx(expected.tolist(), abs=0.05)
+
+
+def test_true_bodies_are_of_the_gender_of_their_betas(tmp_path):
+    neutral = read_body(OPEN_BODY)
+    male = {**neutral, "v_template": neutral["v_template"] * np.float32(1.05)}
+    write_body(tmp_path / "male.npz", male)
+    body = BodyModel(with_gender(neutral, "male", tmp_path / "male.npz"))
+    table = SETS["pw3d"]().select(torch.arange(2, N))
+    table = replace(table, gender=["male", "neutral", "female", "", "male", "neutral"])
+    protocol = Protocol("pelvis", "j14")
+    found, plain = (prediction.truth_of(table, b, protocol).bodies for b in (body, open_body()))
+    men = torch.tensor([0, 4])
+    own = BodyModel(male)
+    torch.testing.assert_close(found.vertices[men], own.vertices(found.params[men]))
+    torch.testing.assert_close(found.joints[men], own.joints(found.params[men]))
+    others = torch.tensor([1, 2, 3, 5])
+    assert torch.equal(found.vertices[others], plain.vertices[others])
+    assert (found.vertices[men] - plain.vertices[men]).norm(dim=2).mean() > 0.01
 
 
 def test_joints_of_the_file_go_before_those_of_the_body():
