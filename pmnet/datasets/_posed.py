@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.camera import BOX_PX, View, crop_to_px, frame_bodies, project, view_bodies
+from pmnet.machine import in_threads
 from pmnet.samples import About, Samples
 
 CHUNK = 1024
@@ -57,9 +58,13 @@ def posed_samples(
 def _look(
     seen: BodyParams, view: View, body: BodyModel, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 24 3"]]:
+    def ends_of(part: BodyParams) -> tuple[Tensor, Tensor]:
+        vertices = body.vertices(part)
+        return torch.stack([vertices.amin(1), vertices.amax(1)], 1), body.joints(part)
+
+    parts = (seen[slice(start, start + CHUNK)] for start in range(0, len(seen), CHUNK))
     cameras, joints = [], []
-    for start in range(0, len(seen), CHUNK):
-        part = seen[slice(start, start + CHUNK)]
-        cameras.append(frame_bodies(body.vertices(part), view, generator))
-        joints.append(body.joints(part))
+    for ends, own in in_threads(ends_of, parts):
+        cameras.append(frame_bodies(ends, view, generator))
+        joints.append(own)
     return torch.cat(cameras), torch.cat(joints)
