@@ -1,7 +1,7 @@
 """Figures of the findings: gains with intervals, what the right prototype would give, deciles."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,18 +12,19 @@ from pmnet.figures import INK, MEMORIES, PALE, SUBSETS, legend_below, new_figure
 from pmnet.findings.listing import GROUPS, Run
 from pmnet.findings.subsets import subset_label
 
-WIDTH_IN, DPI = 10.0, 130
+WIDTH_IN, DPI = 11.0, 130
 ROW_IN, MARGIN_IN = 0.24, 1.5  # of figures with a row a run
-DECILES: Final = params.Figure(width_in=WIDTH_IN, height_in=4.4, dpi=DPI)
+DECILES: Final = params.Figure(width_in=10.0, height_in=4.4, dpi=DPI)
 LOOKS: Final = {"single": ("single prototype", "#0072B2", "v"), **MEMORIES}
-# column -> label, colour, marker
+# column -> label, colour, marker, its size
 STARTS: Final = {
-    "against_mm": ("its reference", INK, "|"),
-    "prototype_alone_mm": ("chosen prototype alone", "#999999", "^"),
-    "mean_mm": ("hard (the paper)", "#D55E00", "o"),
-    "soft_mm": ("soft", "#0072B2", "s"),
-    "oracle_mm": ("oracle", "#009E73", "D"),
+    "against_mm": ("its reference", INK, "|", 9.0),
+    "prototype_alone_mm": ("chosen prototype alone", "#999999", "^", 4.5),
+    "mean_mm": ("its own choice", "#D55E00", "o", 7.0),
+    "soft_mm": ("soft", "#0072B2", "s", 3.0),
+    "oracle_mm": ("oracle", "#009E73", "D", 4.5),
 }
+FARTHEST: Final = -1.5  # losses beyond so many times the largest gain are told, not drawn
 
 
 def size_of(rows: int) -> params.Figure:
@@ -34,25 +35,40 @@ def size_of(rows: int) -> params.Figure:
 def gain_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, params.Figure]:
     """Return the gain in MPVPE of each run over its first reference, a panel a subset, and the size.
 
-    Bars are 95 % intervals; right of zero the run is better. `table` is that of `paired`.
+    Bars are 95 % intervals; right of zero the run is better. References that are not that of the
+    first run are named at the right. `table` is that of `paired`.
     """
+    labels = {run.run: run.label for run in runs}
     shown = [run for run in runs if run.references]
+    usual = shown[0].references[0]
     rows, size = _first(table, shown), size_of(len(shown))
-    with new_figure(size, "Gain in MPVPE over the reference (bars: 95 % intervals)") as figure:
+    title = f"Gain in MPVPE over {labels[usual]}, or over the run named (bars: 95 % intervals)"
+    with new_figure(size, title) as figure:
         for axes, part in _panels(figure, rows, shown):
-            axes.axvline(0, color=INK, linewidth=1)
-            for (group, title), (colour, marker) in zip(GROUPS.items(), SUBSETS, strict=True):
-                here = part[part["group"] == group]
-                gain, low, high = (here[name] for name in ("gain_mm", "low_mm", "high_mm"))
-                bars = [(gain - low).clip(0), (high - gain).clip(0)]
-                look = {"color": colour, "marker": marker, "linestyle": "", "capsize": 2.5}
-                if len(here):
-                    axes.errorbar(
-                        gain, here["place"], xerr=bars, label=title, elinewidth=1.2, **look
-                    )
-            axes.set_xlabel("gain [mm], positive: better")
+            _gains(axes, part)
+        for place, run in enumerate(shown):
+            if (other := run.references[0]) != usual:
+                _note(axes, 1.03, place, f"over {labels[other]}")
         legend_below(figure)
     return figure, size
+
+
+def _gains(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw a subset's gains, a colour a group; large losses are written, so that the rest has room."""
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_xlabel("gain [mm], positive: better")
+    lowest = FARTHEST * rows["gain_mm"].max()
+    drawn = rows[rows["gain_mm"] >= lowest] if lowest < 0 else rows
+    left = rows.drop(drawn.index)
+    for place, gain in zip(left["place"], left["gain_mm"], strict=True):
+        _note(axes, 0.02, place, f"\u25c2 {gain:.0f}")
+    for (group, title), (colour, marker) in zip(GROUPS.items(), SUBSETS, strict=True):
+        here = drawn[drawn["group"] == group]
+        gain, low, high = (here[name] for name in ("gain_mm", "low_mm", "high_mm"))
+        bars = [(gain - low).clip(0), (high - gain).clip(0)]
+        look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "capsize": 2.5}
+        if len(here):
+            axes.errorbar(gain, here["place"], xerr=bars, label=title, elinewidth=1.2, **look)
 
 
 def gap_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, params.Figure]:
@@ -66,9 +82,10 @@ def gap_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, params.Fig
     with new_figure(size, "MPVPE by the prototype that inference starts from") as figure:
         for axes, part in _panels(figure, rows, shown):
             axes.hlines(part["place"], part["oracle_mm"], part["mean_mm"], color=PALE, linewidth=3)
-            for column, (label, colour, marker) in STARTS.items():
+            for column, (label, colour, marker, size_pt) in STARTS.items():
                 if rows[column].notna().any():
-                    axes.plot(part[column], part["place"], marker, color=colour, label=label)
+                    look: dict[str, Any] = {"color": colour, "markersize": size_pt}
+                    axes.plot(part[column], part["place"], marker, label=label, **look)
             axes.set_xlabel("MPVPE [mm]")
         legend_below(figure)
     return figure, size
@@ -86,6 +103,7 @@ def decile_figure(deciles: pd.DataFrame, main: dict[str, Run]) -> Figure:
             if method != "single":
                 _line(reductions, part, ("reduction_mm", "reduction_low", "reduction_high"), method)
         reductions.axhline(0, color=INK, linewidth=1)
+        _cut_losses(reductions, deciles, main)
         for axes, label in ((errors, "MPVPE [mm]"), (reductions, "reduction of MPVPE [mm]")):
             axes.set_ylabel(label)
             _label_deciles(axes, deciles)
@@ -133,6 +151,22 @@ def _panels(
     panels[0].set_ylim(len(shown) - 0.4, -0.6)
 
 
+def _note(axes: Axes, x: float, row: int, text: str) -> None:
+    """Write beside a row; `x` is a share of the panel's width."""
+    axes.text(x, row, text, fontsize=8, va="center", transform=axes.get_yaxis_transform())
+
+
+def _cut_losses(axes: Axes, deciles: pd.DataFrame, main: dict[str, Run]) -> None:
+    """Leave out what lies far below zero, so that the rest can be told apart; name it."""
+    reductions = {LOOKS[m][0]: part["reduction_mm"] for m, part in _lines(deciles, main)}
+    lowest = FARTHEST * max(values.max() for values in reductions.values())
+    below = {name: values.min() for name, values in reductions.items() if values.min() < lowest}
+    if lowest < 0 and below:
+        axes.set_ylim(bottom=lowest)
+        text = "\n".join(f"{name}: down to {worst:.0f} mm" for name, worst in below.items())
+        axes.text(0.02, 0.03, text, transform=axes.transAxes, fontsize=8)
+
+
 def _lines(deciles: pd.DataFrame, main: dict[str, Run]) -> Iterator[tuple[str, pd.DataFrame]]:
     for method, run in main.items():
         yield method, deciles[deciles["run"] == run.run]
@@ -147,7 +181,8 @@ def _line(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], method:
 
 def _label_deciles(axes: Axes, deciles: pd.DataFrame) -> None:
     bins = deciles.drop_duplicates("bin")
-    texts = [f"{row.bin + 1}\n{row.distance_mm:.0f}" for row in bins.itertuples()]
+    pairs = zip(bins["bin"], bins["distance_mm"], strict=True)
+    texts = [f"{number + 1}\n{distance:.0f}" for number, distance in pairs]
     axes.set_xticks(bins["bin"] + 1, texts)
     axes.set_xlabel("decile of the distance to the mean body, and its mean distance [mm]")
 

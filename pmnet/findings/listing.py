@@ -52,7 +52,7 @@ COLUMNS: Final = [field.name for field in fields(Run)]
 
 
 def read_listing(path: Path, packed: Packed) -> list[Run]:
-    """Return the lines of runs.csv, in order: they are the runs of the packed errors.
+    """Return the lines of runs.csv by group, in order: they are the runs of the packed errors.
 
     Raises InputError, naming file and run, where a run is missing, unknown, listed twice or compared
     with one that is not there, where a group is unknown, and where `main` is not one run a memory.
@@ -79,7 +79,7 @@ def read_listing(path: Path, packed: Packed) -> list[Run]:
             f"{path}: the group main needs one run each of {', '.join(METHODS)}, "
             f"got {', '.join(sorted(methods.elements())) or 'none'}; set `group` of the others"
         )
-    return runs
+    return sorted(runs, key=lambda run: list(GROUPS).index(run.group))
 
 
 def add_drafts(path: Path, packed: Packed) -> list[str]:
@@ -122,22 +122,30 @@ def _drafts(runs: dict[str, RunFacts]) -> list[Run]:
     p3dh = {run: facts for run, facts in named.items() if facts.method == "p3dh"}
     k = mode([facts.k for facts in named.values() if facts.k > 1] or [0])
     limb = mode([facts.limb_weight for facts in p3dh.values()] or [0.0])
-    base = [run for run, facts in p3dh.items() if (facts.k, facts.limb_weight) == (k, limb)]
+    base = next((f for f in p3dh.values() if (f.k, f.limb_weight) == (k, limb)), None)
     return sorted(
-        (_draft(run, facts, run in named, run in base) for run, facts in runs.items()),
-        key=lambda run: (list(GROUPS).index(run.group), METHODS.index(runs[run.run].method)),
+        (_draft(run, facts, run in named, base) for run, facts in runs.items()),
+        key=lambda run: (list(GROUPS).index(run.group), _order(runs[run.run])),
     )
 
 
-def _draft(run: str, facts: RunFacts, of_graph: bool, base: bool) -> Run:
+def _order(facts: RunFacts) -> tuple[int, float, int]:
+    return METHODS.index(facts.method), facts.limb_weight, facts.k
+
+
+def _draft(run: str, facts: RunFacts, of_graph: bool, base: RunFacts | None) -> Run:
     if not of_graph:
         return Run(run, "control", "single", run, "")
+    label = MEMORIES[facts.method].removesuffix(" (baseline)")
     if facts.method != "p3dh":
-        return Run(run, "main", "single" * (run != "single"), MEMORIES[facts.method], "")
-    if base:
+        return Run(run, "main", "single" * (run != "single"), label, "")
+    if facts is base:
         others = (_graph_name(method, facts) for method in METHODS if method != "p3dh")
-        return Run(run, "main", " ".join(others), MEMORIES["p3dh"], "")
-    return Run(run, "sweep", "single", f"P3DH, K = {facts.k}, limb {facts.limb_weight:g}", "")
+        return Run(run, "main", " ".join(others), label, "")
+    differs = (
+        f"limb weight {facts.limb_weight:g}" if base and facts.k == base.k else f"K = {facts.k}"
+    )
+    return Run(run, "sweep", "single", f"P3DH, {differs}", "")
 
 
 def _graph_name(method: str, facts: RunFacts) -> str:

@@ -2,7 +2,9 @@
 
 Columns are named RUN/SEED/INFERENCE/WHAT. Errors are whole tenths of a millimetre (uint16: at most
 0.05 mm off, at most 6553.5 mm), prototypes int16, what belongs to the sample is kept as it was. Of
-columns that are equal only the first is there: `same`, in the file's metadata, leads to it.
+columns that are equal only the first is there: `same`, in the file's metadata, leads to it. Where the
+right prototype was chosen, what starts from it is not repeated: an empty cell of `oracle` is that of
+`model`, one of `chosen_prototype` that of `assigned_prototype`.
 """
 
 import json
@@ -23,6 +25,7 @@ from pmnet.errors import InputError
 
 FACTS: Final = [*KEY, "sequence", "distance_to_mean_mm"]  # of a sample
 PROTOTYPES: Final = ("assigned", "chosen")
+EQUALS: Final = {"oracle": "model", "chosen_prototype": "assigned_prototype"}  # where empty
 METADATA: Final = b"pmnet.packed"
 TENTHS: Final = 10  # of a millimetre
 CURE: Final = "pack the errors of the runs again (pmnet errors pack)"
@@ -88,7 +91,12 @@ class Packed:
 
     def errors(self, run: str, inference: str, metric: str) -> Float[np.ndarray, "seeds samples"]:
         """Return an error (mm) of a run; NaN where a data set has no such error."""
-        return self._numbers(run, inference, packed_name(metric)).astype(np.float64) / TENTHS
+        errors = self._numbers(run, inference, packed_name(metric)).astype(np.float64) / TENTHS
+        if (equal := EQUALS.get(inference)) in self.runs[run].inferences:
+            errors = np.where(np.isnan(errors), self.errors(run, str(equal), metric), errors)
+        if inference in TOLD_BODIES:
+            errors[:, self.samples["distance_to_mean_mm"].isna()] = np.nan
+        return errors
 
     def right(self, run: str) -> Bool[np.ndarray, "seeds samples"]:
         """Return whether the prototype that the classifier chose is the one assigned."""

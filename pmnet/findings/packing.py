@@ -16,6 +16,7 @@ from pmnet.errors import InputError
 from pmnet.files import replacing
 from pmnet.findings.packed import (
     ABOUT,
+    EQUALS,
     FACTS,
     METADATA,
     PROTOTYPES,
@@ -62,8 +63,8 @@ def pack(paths: Sequence[Path], out: Path) -> None:
     ):
         if samples is None:
             samples = _samples(frame)
-        for (seed, inference), rows in frame.groupby(["seed", "inference"], sort=False):
-            _add(columns, f"{frame['run'].iloc[0]}/{seed}/{inference}", rows, samples, path)
+        for seed, rows in frame.groupby("seed", sort=False):
+            _add(columns, f"{frame['run'].iloc[0]}/{seed}", rows, samples, path)
         runs[frame["run"].iloc[0]] = asdict(_facts(frame, path))
     assert samples is not None
     _write(samples, columns, runs, out)
@@ -86,25 +87,37 @@ def _facts(frame: pd.DataFrame, path: Path) -> RunFacts:
 def _add(
     columns: _Columns, prefix: str, rows: pd.DataFrame, samples: pd.DataFrame, path: Path
 ) -> None:
-    """Keep the columns of one run, seed and inference, in the order of the samples."""
-    rows = rows.set_index(KEY).reindex(pd.MultiIndex.from_frame(samples[KEY]))
-    for name in PROTOTYPES:
-        numbers = rows[name].fillna(-1).to_numpy()
-        _refuse_above(LARGEST_K, numbers, name, path)
-        columns.add(f"{prefix}/{name}", pa.array(numbers.astype(np.int16)))
-    for metric in METRICS:
-        errors = rows[metric].to_numpy()
-        _refuse_above(LARGEST_MM, errors, metric, path)
-        tenths = np.nan_to_num(np.rint(errors * TENTHS)).astype(np.uint16)
-        columns.add(f"{prefix}/{packed_name(metric)}", pa.array(tenths, mask=np.isnan(errors)))
+    """Keep the columns of one run and seed, in the order of the samples."""
+    order = pd.MultiIndex.from_frame(samples[KEY])
+    parts = {
+        str(inference): part.set_index(KEY).reindex(order)
+        for inference, part in rows.groupby("inference", sort=False)
+    }
+    for inference, part in parts.items():
+        for name in PROTOTYPES:
+            numbers = _refused_above(LARGEST_K, part[name].fillna(-1).to_numpy(), name, path)
+            columns.add(f"{prefix}/{inference}/{name}", pa.array(numbers.astype(np.int16)))
+        for metric in METRICS:
+            tenths = _tenths(part, metric, path)
+            empty = np.isnan(tenths)
+            if (equal := parts.get(EQUALS.get(inference, ""))) is not None:
+                empty |= tenths == _tenths(equal, metric, path)
+            array = pa.array(np.nan_to_num(tenths).astype(np.uint16), mask=empty)
+            columns.add(f"{prefix}/{inference}/{packed_name(metric)}", array)
 
 
-def _refuse_above(largest: float, numbers: np.ndarray, name: str, path: Path) -> None:
+def _tenths(rows: pd.DataFrame, metric: str, path: Path) -> np.ndarray:
+    """Return errors in whole tenths of a millimetre, as floats, for the sake of NaN."""
+    return np.rint(_refused_above(LARGEST_MM, rows[metric].to_numpy(), metric, path) * TENTHS)
+
+
+def _refused_above(largest: float, numbers: np.ndarray, name: str, path: Path) -> np.ndarray:
     if np.nanmax(numbers, initial=0) > largest:
         raise InputError(
             f"{path}: {name} is {np.nanmax(numbers):g}, but packed errors hold up to {largest:g}; "
             "leave this run out"
         )
+    return numbers
 
 
 def _write(samples: pd.DataFrame, columns: _Columns, runs: dict[str, Any], out: Path) -> None:

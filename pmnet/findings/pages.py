@@ -9,10 +9,10 @@ from pmnet.findings.listing import GROUPS, Run
 from pmnet.findings.subsets import subset_label
 
 GAPS: Final = {
-    "mean_mm": "its own choice",
-    "soft_mm": "soft",
-    "oracle_mm": "oracle",
-    "prototype_alone_mm": "prototype alone",
+    "mean_mm": "from the prototype that the run chooses",
+    "soft_mm": "from the mean of all by score (soft)",
+    "oracle_mm": "from the right one (oracle)",
+    "prototype_alone_mm": "of the chosen prototype unrefined",
 }
 
 
@@ -31,7 +31,7 @@ def to_page(table: pd.DataFrame, runs: list[Run], protocol: str) -> str:
     lines = [
         "# Every run, paired with its reference",
         f"In mm, lower is better ({protocol}; n = {n}). Cells: mean error, then the gain over the run "
-        "named in brackets (positive: better) with its 95 % interval (pairs of images, means over "
+        "in the second column (positive: better) with its 95 % interval (pairs of images, means over "
         "seeds, sequences redrawn: it covers the choice of the sequences, not that of the seed) and "
         "its ± standard deviation over seeds.",
     ]
@@ -41,11 +41,7 @@ def to_page(table: pd.DataFrame, runs: list[Run], protocol: str) -> str:
     if not rest.empty:
         lines += ["## Against other runs", _gains(rest, labels, runs)]
     if not (several := _of(main, "mpvpe").dropna(subset="accuracy_percent")).empty:
-        text = (
-            "MPVPE from the prototype that the network chooses, from the mean of all by score (soft), "
-            "from the right one (oracle), and of the chosen prototype unrefined."
-        )
-        lines += ["## What the right prototype would give", text, _gaps(several)]
+        lines += ["## What the right prototype would give", *_gaps(several)]
     return "\n\n".join(lines) + "\n"
 
 
@@ -58,14 +54,14 @@ def _gains(rows: pd.DataFrame, labels: dict[str, str], runs: list[Run]) -> str:
     settings = {run.run: run.settings for run in runs}
     columns = [("mpvpe", subset) for subset in rows["subset"].unique()] + [("pa_mpjpe", "all")]
     names = {"mpvpe": "MPVPE", "pa_mpjpe": "PA-MPJPE"}
-    head = ["Run", "Seeds", *(f"{names[m]} {subset_label(s)}" for m, s in columns)]
+    head = ["Run", "Against", "Seeds", *(f"{names[m]} {subset_label(s)}" for m, s in columns)]
     closed = bool(rows["gap_closed_percent"].notna().any())
     head += ["Of P3DH's gap to its oracle, all / tail"] * closed + ["Settings"]
     lines = []
-    for (run, against), part in rows.groupby(["run", "against"], sort=False):
+    for _, part in rows.groupby(["run", "against"], sort=False):
+        run, against = part["run"].iloc[0], part["against"].iloc[0]
         cells = part.set_index(["metric", "subset"])
-        over = f" (over {labels[against]})" if against else ""
-        line = [f"{labels[run]}{over}", str(part["seeds"].iloc[0])]
+        line = [labels[run], labels.get(against, ""), str(part["seeds"].iloc[0])]
         line += [_gain(cells.loc[column]) for column in columns]
         line += [_closed(_of(part, "mpvpe"))] * closed + [settings[run]]
         lines.append(line)
@@ -88,24 +84,21 @@ def _closed(rows: pd.DataFrame) -> str:
     return " / ".join(f"{rows['gap_closed_percent'].iloc[at]:.0f} %" for at in (0, -1))
 
 
-def _gaps(rows: pd.DataFrame) -> str:
-    """Return a row a run, a cell a subset."""
+def _gaps(rows: pd.DataFrame) -> tuple[str, str]:
+    """Return what the cells are, and a row a run, a cell a subset."""
     names = [name for name in GAPS if rows[name].notna().any()]
     lines = []
     for _, part in rows.groupby("run", sort=False):
         line = [part["label"].iloc[0]]
         for cell in part.to_dict("records"):
-            errors = " / ".join(
-                f"{cell[name]:.1f}" if pd.notna(cell[name]) else "-" for name in names
-            )
-            line.append(f"{errors}; {cell['accuracy_percent']:.1f} %")
+            errors = (f"{cell[name]:.1f}" if pd.notna(cell[name]) else "-" for name in names)
+            line.append(f"{' / '.join(errors)}; {cell['accuracy_percent']:.1f} %")
         lines.append(line)
-    of_cells = " / ".join(GAPS[name] for name in names) + "; classes right"
-    head = ["Run", *(f"{subset_label(subset)}: {of_cells}" for subset in rows["subset"].unique())]
-    return _grid(head, lines)
+    text = f"MPVPE {' / '.join(GAPS[name] for name in names)}; share of right choices."
+    return text, _grid(["Run", *map(subset_label, rows["subset"].unique())], lines)
 
 
 def _grid(head: list[str], rows: Iterable[list[str]]) -> str:
-    align = ["---" if name in ("Run", "Settings") else "---:" for name in head]
+    align = ["---" if name in ("Run", "Against", "Settings") else "---:" for name in head]
     lines = [head, align, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

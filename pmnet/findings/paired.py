@@ -88,7 +88,7 @@ class _Comparison:
         if several:
             errors["accuracy_percent"] = 100.0 * self.packed.right(run)
         for subset, part in self.where.items():
-            about = {"subset": subset, "metric": metric.removesuffix("_mm")}
+            about: dict[str, Any] = {"subset": subset, "metric": metric.removesuffix("_mm")}
             about |= {"seeds": len(facts.seeds), "n": int(part.sum())}
             yield about | {name: values[:, part].mean() for name, values in errors.items()}
 

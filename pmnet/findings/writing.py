@@ -55,7 +55,7 @@ def write_findings(
 def _write_tables(folder: Path, packed: Packed, runs: list[Run], report: Report) -> str:
     """Write Tables II to VI, curves and their figures; return how the errors were measured."""
     main, out = main_of(runs, packed), folder / "tables"
-    frame = packed.frame([run.run for run in main.values()])
+    frame = packed.frame([run.run for run in main.values()], ["model", *tables.BOUNDS])
     if frame["selection"].nunique() > 1:
         raise InputError(f"{folder / LISTING}: the main runs differ in evaluate.selection")
     protocol, p3dh = protocol_of(frame), packed.runs[main["p3dh"].run]

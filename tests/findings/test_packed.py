@@ -70,6 +70,20 @@ def test_what_is_equal_is_stored_once(tmp_path):
     assert list(pd.read_parquet(tmp_path / "errors.parquet")["sample"]) == list(range(20))
 
 
+def test_what_starts_from_the_right_prototype_is_not_repeated(tmp_path):
+    rows = fake_errors.frame_of("a", 0, samples=20)
+    model, right = rows["inference"] == "model", rows["chosen"] == rows["assigned"]
+    oracle = rows["inference"] == "oracle"
+    errors = rows.loc[model, "mpvpe_mm"].to_numpy()
+    rows.loc[oracle, "mpvpe_mm"] = np.where(right[model], errors, errors / 2)
+    path = fake_errors.write(tmp_path / "run.parquet", rows)
+    pack([path], tmp_path / "packed.parquet")
+    stored = pd.read_parquet(tmp_path / "packed.parquet")["a/0/oracle/mpvpe_tenth_mm"]
+    assert list(stored.notna()) == list(~right[oracle][:20])
+    found = Packed.load([tmp_path / "packed.parquet"]).errors("a", "oracle", "mpvpe_mm").ravel()
+    assert np.abs(found - rows.loc[oracle, "mpvpe_mm"]).max() <= 0.05 + 1e-9
+
+
 def test_numbers_by_seed_and_sample(tmp_path):
     packed = packed_benchmark(tmp_path, samples=20)
     rows = read_errors(write_benchmark(tmp_path / "runs", samples=20)[:5])
@@ -110,7 +124,10 @@ def test_runs_may_differ_in_selection_but_not_in_protocol(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda rows: rows.assign(mpvpe_mm=7000.0), "mpvpe_mm is 7000, but packed errors hold up to"),
+        (
+            lambda rows: rows.assign(mpvpe_mm=7000.0),
+            "mpvpe_mm is 7000, but packed errors hold up to",
+        ),
         (lambda rows: rows.assign(chosen=40000), "chosen is 40000"),
         (
             lambda rows: rows[(rows["seed"] == 0) | (rows["inference"] != "oracle")],
@@ -119,7 +136,9 @@ def test_runs_may_differ_in_selection_but_not_in_protocol(tmp_path):
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, spoil, words):
-    path = fake_errors.write(tmp_path / "e.parquet", spoil(fake_errors.frame_of("a", 0, samples=10)))
+    path = fake_errors.write(
+        tmp_path / "e.parquet", spoil(fake_errors.frame_of("a", 0, samples=10))
+    )
     with pytest.raises(InputError, match=words) as refused:
         pack([path], tmp_path / "packed.parquet")
     assert str(path) in str(refused.value)

@@ -1,15 +1,17 @@
 """The one command: everything of a benchmark from its packed errors, the same again, as a user runs it."""
 
+import contextlib
+import json
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 import pytest
 from fake_benchmark import packed_benchmark, write_benchmark
+from import_closure import ROOT
 from typer.testing import CliRunner
 
 from pmnet import cli
-from pmnet.error_files import METRICS
 from pmnet.errors import InputError
 from pmnet.findings import drawings
 from pmnet.findings.listing import add_drafts, main_of, read_listing
@@ -22,13 +24,22 @@ TABLES = {f"table{number}" for number in range(2, 7)} | {"paired"}
 FIGURES = {"distance", "reduction", "k_sweep", "limb_sweep", "gain", "gap", "deciles", "accuracy"}
 
 
+def run(*words: str | Path) -> str:
+    """Run a command in the root of the project; return what it prints."""
+    with contextlib.chdir(ROOT):
+        done = CliRunner().invoke(cli.app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with packed errors, the list of runs, and the findings."""
     folder = tmp_path_factory.mktemp("findings")
     packed = packed_benchmark(folder, samples=60)
     add_drafts(folder / "runs.csv", packed)
-    write_findings(folder, None, [], REPORT)
+    sentence = run("findings", folder).strip()
+    assert sentence == json.loads((folder / "claim.json").read_text())["sentence"]
     return folder
 
 
@@ -64,14 +75,13 @@ def test_the_sweeps_are_those_of_the_list(folder):
 def test_the_same_again_byte_for_byte(folder):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with matplotlib.rc_context({"font.size": 20}):
-        write_findings(folder, None, [], REPORT)
+        run("findings", folder)
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_gains_are_drawn_as_they_are(folder, packed):
     runs = read_listing(folder / "runs.csv", packed)
-    table = pd.read_csv(folder / "tables" / "paired.csv", keep_default_na=False, na_values=[""])
-    table["against"] = table["against"].fillna("")
+    table = pd.read_csv(folder / "tables" / "paired.csv").fillna({"against": ""})
     figure, size = drawings.gain_figure(table, runs)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == [run.label for run in runs if run.run != "single"]
@@ -85,7 +95,23 @@ def test_the_gains_are_drawn_as_they_are(folder, packed):
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert "single_ce" not in labels and "P3DH K-Means" in labels
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == [label for label, _, _ in drawings.STARTS.values()]
+    assert names == [label for label, *_ in drawings.STARTS.values()]
+
+
+def test_a_large_loss_is_written_so_that_gains_have_room(folder, packed):
+    runs = read_listing(folder / "runs.csv", packed)
+    table = pd.read_csv(folder / "tables" / "paired.csv").fillna({"against": ""})
+    naive = table["run"] == "naive_k50"
+    figure, _ = drawings.gain_figure(table.assign(gain_mm=table["gain_mm"] - 900 * naive), runs)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert len(texts) == 1 and -900 < int(texts[0].removeprefix("\u25c2 ")) < -800
+    assert figure.axes[0].get_xlim()[0] > -200
+    deciles = pd.read_csv(folder / "tables" / "deciles.csv")
+    naive = deciles["run"] == "naive_k50"
+    deciles["reduction_mm"] -= 900 * naive
+    _, reductions = drawings.decile_figure(deciles, main_of(runs, packed)).axes
+    assert [text.get_text()[:22] for text in reductions.texts] == ["K-Means Naive: down to"]
+    assert reductions.get_ylim()[0] > -200
 
 
 def test_the_deciles_are_drawn_as_they_are(folder, packed):
@@ -101,20 +127,17 @@ def test_the_deciles_are_drawn_as_they_are(folder, packed):
     assert list(axes.lines[-1].get_ydata()) == list(p3dh["accuracy_percent"])
 
 
-def test_the_commands(tmp_path, monkeypatch):
-    monkeypatch.chdir(Path(cli.__file__).parent.parent)
-    paths, out = write_benchmark(tmp_path / "runs", samples=40), tmp_path / "open"
-    words = ["errors", "pack", *map(str, paths), "--out", str(out / "errors.parquet")]
-    shown = CliRunner().invoke(cli.app, words, catch_exceptions=False).stdout
+def test_packing_as_a_command(tmp_path):
+    paths, out = (
+        write_benchmark(tmp_path / "runs", samples=40),
+        tmp_path / "open" / "errors.parquet",
+    )
+    shown = run("errors", "pack", *paths, "--out", out)
     assert shown.startswith("10 runs, ") and "set group, against and label of single, " in shown
-    assert "set group" not in CliRunner().invoke(cli.app, words, catch_exceptions=False).stdout
-    done = CliRunner().invoke(cli.app, ["findings", str(out)], catch_exceptions=False)
-    assert done.stdout.startswith("P3DH against the single prototype: MPVPE is ")
-    shown = CliRunner().invoke(cli.app, ["info", str(out / "errors.parquet")]).stdout
-    assert "packed errors of 40 samples, 10 runs" in shown and "seeds 0, 1" in shown
+    assert "set group" not in run("errors", "pack", *paths, "--out", out)
 
 
 def test_a_folder_without_errors_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="write them with pmnet errors pack"):
         write_findings(tmp_path, None, [], REPORT)
-    assert METRICS and not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
