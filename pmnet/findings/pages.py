@@ -100,5 +100,5 @@ def _gaps(rows: pd.DataFrame) -> tuple[str, str]:
 
 def _grid(head: list[str], rows: Iterable[list[str]]) -> str:
     align = ["---" if name in ("Run", "Against", "Settings") else "---:" for name in head]
-    lines = [head, align, *rows]
+    lines = [head, align, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
