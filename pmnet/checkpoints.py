@@ -26,6 +26,11 @@ def training_key(settings: Any, files: list[Path]) -> str:
     return digest.hexdigest()[:20]
 
 
+def path_of(key: str) -> Path:
+    """Return where the checkpoint `key` is."""
+    return FOLDER / f"{key}.ckpt"
+
+
 @contextmanager
 def held(key: str) -> Iterator[Path]:
     """Yield the path of the checkpoint `key` while no other process can hold it.
@@ -41,4 +46,4 @@ def held(key: str) -> Iterator[Path]:
             raise InputError(
                 f"{lock.name}: another process is at this very run; wait for it or end it"
             ) from None
-        yield FOLDER / f"{key}.ckpt"
+        yield path_of(key)

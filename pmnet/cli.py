@@ -77,6 +77,18 @@ def repro(
 
 
 @app.command()
+def sweep(
+    experiments: Annotated[Path, typer.Argument(help="A .yaml of experiments.")],
+    devices: Annotated[int, typer.Option(help="Trainings at once; 0: one a GPU.")] = 0,
+) -> None:
+    """Train and evaluate experiments that differ from params.yaml, one a GPU at a time."""
+    from pmnet.experiments import run_experiments
+    from pmnet.stage import PARAMS
+
+    run_experiments(experiments, PARAMS, devices)
+
+
+@app.command()
 def export(
     memory: Path,
     out: Annotated[Path, typer.Option(help="An .npz in the layout of smpl_mean_params.npz.")],
@@ -177,14 +189,22 @@ def import_body(
     extra: Annotated[
         Path | None, typer.Option(help="SPIN's J_regressor_extra.npy, for the annotated joints.")
     ] = None,
+    male: Annotated[
+        Path | None,
+        typer.Option(help="The male SMPL: the ground truth of men is then posed with it."),
+    ] = None,
+    female: Annotated[Path | None, typer.Option(help="The female SMPL.")] = None,
 ) -> None:
     """Read an official SMPL .pkl safely (no chumpy, no code of the file is run) and write an .npz."""
-    from pmnet.body.files import read_body, write_body
+    from pmnet.body.files import read_body, with_gender, write_body
     from pmnet.body.keypoints import keypoint_regressor, read_extra
 
     arrays = read_body(file)
     if extra is not None:
         arrays["keypoint_regressor"] = keypoint_regressor(arrays, read_extra(extra))
+    for gender, own in (("male", male), ("female", female)):
+        if own is not None:
+            arrays = with_gender(arrays, gender, own)
     write_body(out, arrays)
     typer.echo(f"{out}: set body.file to it in params.yaml")
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmnet.errors import InputError
+from pmnet.files import replacing
 
 METHODS: Final = ("single", "naive", "random", "3dh", "p3dh")
 METRICS: Final = ("mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm")
@@ -75,6 +76,15 @@ def each_run(paths: Sequence[Path], same: Sequence[str]) -> Iterator[pd.DataFram
             raise InputError(f"{path}: run {run} is also in {runs[run]}; give one of the two")
         runs[run] = path
         yield frame
+
+
+def merge_errors(parts: Sequence[Path], out: Path) -> None:
+    """Write the rows of several files of one run, a seed each, as one file."""
+    tables = [pq.read_table(part) for part in parts]
+    merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+    with replacing(out) as partial:
+        about = tables[0].schema.metadata
+        pq.write_table(merged.replace_schema_metadata(about), partial, compression="zstd")
 
 
 def _read_file(path: Path) -> pd.DataFrame:

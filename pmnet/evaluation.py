@@ -29,6 +29,7 @@ from pmnet.params import Evaluate, Machine
 from pmnet.progress import say
 from pmnet.runs import check_images, load_memory, load_network, model_file
 from pmnet.samples import Samples
+from pmnet.selection import Selector
 
 BLOCK = 8192  # samples whose true vertices (82 kB each) are held at a time
 
@@ -101,11 +102,10 @@ class Evaluator:
         device = self.body.faces.device
         for seed, network in self.networks.items():
             encoded = prediction.encode(network, pixels, rows, device)
+            selector = Selector(network, self.memory, self.body)
+            for found in prediction.inferences(selector, encoded, assigned, self.options):
+                yield seed, *found
             chosen = encoded.scores.argmax(1)
-            for inference, pred in prediction.starts(
-                network, encoded, assigned, self.options.selection
-            ):
-                yield seed, inference, pred, chosen
             yield seed, "mean", self.mean[torch.zeros_like(chosen)], chosen
 
     def about(self, samples: list[Path]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Evaluator:
         settings = ("space", "weights", "k", "limb_weight", "max_iterations")
         return {
             **{name: self.memory.settings[name] for name in settings},
-            "protocol": describe(protocols),
+            "protocol": describe(protocols, gendered=len(self.body.genders) > 0),
             "selection": self.options.selection,
         }
 

@@ -1,6 +1,6 @@
 """What is wrong with ingested samples that a reader of files cannot see: looked at as bodies and joints.
 
-Each test says in one sentence what it found, on how many rows, and what to do. They need no image.
+Each test says in one sentence what it found, on how many rows, and what to do. All but one need no image.
 """
 
 from collections import Counter
@@ -16,9 +16,11 @@ from torch import Tensor
 from pmnet.body import BodyModel
 from pmnet.body.parts import JOINTS
 from pmnet.camera import fit_camera, project
+from pmnet.images.crops import Cropper
 from pmnet.samples import Samples
 
 LOOK_AT: Final = 2000  # rows that are posed; all rows are looked at where no vertex is needed
+IMAGES, SIDE_PX = 200, 32  # images that are cropped, and how small
 FEW: Final = 3  # names that a message shows
 UPRIGHT: Final = 0.5  # share of people whose head is above their pelvis; rare poses are few
 APART: Final = 0.08  # joints of the body and of the annotation, as a share of the box
@@ -60,6 +62,22 @@ def _images(samples: Samples, _: BodyModel) -> Iterator[Finding]:
             "wrong",
             f"{len(missing)} of {names} images are not below {samples.about.root}, such as "
             f"{', '.join(missing[:FEW])}; put them there, or set options.images to their folder",
+        )
+    yield from _pixels(samples, set(missing))
+
+
+def _pixels(samples: Samples, missing: set[str]) -> Iterator[Finding]:
+    """Crop some of the images that are there, as the images stage will crop all."""
+    rows = [row for row, name in enumerate(samples.image_name) if name not in missing]
+    spread = torch.linspace(0, len(rows) - 1, min(IMAGES, len(rows))).long()
+    part = samples.select(torch.tensor(rows, dtype=torch.long)[spread])
+    _, problems = Cropper(part, SIDE_PX, 1.0)(slice(0, len(part)))
+    if problems:
+        first = [f"{part.image_name[row]} ({why})" for row, why in list(problems.items())[:FEW]]
+        yield Finding(
+            "wrong",
+            f"{len(problems)} of {len(part)} images that were tried cannot be cropped, such as "
+            f"{', '.join(first)}; copy these files anew, or mend their boxes",
         )
 
 
@@ -154,10 +172,7 @@ def _joints_like(samples: Samples, body: BodyModel) -> Float[Tensor, "n 24 3"]:
     params = samples.body_params()
     if samples.about.joints == "smpl24":
         return body.joints(params)
-    chunks = range(0, len(params), 64)
-    return torch.cat(
-        [body.keypoints(body.vertices(params[slice(start, start + 64)])) for start in chunks]
-    )
+    return body.keypoints_of(params)
 
 
 def _against_2d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from the vertices (J = J V^T, section 3.1).
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,6 +18,8 @@ from pmnet.camera import project
 from pmnet.network import Prediction
 from pmnet.params import LossWeights
 from pmnet.samples import JointSet
+
+TERMS: Final = ("keypoints_3d", "keypoints_2d", "pose", "betas", "prototype")
 
 
 @dataclass(frozen=True)
@@ -38,29 +41,48 @@ class Truth:
         return Truth(*(value.to(device) for value in vars(self).values()))
 
 
+@dataclass(frozen=True)
+class Classes:
+    """What the classifier is to say for the samples of each prototype, and how much each counts.
+
+    `targets` are probabilities: one prototype is right (the paper), or those near it a little as well.
+    """
+
+    targets: Float[Tensor, "k k"]
+    weights: Float[Tensor, "k"]
+
+    @staticmethod
+    def plain(k: int, device: torch.device | None = None) -> "Classes":
+        """Return the paper's: one prototype is right, all count alike (Eq. 5)."""
+        return Classes(torch.eye(k, device=device), torch.ones(k, device=device))
+
+
 def loss_terms(
     pred: Prediction,
     scores: Float[Tensor, "b k"],
     truth: Truth,
     body: BodyModel,
     joint_set: JointSet,
+    classes: Classes | None = None,
+    noise: float = 0.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the terms `keypoints_3d`, `keypoints_2d`, `pose`, `betas` and `prototype`."""
+    """Return the TERMS: those of the paper, or with other `classes`, or Balanced MSE with a `noise`."""
+    classes = classes or Classes.plain(scores.shape[1], scores.device)
     on_skeleton = joint_set == "smpl24"
     params = pred.params
     joints = body.joints(params) if on_skeleton else body.keypoints(body.vertices(params))
     rooted, true_rooted, weight_3d = _rooted(joints, truth, joint_set)
     has_smpl = truth.has_smpl[:, None]
     points = project(joints, pred.camera)
-    poses = pred.params.rotmats.flatten(1), truth.params.rotmats.flatten(1)
+    poses = pred.params.rotmats.flatten(1), truth.params.rotmats.flatten(1), has_smpl
     return {
         "keypoints_3d": masked_square(rooted, true_rooted, weight_3d),
         "keypoints_2d": masked_square(
             points, truth.keypoints_2d[..., :2], truth.keypoints_2d[..., 2:]
         ),
-        "pose": masked_square(*poses, has_smpl),
+        "pose": balanced_square(*poses, noise) if noise else masked_square(*poses),
         "betas": masked_square(pred.params.betas, truth.params.betas, has_smpl),
-        "prototype": _classification(scores, truth),
+        "prototype": _classification(scores, truth, classes),
     }
 
 
@@ -87,9 +109,14 @@ def _rooted(
     known = truth.has_keypoints_3d[:, None, None]
     if joint_set == "smpl24":
         return joints - joints[:, :1], true, torch.where(known, confidence, 0)
-    known = known & (confidence[:, J24_HIPS] > 0).all(1, keepdim=True)
-    middles = [points[:, J24_HIPS].mean(1, keepdim=True) for points in (joints, true)]
+    known = known & (_hips(confidence) > 0).all(1, keepdim=True)
+    middles = [_hips(points).mean(1, keepdim=True) for points in (joints, true)]
     return joints - middles[0], true - middles[1], torch.where(known, confidence, 0)
+
+
+def _hips(points: Float[Tensor, "b 24 c"]) -> Float[Tensor, "b 2 c"]:
+    """Return the hips of J24; an index made of numbers would not go into a CUDA graph."""
+    return torch.stack([points[:, joint] for joint in J24_HIPS], 1)
 
 
 def masked_square(
@@ -109,8 +136,26 @@ def masked_mean(values: Float[Tensor, "*b n"], weights: Tensor) -> Float[Tensor,
     return (values * weights).sum() / weights.sum().clamp_min(1e-6)
 
 
-def _classification(scores: Tensor, truth: Truth) -> Float[Tensor, ""]:
+def balanced_square(
+    pred: Float[Tensor, "b n"], true: Float[Tensor, "b n"], known: Bool[Tensor, "b 1"], noise: float
+) -> Float[Tensor, ""]:
+    """Return the Balanced MSE of a batch (Ren et al. 2022, Eq. 9), a number of n as the plain one is.
+
+    Each prediction must be nearer to its own truth than to the others of the batch, with Gaussian
+    noise of standard deviation `noise`: so common truths do not draw all predictions to them.
+    """
+    kept = torch.where(known, true, 0.0)
+    apart = pred.square().sum(1)[:, None] - 2 * pred @ kept.T + kept.square().sum(1)[None]
+    scores = torch.where(known.T, -apart / (2 * noise**2), -torch.inf)
+    own = torch.arange(len(pred), device=pred.device)
+    each = cross_entropy(torch.where(known, scores, 0.0), own, reduction="none")
+    return masked_mean(each, known[:, 0]) * 2 * noise**2 / pred.shape[1]
+
+
+def _classification(scores: Tensor, truth: Truth, classes: Classes) -> Float[Tensor, ""]:
+    """Return the cross-entropy (Eq. 5) against the targets of each sample's prototype."""
     if scores.shape[1] == 1:
         return scores.new_zeros(())
-    each = cross_entropy(scores, truth.prototype, reduction="none", ignore_index=-1)
-    return masked_mean(each, truth.has_smpl)
+    prototype = truth.prototype.clamp_min(0)
+    each = -(classes.targets[prototype] * scores.log_softmax(1)).sum(1)
+    return masked_mean(each, truth.has_smpl * classes.weights[prototype])

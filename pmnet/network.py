@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torchvision
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pmnet.body import BodyParams
-from pmnet.errors import InputError
+from pmnet.encoders import build_encoder, width_of
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.rotations import rot6d_to_rotmat, rotmat_to_rot6d
 
@@ -38,29 +37,23 @@ def unpack(vector: Float[Tensor, "b 157"]) -> Prediction:
     return Prediction(BodyParams(rot6d_to_rotmat(pose.reshape(-1, 24, 6)), betas), camera)
 
 
-def build_encoder(name: str, pooling: int) -> nn.Sequential:
-    """Return a torchvision network up to its last feature map, which is pooled to a grid and flattened.
+@dataclass(frozen=True)
+class Shape:
+    """What a network is made of, its memory apart; a hidden width of 0 is one linear map (the paper)."""
 
-    `pooling` is the side of the grid: 1 is the global mean of a ResNet; a small encoder learns poses
-    sooner when it keeps some of the places. Raises InputError for an unknown name.
-    """
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise InputError(
-            f"train.encoder: torchvision has no {name!r}; known are {', '.join(known)}"
-        )
-    network = torchvision.models.get_model(name, weights=None)
-    heads = ("avgpool", "fc", "classifier")
-    trunk = [child for child_name, child in network.named_children() if child_name not in heads]
-    return nn.Sequential(*trunk, nn.AdaptiveAvgPool2d(pooling), nn.Flatten())
+    encoder: str
+    pooling: int
+    hidden: int
+    classifier_hidden: int
+    estimator_hidden: int
+    regressor_steps: int
+    start: Literal["assigned", "predicted", "mixed", "scheduled", "mean"]
 
 
-def _width(encoder: nn.Module) -> int:
-    """Return the number of features of an encoder, by trying it."""
-    with torch.no_grad():
-        features = encoder.eval()(torch.zeros(1, 3, 64, 64))
-    encoder.train()
-    return features.shape[1]
+def _head(inputs: int, hidden: int, last: nn.Linear) -> nn.Sequential:
+    """Return a linear map, after a hidden layer of so many units where there are any."""
+    before = [nn.Linear(inputs, hidden), nn.ReLU()] if hidden else []
+    return nn.Sequential(*before, last)
 
 
 class PMNet(nn.Module):
@@ -70,29 +63,34 @@ class PMNet(nn.Module):
     """
 
     memory: Tensor
+    mean: Tensor
     image_mean: Tensor
     image_std: Tensor
 
-    def __init__(
-        self,
-        encoder: str,
-        pooling: int,
-        hidden: int,
-        regressor_steps: int,
-        memory: PrototypeMemory,
-    ) -> None:
+    def __init__(self, shape: Shape, memory: PrototypeMemory, weights: str = "") -> None:
+        """Build the network; `weights` are those of the encoder (see `pmnet.encoders`)."""
         super().__init__()
-        self.regressor_steps = regressor_steps
-        self.encoder = build_encoder(encoder, pooling)
+        hidden = shape.hidden
+        self.regressor_steps = shape.regressor_steps
+        self.starts_from_mean = shape.start == "mean"
+        self.encoder = build_encoder(shape.encoder, shape.pooling, weights)
         self.neck = nn.Sequential(
-            nn.Linear(_width(self.encoder), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Linear(width_of(self.encoder), hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
-        self.classifier = nn.Linear(hidden, len(memory))
-        self.estimator = nn.Linear(hidden + PARAMETERS, PARAMETERS)
-        nn.init.xavier_uniform_(self.estimator.weight, gain=0.01)
-        nn.init.zeros_(self.estimator.bias)
+        scores = nn.Linear(shape.classifier_hidden or hidden, len(memory))
+        self.classifier = _head(hidden, shape.classifier_hidden, scores)
+        change = nn.Linear(shape.estimator_hidden or hidden + PARAMETERS, PARAMETERS)
+        self.estimator = _head(hidden + PARAMETERS, shape.estimator_hidden, change)
+        nn.init.xavier_uniform_(change.weight, gain=0.01)
+        nn.init.zeros_(change.bias)
         rows = pack(memory.prototypes, memory.camera.expand(len(memory), 3))
         self.register_buffer("memory", rows)
+        self.register_buffer(
+            "mean", _brought_back(memory.sizes.float() @ rows / memory.sizes.sum())
+        )
         self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN)[:, None, None])
         self.register_buffer("image_std", torch.tensor(IMAGE_STD)[:, None, None])
 
@@ -104,32 +102,40 @@ class PMNet(nn.Module):
         features = self.neck(self.encoder(normalised.contiguous(memory_format=torch.channels_last)))
         return features.float(), self.classifier(features).float()
 
-    def start(
-        self, scores: Float[Tensor, "b k"], selection: Literal["hard", "soft"]
-    ) -> Float[Tensor, "b 157"]:
-        """Return phi_0 = c M: the prototype of the highest score, or their mean by softmax.
+    def mixture(self, scores: Float[Tensor, "b k"]) -> Float[Tensor, "b 157"]:
+        """Return the mean of the prototypes by softmax of the scores, rotations brought back to SO(3)."""
+        return _brought_back(scores.softmax(1) @ self.memory)
 
-        The rotations of the mean are brought back to SO(3).
-        """
-        if selection == "hard":
-            return self.memory[scores.argmax(1)]
-        mixed = unpack(scores.softmax(1) @ self.memory)
-        return pack(mixed.params, mixed.camera)
+    def from_prototypes(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 157"]:
+        """Return prototypes to start from; their mean for a network that classifies but starts there."""
+        return self.mean.expand(len(rows), -1) if self.starts_from_mean else self.memory[rows]
 
     def regress(
         self, features: Float[Tensor, "b h"], start: Float[Tensor, "b 157"]
     ) -> Float[Tensor, "b 157"]:
-        """Return phi_T: the start corrected `regressor_steps` times by G(f, phi_t)."""
+        """Return phi_T: the start corrected `regressor_steps` times by G(f, phi_t), in float32."""
         vector = start
-        for _ in range(self.regressor_steps):
-            vector = vector + self.estimator(torch.cat([features, vector], 1))
+        with torch.autocast(start.device.type, enabled=False):
+            for _ in range(self.regressor_steps):
+                vector = vector + self.estimator(torch.cat([features, vector], 1))
         return vector
 
     def forward(
-        self, images: Float[Tensor, "b 3 s s"], start_from: Int[Tensor, "b"] | None
+        self,
+        images: Float[Tensor, "b 3 s s"],
+        assigned: Int[Tensor, "b"],
+        predicted: Bool[Tensor, "b"],
     ) -> tuple[Float[Tensor, "b 157"], Float[Tensor, "b k"]]:
-        """Return phi_T and scores; None, and rows of -1, start from the prototype of the highest score."""
+        """Return phi_T and scores, from the `assigned` prototypes.
+
+        Rows that are `predicted`, or have none (-1), start from the prototype of the highest score.
+        """
         features, scores = self.encode(images)
-        best = scores.argmax(1)
-        rows = best if start_from is None else torch.where(start_from < 0, best, start_from)
-        return self.regress(features, self.memory[rows]), scores
+        rows = torch.where(predicted | (assigned < 0), scores.argmax(1), assigned)
+        return self.regress(features, self.from_prototypes(rows)), scores
+
+
+def _brought_back(vectors: Float[Tensor, "*b 157"]) -> Float[Tensor, "*b 157"]:
+    """Return vectors whose rotations are brought back to SO(3)."""
+    rows = unpack(vectors.reshape(-1, PARAMETERS))
+    return pack(rows.params, rows.camera).reshape(vectors.shape)

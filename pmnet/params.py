@@ -11,6 +11,8 @@ from ruamel.yaml.error import YAMLError
 
 from pmnet.errors import InputError
 
+Selection = Literal["hard", "soft", "risk", "twice"]
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -20,7 +22,9 @@ class Machine:
     workers: int
     threads: int
     cache_gib: float
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    resident_gib: float
+    precision: Literal["32-true", "tf32", "bf16-mixed"]
+    compile: bool
 
 
 @dataclass(frozen=True)
@@ -96,21 +100,49 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Balance:
+    """Other answers to the tail than prototypes; the paper has none of them.
+
+    `sampling` draws rare samples more often: as if all prototypes, or all distances of the joints to
+    the mean joints, were equally frequent. `classes` weighs the cross-entropy by the rarity of the
+    prototypes. `mse_noise` is the noise of Balanced MSE on the rotations; 0 is the plain MSE.
+    """
+
+    sampling: Literal["uniform", "prototype", "distance"]
+    classes: bool
+    mse_noise: float
+
+
+@dataclass(frozen=True)
 class Train:
-    """The network and its training (stage `train`); `mix` is the share of a batch by data set."""
+    """The network and its training (stage `train`); `mix` is the share of a batch by data set.
+
+    `classifier_hidden` and `estimator_hidden` are widths of a hidden layer; 0 is one linear map. The
+    prototypes that training starts from are the `assigned` ones or the `predicted` ones, half of each
+    (`mixed`), ever more of the predicted ones (`scheduled`), or always their `mean`. With `soft_mm`
+    above 0 the classifier may also say a prototype near the assigned one, by exp(-distance / soft_mm).
+    """
 
     seeds: list[int]
     encoder: str
+    weights: str
+    freeze_encoder: bool
     pooling: int
     hidden: int
+    classifier_hidden: int
+    estimator_hidden: int
     regressor_steps: int
-    start: Literal["assigned", "predicted"]
+    start: Literal["assigned", "predicted", "mixed", "scheduled", "mean"]
     mix: dict[str, float]
+    balance: Balance
     steps: int
     batch_size: int
     learning_rate: float
     schedule: Literal["constant", "cosine"]
     warmup_steps: int
+    clip_norm: float
+    ema: float
+    soft_mm: float
     loss: LossWeights
     augmentation: Augmentation
     checkpoint_every: int
@@ -119,9 +151,13 @@ class Train:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """The prototype that inference starts from, and the protocol of the errors (stage `evaluate`)."""
+    """The start of inference, and the protocol of the errors (stage `evaluate`).
 
-    selection: Literal["hard", "soft"]
+    `selection` is that of the network's own errors; those by the selections of `also` stand beside.
+    """
+
+    selection: Selection
+    also: list[Selection]
     alignment: Literal["none", "pelvis", "hips"]
 
 
@@ -211,7 +247,8 @@ def parse(kind: Any, value: Any, where: str) -> Any:
         return None if value is None else parse(arguments[0], value, where)
     if origin is list:
         if not isinstance(value, list) or not value:
-            raise InputError(f"{where}: expected a list of {arguments[0].__name__}, got {value!r}")
+            kind_of = getattr(arguments[0], "__name__", "values")
+            raise InputError(f"{where}: expected a list of {kind_of}, got {value!r}")
         return [parse(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
     if origin is dict:
         if not isinstance(value, Mapping):

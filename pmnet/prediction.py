@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 import torch
@@ -13,9 +12,16 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.images.pixels import Pixels
 from pmnet.metrics import Protocol, joint_errors, mean_distance_mm, vertex_errors
 from pmnet.network import PMNet, unpack
+from pmnet.params import Evaluate
 from pmnet.samples import Samples
+from pmnet.selection import Selector
 
-BATCH = 64
+CPU_BATCH, GPU_BATCH = 64, 512
+
+
+def batch_of(device: torch.device) -> int:
+    """Return how many samples are worked on at a time."""
+    return CPU_BATCH if device.type == "cpu" else GPU_BATCH
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ def encode(network: PMNet, pixels: Pixels, rows: Int[Tensor, "n"], device: torch
     """Return features and scores of the images of `rows`, in order."""
     network.eval()
     parts = []
-    for part in rows.split(BATCH):
+    for part in rows.split(batch_of(device)):
         parts.append(network.encode(pixels.read(part).to(device).float() / 255))
     features, scores = zip(*parts, strict=True)
     return Encoded(torch.cat(features), torch.cat(scores))
@@ -67,39 +73,58 @@ def annotated(samples: Samples, protocol: Protocol) -> Bool[Tensor, "n"]:
 
 @torch.no_grad()
 def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> Truth:
-    """Return the ground truth of samples that have a body all, or none; those have 3D joints."""
+    """Return the ground truth of samples that have a body all, or none; those have 3D joints.
+
+    Betas of a gender are those of its body: where the file of the body holds it, it is the true one.
+    """
     device = body.faces.device
     by_file = annotated(samples, protocol).to(device)
     joints, confidence = samples.keypoints_3d.to(device).split([3, 1], 2)
     known = confidence[..., 0] > 0
     if not samples.has_smpl.any():
         return Truth(None, joints, known)
-    params = samples.body_params().to(device)
-    bodies = Bodies(params, body.vertices(params), body.joints(params))
+    bodies = _true_bodies(samples, body)
     made = bodies.joints if protocol.measured == "smpl24" else body.keypoints(bodies.vertices)
     joints = torch.where(by_file[:, None, None], joints, made)
     return Truth(bodies, joints, known | ~by_file[:, None])
 
 
+def _true_bodies(samples: Samples, body: BodyModel) -> Bodies:
+    params = samples.body_params().to(body.faces.device)
+    vertices, joints = body.vertices(params), body.joints(params)
+    for gender, model in body.genders.items():
+        rows = [row for row, own in enumerate(samples.gender) if own == gender]
+        if rows:
+            of_gender = params[torch.tensor(rows, device=body.faces.device)]
+            vertices[rows], joints[rows] = model.vertices(of_gender), model.joints(of_gender)  # type: ignore[operator]
+    return Bodies(params, vertices, joints)
+
+
 @torch.no_grad()
-def starts(
-    network: PMNet,
+def inferences(
+    selector: Selector,
     encoded: Encoded,
     assigned: Int[Tensor, "n"] | None,
-    selection: Literal["hard", "soft"],
-) -> Iterator[tuple[str, BodyParams]]:
-    """Yield what is compared: the network, the network told the right prototype, prototypes alone.
+    options: Evaluate,
+) -> Iterator[tuple[str, BodyParams, Int[Tensor, "n"]]]:
+    """Yield what is compared, with its bodies and the prototypes chosen.
 
-    Where no right prototype is known (`assigned` is None), what needs it is left out.
+    That is the network (`model`), the network by the other selections of `options`, told the right
+    prototype (`oracle`), and prototypes alone. Where no right prototype is known (`assigned` is None),
+    what needs it is left out.
     """
-    chosen = network.start(encoded.scores, selection)
-    yield "model", unpack(network.regress(encoded.features, chosen)).params
+    network, features, scores = selector.network, encoded.features, encoded.scores
+    start, chosen = selector.start(features, scores, options.selection)
+    yield "model", unpack(network.regress(features, start)).params, chosen
+    for selection in options.also if selector.chooses else []:
+        if selection != options.selection:
+            other, rows = selector.start(features, scores, selection)
+            yield selection, unpack(network.regress(features, other)).params, rows
+    yield "chosen_prototype", unpack(start).params, chosen
     if assigned is not None:
-        right = network.memory[assigned]
-        yield "oracle", unpack(network.regress(encoded.features, right)).params
-    yield "chosen_prototype", unpack(chosen).params
-    if assigned is not None:
-        yield "assigned_prototype", unpack(right).params
+        right = network.from_prototypes(assigned)
+        yield "oracle", unpack(network.regress(features, right)).params, chosen
+        yield "assigned_prototype", unpack(right).params, chosen
 
 
 @torch.no_grad()
@@ -108,8 +133,9 @@ def errors(
 ) -> dict[str, Float[Tensor, "n"]]:
     """Return `mpvpe_mm` (NaN without true bodies), `mpjpe_mm` and `pa_mpjpe_mm` of each sample."""
     columns: dict[str, list[Tensor]] = {}
-    for start in range(0, len(pred), BATCH):
-        rows = slice(start, start + BATCH)
+    size = batch_of(pred.betas.device)
+    for start in range(0, len(pred), size):
+        rows = slice(start, start + size)
         part = pred[rows]
         vertices, joints = body.vertices(part), body.joints(part)
         found = {"mpvpe_mm": torch.full_like(part.betas[:, 0], torch.nan)}

@@ -1,5 +1,7 @@
 """A run on disk: its memory and its weights, one file a seed."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from pmnet.body import BodyModel
 from pmnet.errors import InputError
 from pmnet.images.pixels import Pixels
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.network import PMNet
+from pmnet.network import PMNet, Shape
 from pmnet.params import Train
 from pmnet.samples import Samples
 
@@ -20,16 +22,19 @@ def model_file(folder: Path, seed: int) -> Path:
 
 
 def build_network(options: Train, memory: PrototypeMemory) -> PMNet:
-    """Return an untrained network on a memory."""
-    return PMNet(options.encoder, options.pooling, options.hidden, options.regressor_steps, memory)
+    """Return an untrained network on a memory, its encoder with the weights that it starts from."""
+    return PMNet(shape_of(asdict(options)), memory, options.weights)
+
+
+def shape_of(settings: Mapping[str, Any]) -> Shape:
+    """Return what a network is made of, of all settings of its training."""
+    return Shape(**{field.name: settings[field.name] for field in fields(Shape)})
 
 
 def load_network(path: Path, memory: PrototypeMemory) -> PMNet:
     """Return a trained network; raises InputError where the file is broken or of another memory."""
     saved = read_model_file(path)
-    settings = saved["settings"]
-    shape = {k: settings[k] for k in ("encoder", "pooling", "hidden", "regressor_steps")}
-    network = PMNet(**shape, memory=memory)
+    network = PMNet(shape_of(saved["settings"]), memory)
     rows = saved["state"]["memory"]
     if rows.shape != network.memory.shape or not torch.allclose(rows, network.memory, atol=1e-5):
         raise InputError(f"{path}: trained on another prototype memory than the one given")

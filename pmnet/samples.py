@@ -86,6 +86,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.betas)
 
+    def is_measurable(self) -> bool:
+        """Return whether any sample has what errors are measured against: a body, or 3D joints."""
+        return bool((self.has_smpl | self.has_keypoints_3d).any())
+
     def body_params(self, rows: Tensor | slice = slice(None)) -> BodyParams:
         """Return the pose and shape of `rows` as rotation matrices and betas."""
         rotvecs = torch.cat([self.global_orient[rows], self.body_pose[rows]], 1)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pmnet.body import BodyModel
 from pmnet.datasets import Dataset, read
+from pmnet.errors import InputError
 from pmnet.progress import say
 from pmnet.stage import PARAMS, Section, command
 
@@ -15,6 +16,11 @@ def ingest(
     """Read a data set with its adapter and write its samples."""
     where = f"{PARAMS}: datasets.{name}"
     samples = read(name, dataset, BodyModel.load(body), where)
+    if dataset.split == "test" and not samples.is_measurable():
+        raise InputError(
+            f"{where}: a test set needs SMPL parameters or 3D joints, and {dataset.source} gives neither; "
+            "set split: preview to see it, or give it fits (options.fits)"
+        )
     samples.save(out)
     subjects = len(set(samples.subject) - {""})
     say(

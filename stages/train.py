@@ -5,8 +5,8 @@ from pathlib import Path
 from pmnet.datasets.sets import images_of, samples_of
 from pmnet.machine import set_threads
 from pmnet.params import Machine, Train
-from pmnet.seeds import train_seeds
 from pmnet.stage import command
+from pmnet.training.seeds import train_seeds
 
 
 def train(

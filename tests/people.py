@@ -5,7 +5,7 @@ silhouettes of the scenes again, so that orientation, box and joint order are pr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -56,6 +56,10 @@ class People:
                 found[:, index] = source[:, J24.index(name)]
         return found
 
+    def select(self, rows: slice) -> "People":
+        """Return some of the people."""
+        return People(**{name: values[rows] for name, values in vars(self).items()})
+
     def write(self, row: int, path: Path) -> None:
         """Write a scene as JPEG or PNG, by the name of the file."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,12 +76,14 @@ def open_body() -> BodyModel:
 
 
 @cache
-def draw_people(n: int, seed: int = 0) -> People:
-    """Return `n` people in common and rare poses."""
+def draw_people(n: int, seed: int = 0, alike: int = 1) -> People:
+    """Return `n` people in common and rare poses; each `alike` in a row have one shape."""
     body = open_body()
     options = synthetic.Options(n, FAMILIES, 4.0, 0.8, VIEW, seed)
     samples = synthetic.read("people", Path(), options, body)
-    params = samples.body_params()
+    params = BodyParams(
+        samples.body_params().rotmats, samples.betas[torch.arange(n) // alike * alike]
+    )
     looks = draw_looks(n, 1.0, 0.0, torch.Generator().manual_seed(seed))
     images = Renderer(body, HEIGHT, 1, 0.3, seed)(params, samples.camera, looks)
     right = (0, WIDTH - HEIGHT)
@@ -92,11 +98,27 @@ def draw_people(n: int, seed: int = 0) -> People:
         masks=pad(silhouettes(body, params, samples.camera, HEIGHT), right),
         params=params,
         poses=torch.cat([samples.global_orient, samples.body_pose], 1).double().numpy(),
-        betas=samples.betas.double().numpy(),
+        betas=params.betas.double().numpy(),
         keypoints_px=px(keypoints),
         keypoints_m=keypoints.double().numpy(),
         joints_px=px(joints),
         joints_m=joints.double().numpy(),
+    )
+
+
+def side_by_side(left: People, right: People) -> tuple[People, People]:
+    """Return people who are two in a scene: each of `right` stands beside one of `left`."""
+    images, nobody = torch.cat([left.images, right.images], 3), torch.zeros_like(left.masks)
+    moved = [WIDTH, 0]
+    return (
+        replace(left, images=images, masks=torch.cat([left.masks, nobody], 2)),
+        replace(
+            right,
+            images=images,
+            masks=torch.cat([nobody, right.masks], 2),
+            keypoints_px=right.keypoints_px + moved,
+            joints_px=right.joints_px + moved,
+        ),
     )
 
 
@@ -124,11 +146,12 @@ def _camera_of_box(keypoints: torch.Tensor, room: float = 1.2) -> torch.Tensor:
 
 
 def _crop_masks(masks: torch.Tensor, samples: Samples) -> torch.Tensor:
+    height, width = masks.shape[1:]
     steps = (torch.arange(CROP) + 0.5) / CROP * 2 - 1
     half = samples.scale[:, None] * 100
     x = (samples.center[:, :1] + steps * half).floor().long()
     y = (samples.center[:, 1:] + steps * half).floor().long()
-    inside = ((x >= 0) & (x < WIDTH))[:, None] & ((y >= 0) & (y < HEIGHT))[..., None]
+    inside = ((x >= 0) & (x < width))[:, None] & ((y >= 0) & (y < height))[..., None]
     n = torch.arange(len(masks))[:, None, None]
-    found = masks[n, y.clamp(0, HEIGHT - 1)[..., None], x.clamp(0, WIDTH - 1)[:, None]]
+    found = masks[n, y.clamp(0, height - 1)[..., None], x.clamp(0, width - 1)[:, None]]
     return found & inside

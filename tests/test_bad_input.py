@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from test_training import (
+from tiny_world import (
     CLUSTER,
     MACHINE,
     OPTIONS,
@@ -119,7 +119,7 @@ def run_train(world: World, **options: Any) -> None:
 
 def run_evaluate(world: World) -> None:
     files = write_sets_once(world), world.memory, world.single, Path("train"), world.body
-    hard = Evaluate("hard", "pelvis")
+    hard = Evaluate("hard", ["soft"], "pelvis")
     evaluate("run", *files, Path("new.parquet"), [0], hard, MACHINE)
 
 

@@ -9,7 +9,7 @@ import typer
 from dvc.repo import Repo
 from fake_benchmark import packed_benchmark
 from import_closure import ROOT
-from test_training import SIZE_PX, N, World, write_world
+from tiny_world import SIZE_PX, N, World, write_world
 from typer.testing import CliRunner
 
 from pmnet import cli, pool
@@ -66,6 +66,10 @@ def test_a_body_is_imported(run, tmp_path):
     out = tmp_path / "smpl" / "body.npz"
     assert str(out) in run("body", "import", OPEN_BODY, "--out", out)
     assert BodyModel.load(out).sha256 == BodyModel.load(OPEN_BODY).sha256
+    run("body", "import", OPEN_BODY, "--out", out, "--male", OPEN_BODY, "--female", OPEN_BODY)
+    both = BodyModel.load(out)
+    assert list(both.genders) == ["male", "female"] and not len(BodyModel.load(OPEN_BODY).genders)
+    assert both.sha256 == BodyModel.load(OPEN_BODY).sha256  # that of the neutral one
 
 
 def test_a_stage_runs_as_a_command(run, world, tmp_path, monkeypatch):

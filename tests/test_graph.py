@@ -20,7 +20,7 @@ from pmnet.datasets import Dataset, adapters
 from pmnet.params import Cluster
 from pmnet.stage import arguments
 
-PROFILES = {"root": ROOT, "paper": ROOT / "paper", "mocap": ROOT / "mocap"}
+PROFILES = {"root": ROOT, "paper": ROOT / "paper", "open": ROOT / "open"}
 SECTIONS = {
     "machine": params.Machine,
     "datasets": dict[str, Dataset],
@@ -237,7 +237,7 @@ def test_code_dependencies_exist(graph, profile):
 
 
 def test_the_paper_has_its_fourteen_runs(graphs):
-    for profile in ("paper", "mocap"):
+    for profile in ("paper", "open"):
         for stage in ("cluster", "train", "evaluate"):
             names = [n.partition("@") for n in graphs[profile] if n.startswith(f"{stage}@")]
             assert len(names) == 14
@@ -277,7 +277,7 @@ def test_the_tables_take_the_runs_of_the_paper(graphs):
     assert runs("table6") == [f"p3dh_k50_l{w}" for w in ("1.0", "3.0", "5.0", "7.0", "10.0")]
 
 
-@pytest.mark.parametrize("name", ["paper", "mocap"])
+@pytest.mark.parametrize("name", ["paper", "open"])
 def test_profiles_share_the_one_graph(name):
     link = PROFILES[name] / "dvc.yaml"
     assert link.is_symlink()

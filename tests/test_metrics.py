@@ -95,6 +95,7 @@ def test_the_protocol_says_what_it_is():
     several = [Protocol("pelvis", kind) for kind in kinds]
     joints = "J14/J17 annotated joints"
     assert describe(several[:2]) == f"alignment pelvis, {joints}, neutral body"
+    assert describe(several[:2], gendered=True).endswith(f"{joints}, true body of its gender")
     assert describe(several) == f"alignment pelvis, 24 SMPL or {joints}, neutral body"
     assert str(Protocol("none", "j14")).startswith("alignment none (annotated joints: pelvis), J14")
 

@@ -4,11 +4,13 @@ import pytest
 import torch
 from bodies import random_bodies
 
+from pmnet.encoders import build_encoder
 from pmnet.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.network import PARAMETERS, PMNet, build_encoder, pack, unpack
+from pmnet.network import PARAMETERS, PMNet, Shape, pack, unpack
 
 K = 3
+ANY, PREDICTED = torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.bool)
 
 
 def memory_of(k: int = K) -> PrototypeMemory:
@@ -24,7 +26,8 @@ def memory_of(k: int = K) -> PrototypeMemory:
 
 def network_of(k: int = K, pooling: int = 1, regressor_steps: int = 3) -> PMNet:
     torch.manual_seed(0)
-    return PMNet("squeezenet1_1", pooling, 16, regressor_steps, memory_of(k))
+    shape = Shape("squeezenet1_1", pooling, 16, 0, 0, regressor_steps, "assigned")
+    return PMNet(shape, memory_of(k))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ def test_shapes(network, images):
     features, scores = network.encode(images)
     assert features.shape == (4, 16)
     assert scores.shape == (4, K)
-    vector, again = network(images, None)
+    vector, again = network(images, ANY, PREDICTED)
     assert vector.shape == (4, 157)
     assert torch.equal(scores, again)
 
@@ -79,7 +82,7 @@ def test_the_memory_is_saved_but_not_trained(network, images):
     assert "memory" in network.state_dict()
     assert "memory" not in dict(network.named_parameters())
     before = network.memory.clone()
-    vector, scores = network(images, torch.tensor([0, 1, 2, 0]))
+    vector, scores = network(images, torch.tensor([0, 1, 2, 0]), ~PREDICTED)
     (vector.sum() + scores.sum()).backward()
     assert network.memory.grad is None
     assert not network.memory.requires_grad
@@ -87,14 +90,9 @@ def test_the_memory_is_saved_but_not_trained(network, images):
     network.zero_grad()
 
 
-def test_hard_start_is_the_prototype_of_the_highest_score(network):
-    scores = torch.tensor([[0.1, 3.0, 2.9], [5.0, -1.0, 4.0], [-3.0, -2.0, -1.0]])
-    assert torch.equal(network.start(scores, "hard"), network.memory[[1, 0, 2]])
-
-
 def test_soft_start_is_a_mean_with_rotations(network):
     scores = torch.tensor([[0.0, 0.0, 0.0], [1.0, 2.0, -1.0]])
-    start = network.start(scores, "soft")
+    start = network.mixture(scores)
     rotmats = unpack(start).params.rotmats
     assert orthogonality(rotmats) < 1e-5
     # the vector itself holds rotations: packing what it means does not change it
@@ -104,19 +102,18 @@ def test_soft_start_is_a_mean_with_rotations(network):
     torch.testing.assert_close(start[:, 144:154], betas)
 
 
-def test_soft_start_of_a_certain_score_is_the_hard_one(network):
+def test_the_mixture_of_a_certain_score_is_its_prototype(network):
     scores = torch.tensor([[0.0, 200.0, 0.0]])
-    hard, soft = (network.start(scores, how) for how in ("hard", "soft"))
-    torch.testing.assert_close(soft, hard)
+    torch.testing.assert_close(network.mixture(scores), network.memory[[1]])
 
 
 def test_forward_starts_from_the_prototypes_it_is_told(network, images):
     rows = torch.tensor([2, 2, 0, 1])
     with torch.no_grad():
-        told, _ = network(images, rows)
+        told, _ = network(images, rows, ~PREDICTED)
         features, scores = network.encode(images)
         assert torch.equal(told, network.regress(features, network.memory[rows]))
-        free, _ = network(images, None)
+        free, _ = network(images, ANY, PREDICTED)
         assert torch.equal(free, network.regress(features, network.memory[scores.argmax(1)]))
 
 
@@ -124,8 +121,8 @@ def test_forward_starts_from_the_prototypes_it_is_told(network, images):
 def test_the_estimator_corrects_so_many_times(steps):
     network = network_of(regressor_steps=steps)
     with torch.no_grad():
-        network.estimator.weight.zero_()
-        network.estimator.bias.fill_(0.5)
+        network.estimator[-1].weight.zero_()
+        network.estimator[-1].bias.fill_(0.5)
     start = torch.zeros(2, 157)
     assert torch.equal(network.regress(torch.zeros(2, 16), start), start + 0.5 * steps)
 
@@ -133,10 +130,10 @@ def test_the_estimator_corrects_so_many_times(steps):
 def test_the_estimator_sees_features_and_its_last_result():
     network = network_of(regressor_steps=2)
     with torch.no_grad():
-        network.estimator.weight.zero_()
-        network.estimator.bias.zero_()
-        network.estimator.weight[0, 3] = 1.0  # takes feature 3
-        network.estimator.weight[0, 16] = 1.0  # and its own last result
+        network.estimator[-1].weight.zero_()
+        network.estimator[-1].bias.zero_()
+        network.estimator[-1].weight[0, 3] = 1.0  # takes feature 3
+        network.estimator[-1].weight[0, 16] = 1.0  # and its own last result
     features, start = torch.zeros(1, 16), torch.zeros(1, 157)
     features[0, 3], start[0, 0] = 5.0, 1.0
     # 1 + (5 + 1) = 7; 7 + (5 + 7) = 19

@@ -62,7 +62,7 @@ def write_data(data: Path, datasets: dict[str, Any]) -> None:
     )
     write_h36m(spin / "dataset_extras", people)
     shutil.rmtree(data / "scratch")
-    layouts_others.write_pw3d(data / "3dpw", people)
+    layouts_others.write_pw3d(data / "3dpw")
     layouts_others.write_up3d(data, people)
     for entry in datasets.values():
         if "file" in entry["options"]:

@@ -1,7 +1,8 @@
 """Body model files: the open body, the user's own SMPL as .npz or official .pkl."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from pmnet.files import read_npz, replacing
 KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 # made by `pmnet body import --extra`; without it the model takes stand-ins (keypoints.py)
 OPTIONAL = ("keypoint_regressor",)
+# a file may hold the bodies of the genders too (`pmnet body import --male --female`): male_weights and so on
+GENDERS: Final = ("male", "female")
+GENDERED: Final = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
 BETAS = 10
 OPEN_BODY = Path(__file__).parent / "open_smpl.npz"
 
@@ -20,10 +24,44 @@ OPEN_BODY = Path(__file__).parent / "open_smpl.npz"
 def read_body(path: Path) -> dict[str, np.ndarray]:
     """Return the checked arrays of a body model in SMPL layout, cut to 10 betas.
 
+    Of a file that holds the bodies of the genders too, all are returned; `body_of` tells them apart.
     Raises InputError where the file is missing, broken, or not such a body.
     """
     values = _read_arrays(path)
-    if missing := [key for key in KEYS if key not in values]:
+    arrays = _checked(path, values)
+    for gender in genders_in(values):
+        arrays |= _named(gender, _checked(path, body_of(values, gender)))
+    return arrays
+
+
+def genders_in(arrays: Mapping[str, Any]) -> list[str]:
+    """Return the genders whose bodies are among these arrays, beside the neutral one."""
+    return [gender for gender in GENDERS if f"{gender}_v_template" in arrays]
+
+
+def body_of(arrays: Mapping[str, Any], gender: str) -> dict[str, Any]:
+    """Return the arrays of one body, of a gender or neutral."""
+    own = {key: arrays[key] for key in (*KEYS, *OPTIONAL) if key in arrays}
+    if gender == "neutral":
+        return own
+    names = {key: f"{gender}_{key}" for key in GENDERED}
+    return {key: arrays.get(names.get(key, key)) for key in own}
+
+
+def with_gender(arrays: dict[str, np.ndarray], gender: str, path: Path) -> dict[str, np.ndarray]:
+    """Return arrays with the body of a gender, read from its own file; raises InputError."""
+    own = read_body(path)
+    if not np.array_equal(own["f"], arrays["f"]):
+        raise InputError(f"{path}: its faces are not those of the neutral body; take one release")
+    return arrays | _named(gender, own)
+
+
+def _named(gender: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{gender}_{key}": arrays[key] for key in GENDERED}
+
+
+def _checked(path: Path, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    if missing := [key for key in KEYS if values.get(key) is None]:
         raise InputError(
             f"{path}: not an SMPL model: missing {', '.join(missing)}; expected the .npz or .pkl of "
             "SMPL (SMPL_NEUTRAL, basicModel_neutral_lbs_10_207_0)"
@@ -58,4 +96,5 @@ def _read_arrays(path: Path) -> dict[str, Any]:
         )
     if path.suffix == ".pkl":
         return read_pickle(path)
-    return dict(read_npz(path, (*KEYS, *OPTIONAL)))
+    gendered = [f"{gender}_{key}" for gender in GENDERS for key in GENDERED]
+    return dict(read_npz(path, (*KEYS, *OPTIONAL, *gendered)))

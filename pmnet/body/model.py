@@ -12,7 +12,7 @@ from jaxtyping import Float
 from smplx.utils import SMPLOutput, Struct
 from torch import Tensor, nn
 
-from pmnet.body.files import read_body
+from pmnet.body.files import body_of, genders_in, read_body
 from pmnet.body.keypoints import keypoint_regressor
 from pmnet.body.params import BodyParams
 from pmnet.body.parts import PARENTS, vertex_parts
@@ -24,14 +24,15 @@ def smplx_model(arrays: dict[str, np.ndarray]) -> smplx.SMPL:
     """Return the reference model, built without chumpy and without reading a pickle."""
     with contextlib.redirect_stdout(io.StringIO()):  # it announces "only 10 shape coefficients"
         dtype = torch.from_numpy(arrays["v_template"]).dtype
-        return smplx.SMPL("", data_struct=Struct(**arrays), create_transl=False, dtype=dtype)
+        own = Struct(**body_of(arrays, "neutral"))
+        return smplx.SMPL("", data_struct=own, create_transl=False, dtype=dtype)
 
 
 def body_hash(arrays: dict[str, np.ndarray]) -> str:
-    """Return the sha256 that tells one body model from another: betas do not transfer."""
-    digest = hashlib.sha256()
-    for key in sorted(arrays):
-        digest.update(np.ascontiguousarray(arrays[key]).tobytes())
+    """Return the sha256 that tells one (neutral) body model from another: betas do not transfer."""
+    digest, own = hashlib.sha256(), body_of(arrays, "neutral")
+    for key in sorted(own):
+        digest.update(np.ascontiguousarray(own[key]).tobytes())
     return digest.hexdigest()
 
 
@@ -45,11 +46,13 @@ def _levels() -> list[list[int]]:
 class BodyModel(nn.Module):
     """A body in SMPL layout: 6890 vertices, 24 joints, 10 betas.
 
+    It is the neutral one; `genders` holds those of the genders, where the file has them.
     Calling it runs `smplx`. `vertices` and `joints` give the same numbers (within 1e-6 m) faster: the
     blend shapes are one matrix product, and the skinning works on (B, 3, V) in chunks that fit the
     cache of a core.
     """
 
+    genders: nn.ModuleDict
     faces: Tensor
     lbs_weights: Tensor
     parts: Tensor
@@ -65,6 +68,8 @@ class BodyModel(nn.Module):
         self.sha256 = body_hash(arrays)
         self._arrays = arrays
         self.reference = smplx_model(arrays)
+        own = {gender: BodyModel(body_of(arrays, gender)) for gender in genders_in(arrays)}
+        self.genders = nn.ModuleDict(own)
         template = torch.from_numpy(arrays["v_template"])
         shapes = torch.from_numpy(arrays["shapedirs"])
         poses = torch.from_numpy(arrays["posedirs"])
@@ -115,9 +120,7 @@ class BodyModel(nn.Module):
 
     def vertices_by_axis(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
         """Return the posed vertices (m) with the axis before the vertex."""
-        size = CPU_CHUNK if params.betas.device.type == "cpu" else max(len(params), 1)
-        starts = range(0, len(params), size) or range(1)
-        return torch.cat([self._skin(params[slice(start, start + size)]) for start in starts])
+        return self._posed(params, self._weights, self._template, self._directions)
 
     def joints(self, params: BodyParams) -> Float[Tensor, "b 24 3"]:
         """Return the 24 joints of the skeleton (m) without making a vertex."""
@@ -127,15 +130,38 @@ class BodyModel(nn.Module):
         """Return the annotated joints J24 (m) of posed vertices: J = J V^T (section 3.1)."""
         return self._keypoint_regressor @ vertices
 
-    def _skin(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
-        b, vertices = len(params), len(self.parts)
-        shaped = torch.addmm(self._template, self.features(params), self._directions)
+    def keypoints_of(self, params: BodyParams) -> Float[Tensor, "b 24 3"]:
+        """Return the annotated joints J24 (m) of bodies; only the vertices that make them are posed."""
+        used = (self._keypoint_regressor != 0).any(0).nonzero()[:, 0]
+        template, directions = (rest[..., used].flatten(-2) for rest in self.rest_shape())
+        vertices = self._posed(params, self._weights[:, used], template, directions)
+        return self._keypoint_regressor[:, used] @ vertices.transpose(1, 2)
+
+    def _posed(
+        self,
+        params: BodyParams,
+        weights: Float[Tensor, "24 v"],
+        template: Float[Tensor, "3*v"],
+        directions: Float[Tensor, "f 3*v"],
+    ) -> Float[Tensor, "b 3 v"]:
+        """Return the posed ones (m) of some vertices, chunk by chunk."""
+        chunk = CPU_CHUNK * len(self.parts) // max(weights.shape[1], 1)
+        size = chunk if params.betas.device.type == "cpu" else max(len(params), 1)
+        starts = range(0, len(params), size) or range(1)
+        parts = (params[slice(start, start + size)] for start in starts)
+        return torch.cat([self._skin(part, weights, template, directions) for part in parts])
+
+    def _skin(
+        self, params: BodyParams, weights: Tensor, template: Tensor, directions: Tensor
+    ) -> Float[Tensor, "b 3 v"]:
+        b, vertices = len(params), weights.shape[1]
+        shaped = torch.addmm(template, self.features(params), directions)
         x, y, z = shaped.view(b, 1, 3, vertices).unbind(2)
         rotations, joints = self.skeleton(params)
         rest = self.rest_joints(params.betas)
         shifts = joints - (rotations @ rest[..., None])[..., 0]
         transforms = torch.cat([rotations, shifts[..., None]], -1).flatten(2).transpose(1, 2)
-        per_vertex = (transforms.reshape(b * 12, 24) @ self._weights).view(b, 3, 4, vertices)
+        per_vertex = (transforms.reshape(b * 12, 24) @ weights).view(b, 3, 4, vertices)
         return (
             per_vertex[:, :, 3]
             + per_vertex[:, :, 0] * x
@@ -150,7 +176,9 @@ class BodyModel(nn.Module):
 
     def features(self, params: BodyParams) -> Float[Tensor, "b 217"]:
         """Return what blends the unposed body: 10 betas, and R - I of the 23 body joints."""
-        turned = params.rotmats[:, 1:] - torch.eye(3).to(params.betas)
+        turned = params.rotmats[:, 1:] - torch.eye(
+            3, dtype=params.betas.dtype, device=params.betas.device
+        )
         return torch.cat([params.betas, turned.reshape(len(params), 207)], 1)
 
     def rest_joints(self, betas: Float[Tensor, "b 10"]) -> Float[Tensor, "b 24 3"]:
@@ -161,17 +189,19 @@ class BodyModel(nn.Module):
         self, params: BodyParams
     ) -> tuple[Float[Tensor, "b 24 3 3"], Float[Tensor, "b 24 3"]]:
         """Return world rotations and positions of the joints, one level of the tree at a time."""
-        rest = self.rest_joints(params.betas)
-        rotations: dict[int, Tensor] = {0: params.rotmats[:, 0]}
-        positions: dict[int, Tensor] = {0: rest[:, 0]}
+        rest, own = self.rest_joints(params.betas).unbind(1), params.rotmats.unbind(1)
+        rotations: dict[int, Tensor] = {0: own[0]}
+        positions: dict[int, Tensor] = {0: rest[0]}
         for level in self._levels[1:]:
             parents = [PARENTS[j] for j in level]
             above = torch.stack([rotations[p] for p in parents], 1)
-            bones = rest[:, level] - rest[:, parents]
+            bones = torch.stack([rest[j] for j in level], 1) - torch.stack(
+                [rest[p] for p in parents], 1
+            )
             ends = (
                 torch.stack([positions[p] for p in parents], 1) + (above @ bones[..., None])[..., 0]
             )
-            turned = above @ params.rotmats[:, level]
+            turned = above @ torch.stack([own[j] for j in level], 1)
             rotations.update(zip(level, turned.unbind(1), strict=True))
             positions.update(zip(level, ends.unbind(1), strict=True))
         order = range(len(PARENTS))

@@ -2,7 +2,8 @@
 
 A pickle is a program that names functions and calls them. Here a name becomes an inert stub if it
 is on a short list, else the file is refused; then `_Decoder` turns the stubs into arrays and checks
-each count against the bytes that are there. chumpy, scipy and numpy's unpickling take no part.
+each count against the bytes that are there. chumpy, scipy and numpy's unpickling take no part. Where
+a caller says which keys it wants, other names become stubs too, which hold attributes and no code.
 """
 
 import io
@@ -12,7 +13,7 @@ import pickle
 import re
 import reprlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -25,6 +26,8 @@ MAX_EXPANSION_BYTES = 64_000_000 * 8
 """What arrays may take beyond the size of the file: a dense matrix of 64 million float64."""
 MAX_DEPTH = 32
 """Values inside values; real files stay below ten."""
+MAX_CLASSES = 500
+"""Classes off the list that one file may name."""
 
 _MEND = "Download it again, or give another file."
 _CONVERT = (
@@ -55,6 +58,10 @@ class _Unreadable(Exception):
     """Why a file cannot be read and what to do; `read_pickle` adds the file and the place."""
 
 
+def _refused(asked: str) -> str:
+    return f"asks for {asked!r}, which is refused. {_CONVERT}"
+
+
 class _Stub:
     """Stands for an allowed global, or a call of it: keeps what it is given and does nothing."""
 
@@ -71,6 +78,20 @@ class _Stub:
 
     def __setstate__(self, state: object) -> None:
         self.state = state
+
+
+class _Foreign(_Stub):
+    """Stands for an object of a class off the list; what is put into it as into a container is lost."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def extend(self, values: object) -> None:
+        pass
+
+    append = extend
 
 
 _STUBS = {name: type(name, (_Stub,), {"__slots__": ()}) for name in _MODULES}
@@ -93,11 +114,20 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage]
     append: Callable[[object], None]
     pop_mark: Callable[[], list[object]]
 
+    def __init__(self, stream: io.BytesIO, any_class: bool) -> None:
+        super().__init__(stream, encoding="latin1")
+        self._foreign: dict[str, type[_Stub]] = {}
+        self._most = MAX_CLASSES if any_class else 0
+
     def find_class(self, module: str, name: str) -> type[_Stub]:
-        if module not in _MODULES.get(name, ()):
-            asked = f"{module}.{name}"[:200]
-            raise _Unreadable(f"asks for {asked!r}, which is refused. {_CONVERT}")
-        return _STUBS[name]
+        if module in _MODULES.get(name, ()):
+            return _STUBS[name]
+        asked = f"{module}.{name}"[:200]
+        if asked not in self._foreign:
+            if len(self._foreign) >= self._most:
+                raise _Unreadable(_refused(asked))
+            self._foreign[asked] = type(asked, (_Foreign,), {"__slots__": ()})
+        return self._foreign[asked]
 
     def persistent_load(self, pid: object) -> object:
         refused = f"a persistent id, {reprlib.repr(pid)}"
@@ -133,6 +163,7 @@ class _Decoder:
 
     def __init__(self, bytes_left: int) -> None:
         self.place: list[str] = []  # of the value being decoded, for messages
+        self._loose = False  # whether objects off the list are read, as their attributes
         self._bytes_left = bytes_left
         self._decoded: dict[int, Any] = {}  # what a file uses twice is decoded once
 
@@ -141,6 +172,8 @@ class _Decoder:
         if raw is None or isinstance(raw, str | bytes | int | float):
             return raw
         if id(raw) not in self._decoded:  # an id stays unique: the stubs outlive the decoder
+            if self._loose:
+                self._decoded[id(raw)] = None  # what an object says of the one that holds it
             self.place.append(step)
             if len(self.place) > MAX_DEPTH:
                 raise _Unreadable(f"contains itself or is nested too deeply. {_CONVERT}")
@@ -148,14 +181,29 @@ class _Decoder:
             self.place.pop()
         return self._decoded[id(raw)]
 
+    def named(self, raw: Any, keys: Container[str], loose: Container[str]) -> Any:
+        """The values of a dict at some keys; where they are `loose`, objects as their attributes."""
+        if not isinstance(raw, _Dict):
+            return self.value(raw)
+        found = {}
+        for key in raw:
+            self._loose = False
+            name = self._key(key)
+            if isinstance(name, str) and name in keys:
+                self._loose = name in loose
+                found[name] = self.value(raw[key], f"[{reprlib.repr(name)}]")
+        return found
+
     def _composite(self, raw: Any) -> object:
         if isinstance(raw, _Dict):
             return {self._key(key): self.value(raw[key], f"[{reprlib.repr(key)}]") for key in raw}
         if type(raw) in (list, tuple):
             return type(raw)([self.value(item, f"[{i}]") for i, item in enumerate(raw)])
-        kind = type(raw).__name__
+        kind, made = type(raw).__name__, raw if isinstance(raw, type) else type(raw)
         if kind == "_reconstructor":  # how protocols 0 and 1 make an object
-            kind = raw.arguments[0].__name__
+            kind, made = raw.arguments[0].__name__, raw.arguments[0]
+        if issubclass(made, _Foreign) or (self._loose and made is raw):
+            return self._attributes(raw, made.__name__)
         match kind, raw.arguments:
             case "_reconstruct", _:
                 _, shape, dtype, is_fortran, content = raw.state
@@ -178,6 +226,13 @@ class _Decoder:
                 return b""
             case _:
                 raise _Unreadable(f"has a {kind!r} that is no value. {_CONVERT}")
+
+    def _attributes(self, raw: Any, asked: str) -> object:
+        """The attributes of an object off the list; nothing of a class itself."""
+        if not self._loose:
+            raise _Unreadable(_refused(asked))
+        found = None if isinstance(raw, type) else self.value(raw.state)
+        return found if isinstance(found, dict) else None
 
     def _key(self, raw: object) -> object:
         key = self.value(raw)
@@ -278,31 +333,41 @@ def _diagnosis(error: Exception, pickled: bytes, end: int) -> str:
     return f"is damaged or not a pickle (by byte {end}: {error!r:.200}). {_MEND}"
 
 
-def read_pickle(path: Path) -> dict[str, object]:
+def read_pickle(
+    path: Path, keys: Container[str] | None = None, loose: Container[str] = ()
+) -> dict[str, object]:
     """The dict in a pickle of Python 2 or 3: plain containers, strings, numbers and numpy arrays.
 
     Arrays come in native byte order and C order, sparse matrices dense, chumpy objects as their
-    value, sets as lists. A file that holds anything else is refused with an `InputError`.
+    value, sets as lists. A file that holds anything else is refused with an `InputError`. Of `keys`
+    alone (None: all) the values are read, so others may hold anything; those of `loose` may hold
+    objects of any class, which come as dicts of their attributes: their class takes no part.
     """
     try:
         pickled = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
-    named = decode_pickle(pickled, str(path))
+    named = decode_pickle(pickled, str(path), keys, loose)
     if not isinstance(named, dict) or not all(isinstance(name, str) for name in named):
         held = type(named).__name__
         raise InputError(f"{path} holds a {held}, not a dict of names. {_MEND}")
     return named
 
 
-def decode_pickle(pickled: bytes, where: str) -> Any:
+def decode_pickle(
+    pickled: bytes,
+    where: str,
+    keys: Container[str] | None = None,
+    loose: Container[str] = (),
+) -> Any:
     """Return what a pickle of plain values and arrays stands for; nothing of it is run.
 
-    Raises InputError that begins with `where`.
+    Raises InputError that begins with `where`; for `keys` and `loose` see `read_pickle`.
     """
     stream, decoder = io.BytesIO(pickled), _Decoder(len(pickled) + MAX_EXPANSION_BYTES)
     try:
-        return decoder.value(_Unpickler(stream, encoding="latin1").load())
+        raw = _Unpickler(stream, any_class=keys is not None).load()
+        return decoder.value(raw) if keys is None else decoder.named(raw, keys, loose)
     except Exception as error:  # bytes that are no such file fail in a dozen ways
         place = f", at {place}," if (place := "".join(decoder.place)) else ""
         reason = _diagnosis(error, pickled, stream.tell())

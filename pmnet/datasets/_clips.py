@@ -5,9 +5,13 @@
   SMPL-X; or `root_orient` (T, 3) and `pose_body` (T, 63) where there is no `poses`;
 - MoSh++ stage ii pickle: `fullpose`, `betas`, `stageii_debug_details` {`mocap_frame_rate`, `cfg`
   {`surface_model` {`gender`, `type`}}};
-- MoSh pickle: `pose_est_fullposes` (T, 156 or 165), `shape_est_betas`, `mocap_framerate`, `ps` {`gender`}.
+  (`cfg` a dict, or the OmegaConf that MoSh++ itself leaves there);
+- MoSh pickle: `pose_est_fullposes` (T, 156 or 165), `shape_est_betas`, `mocap_framerate`, `ps` {`gender`};
+- neutrMosh pickle, neutrSMPL_CMU/01/01_01.pkl: `poses` or `new_poses` (T, 72) of SMPL, `betas` of the
+  neutral body, no frame rate.
 
 The first 66 numbers of all of them are the root and the 21 joints that SMPL, SMPL-H and SMPL-X share.
+The world's z is up. neutrMosh does not say which axis is: `pmnet check` says whether people stand so.
 """
 
 from collections.abc import Mapping
@@ -18,6 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from pmnet.body.pickles import read_pickle
+from pmnet.datasets._mosh import ALIGNED
 from pmnet.datasets._npz import npz_keys
 from pmnet.datasets._peek import files_below
 from pmnet.datasets._spin import GENDERS
@@ -30,8 +35,14 @@ KEYS: Final = (
     *("poses", "root_orient", "pose_body", "betas", "gender", "surface_model_type"),
     *("mocap_framerate", "mocap_frame_rate"),
 )
+PICKLED: Final = {
+    *("fullpose", "pose_est_fullposes", "poses", "new_poses", "betas", "shape_est_betas"),
+    *("mocap_framerate", "mocap_frame_rate", "ps", "stageii_debug_details"),
+}
+OBJECTS: Final = {"ps", "stageii_debug_details"}  # may hold objects of MoSh's own
 SHAPE_FILES: Final = ("shape.npz", "stagei.npz", "stagei.pkl")  # one a subject, beside the clips
 
+NEUTR_MOSH: Final = ("neutrSMPL_CMU", "neutrSMPL_jointLim")  # folders of SUBJECT/CLIP.pkl
 NAMES: Final = ("_poses.npz", "_stageii.npz", "_stageii.pkl", "_stageII.npz", "_stageII.pkl")
 RATES: Final = {"mocap_framerate", "mocap_frame_rate"}
 
@@ -48,12 +59,14 @@ class Motion:
 
 
 def clip_files(source: Path) -> list[Path]:
-    """Return the clips below a folder in a fixed order; of stage ii as npz and pickle, the npz."""
+    """Return the clips below a folder in a fixed order; of stage ii as npz and pickle, the npz.
+
+    neutrMosh's camera-aligned files of Human3.6M are no clips: they are in no world.
+    """
     found = sorted(
         path
-        for pattern in ("*.npz", "*.pkl")
-        for path in source.rglob(pattern)
-        if not path.name.lower().endswith(SHAPE_FILES)
+        for path in files_below(source, ".npz", ".pkl")
+        if not path.name.lower().endswith(SHAPE_FILES) and not ALIGNED.fullmatch(path.stem)
     )
     both = {path for path in found if path.suffix == ".npz"}
     return [path for path in found if path.suffix == ".npz" or path.with_suffix(".npz") not in both]
@@ -62,14 +75,17 @@ def clip_files(source: Path) -> list[Path]:
 def clip_folders(root: Path) -> list[Path]:
     """Return the folders of SUBJECT/CLIP below `root`.
 
-    Clips are known by their names, as CLIP_poses.npz; others by the keys of the first of their folder.
+    Clips are known by their names, as CLIP_poses.npz; others by the keys of the first of their folder,
+    those of neutrMosh by the name of theirs.
     """
     folders: set[Path] = set()
     looked: set[Path] = set()
-    for path in files_below(root, ".npz", "_stageii.pkl", "_stageII.pkl"):
+    for path in files_below(root, ".npz", ".pkl"):
         source = path.parent.parent if path.parent != root else root
-        known = path.name.endswith(NAMES)
-        if not known and path.parent not in looked and source not in folders:
+        if source in folders:
+            continue
+        known = path.name.endswith(NAMES) or source.name in NEUTR_MOSH
+        if not known and path.suffix == ".npz" and path.parent not in looked:
             looked.add(path.parent)
             keys = npz_keys(path)
             known = "poses" in keys and bool(RATES & keys) and "imgname" not in keys
@@ -87,13 +103,15 @@ def read_motion(path: Path) -> Motion:
         gender, betas = values.get("gender"), values.get("betas")
         kind = values.get("surface_model_type")
     else:
-        values = read_pickle(path)
-        key = "fullpose" if "fullpose" in values else "pose_est_fullposes"
+        values = read_pickle(path, PICKLED, OBJECTS)
+        known = [key for key in ("fullpose", "poses", "new_poses") if key in values]
+        key = known[0] if known else "pose_est_fullposes"
         details = _dict(values, "stageii_debug_details")
         model = _dict(_dict(details, "cfg"), "surface_model")
-        rate = _first({**details, **values}, "mocap_framerate", "mocap_frame_rate")
-        gender = _first({**_dict(values, "ps"), **model}, "gender")
-        betas, kind = _first(values, "betas", "shape_est_betas"), model.get("type")
+        rate = _plain(_first({**details, **values}, "mocap_framerate", "mocap_frame_rate"))
+        gender = _plain(_first({**_dict(values, "ps"), **model}, "gender"))
+        gender = "neutral" if key in ("poses", "new_poses") and gender is None else gender
+        betas, kind = _first(values, "betas", "shape_est_betas"), _plain(model.get("type"))
     return Motion(
         poses=_poses(path, values, key),
         betas=betas,
@@ -163,5 +181,12 @@ def _first(values: Mapping[str, Any], *keys: str) -> Any:
 
 
 def _dict(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = values.get(key)
+    found = _plain(values.get(key))
     return found if isinstance(found, dict) else {}
+
+
+def _plain(found: Any) -> Any:
+    """Return what a node of OmegaConf holds, read as its attributes; None where it refers to another."""
+    if isinstance(found, dict) and "_metadata" in found:
+        found = found.get("_content", found.get("_val"))
+    return None if isinstance(found, str) and found.startswith("${") else found

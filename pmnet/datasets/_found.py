@@ -19,7 +19,7 @@ class Found:
     adapter: str
     layout: str
     source: Path
-    split: Literal["train", "test"]
+    split: Literal["train", "test", "preview"]
     options: dict[str, Any] = field(default_factory=dict)
     published: int | None = None
 

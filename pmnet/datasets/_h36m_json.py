@@ -5,7 +5,6 @@ mm, f and c in px of cameras 1 to 4), _joint_3d.json (17 joints in mm, in the wo
 _SMPL_NeuralAnnot.json or _smpl_param.json (pose in rad, shape) by action, subaction and frame (from 0).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from pmnet.datasets._arrays import finite
 from pmnet.datasets._joint_maps import H36M17
+from pmnet.datasets._json import read_json
 from pmnet.datasets._units import from_mm, in_rad
 from pmnet.errors import InputError
 
@@ -38,7 +38,7 @@ class Images:
 
 def read_images(path: Path, cameras: Sequence[int], every: int) -> tuple[Images, dict[str, int]]:
     """Return every `every`-th frame of the wanted cameras (from 0), and what was dropped."""
-    values = _json(path)
+    values = _object(path)
     try:
         images = {image["id"]: image for image in values["images"]}
         entries = values["annotations"]
@@ -82,7 +82,7 @@ def read_images(path: Path, cameras: Sequence[int], every: int) -> tuple[Images,
 
 def read_joints(path: Path, moments: list[Moment]) -> np.ndarray:
     """Return the joints (M, 17, 3) of each moment in the world's frame, m."""
-    values = _json(path)
+    values = _object(path)
     joints = np.empty((len(moments), len(H36M17), 3))
     for row, moment in enumerate(moments):
         entry = _at(values, moment)
@@ -103,7 +103,7 @@ def read_fits(data: Path, moments: list[Moment]) -> tuple[np.ndarray, np.ndarray
         path = beside(data, kind)
         if not path.is_file():
             continue
-        values = _json(path)
+        values = _object(path)
         for row, moment in enumerate(moments):
             if (entry := _at(values, moment)) is not None:
                 pose, shape = (
@@ -122,7 +122,7 @@ def read_cameras(
     path: Path, cameras: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return R (4, 3, 3), t (4, 3) in m, f and c (4, 2) in px; NaN for cameras not asked for."""
-    values = _json(path)
+    values = _object(path)
     turn, shift = np.full((4, 3, 3), np.nan), np.full((4, 3), np.nan)
     focal, middle = np.full((4, 2), np.nan), np.full((4, 2), np.nan)
     for camera in cameras:
@@ -147,15 +147,10 @@ def beside(data: Path, kind: str) -> Path:
     return data.with_name(data.name.replace("_data.json", f"_{kind}.json"))
 
 
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not json, or cut short ({error}); copy it anew") from None
+def _object(path: Path) -> Mapping[str, Any]:
+    values = read_json(path)
     if not isinstance(values, dict):
-        raise InputError(f"{path}: expected a json object, found a {type(values).__name__}")
+        raise InputError(f"{path}: expected a JSON object, found a {type(values).__name__}")
     return values
 
 

@@ -30,7 +30,7 @@ from pmnet.errors import InputError
 from pmnet.progress import track
 
 DATA: Final = re.compile(r"Human36M_subject(\d+)_data\.json")
-CHUNK: Final = 512  # bodies whose vertices are made at once
+CHUNK: Final = 4096  # bodies that are posed at once
 
 
 def subjects_in(folder: Path) -> dict[str, Path]:
@@ -144,7 +144,7 @@ def fit_error_mm(
         part = slice(start, start + CHUNK)
         rotvecs = torch.from_numpy(poses[part]).float().view(-1, 24, 3)
         params = BodyParams.from_rotvecs(rotvecs, torch.from_numpy(betas[part]).float())
-        fitted = body.keypoints(body.vertices(params))[:, used].double().numpy()
+        fitted = body.keypoints_of(params)[:, used].double().numpy()
         apart = (fitted - fitted.mean(1, keepdims=True)) - (
             joints[part] - joints[part].mean(1, keepdims=True)
         )

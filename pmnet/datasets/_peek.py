@@ -4,23 +4,40 @@ Nothing here raises on a file that is broken or foreign; reading it gives the er
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from pmnet.datasets._npz import read_texts_npz
 from pmnet.errors import InputError
 
+Folder = tuple[Path, list[str], list[str]]  # its path, and the names of its folders and files
+PICTURES: Final = (".jpg", ".jpeg", ".png")  # may be millions, and tell nothing of a data set
+_WALKED: ContextVar[dict[Path, list[Folder]] | None] = ContextVar("walked", default=None)
+
+
+@contextmanager
+def walked_once() -> Iterator[None]:
+    """Walk a folder only once in this block, however many adapters look below it."""
+    token = _WALKED.set({})
+    try:
+        yield
+    finally:
+        _WALKED.reset(token)
+
 
 def files_below(root: Path, *suffixes: str) -> Iterator[Path]:
-    """Yield the files below a folder that end in one of `suffixes`, in a fixed order."""
+    """Yield the files below a folder that end in one of `suffixes`, in a fixed order; no pictures."""
     for folder, _, names in _walk(root):
         yield from (folder / name for name in names if name.endswith(suffixes))
 
 
 def matching(root: Path, pattern: str) -> list[Path]:
-    """Return the files and folders below `root` whose path ends as the pattern says, sorted."""
+    """Return files, no pictures, and folders below `root` whose path ends as the pattern says, sorted."""
     return sorted(
         path
         for folder, folders, names in _walk(root)
@@ -29,8 +46,17 @@ def matching(root: Path, pattern: str) -> list[Path]:
     )
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each folder with the names of its folders and files, sorted, hidden ones left out.
+def _walk(root: Path) -> Iterable[Folder]:
+    walked = _WALKED.get()
+    if walked is None:
+        return _walk_anew(root)
+    if root not in walked:
+        walked[root] = list(_walk_anew(root))
+    return walked[root]
+
+
+def _walk_anew(root: Path) -> Iterator[Folder]:
+    """Yield each folder with what is in it, sorted; hidden ones and pictures are left out.
 
     Links are followed, for users link their data; a folder that was seen already is not.
     """
@@ -42,7 +68,8 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(folder), folders, sorted(name for name in names if not name.startswith("."))
+        files = (name for name in names if not name.lower().endswith(PICTURES))
+        yield Path(folder), [*folders], sorted(name for name in files if not name.startswith("."))
 
 
 def npz_texts(path: Path, key: str) -> list[str]:

@@ -1,8 +1,8 @@
 """AMASS: a folder of clips of motion capture (world z up), seen by virtual cameras.
 
 Layout: SUBJECT/CLIP.npz or .pkl at any depth, the folder above the clip being the subject; `_clips.py`
-says which files of AMASS, MoSh and MoSh++ are read. Hands stay at rest. The shape of SMPL-X is another
-than SMPL's, though its `betas` are as many: draw them (options.betas) where clips are of SMPL-X.
+says which files of AMASS, MoSh, MoSh++ and neutrMosh are read. Hands stay at rest. The shape of SMPL-X is
+another than SMPL's, though its `betas` are as many: draw them (options.betas) where clips are of SMPL-X.
 """
 
 import math
@@ -18,7 +18,14 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import mirror_rotvecs
 from pmnet.camera import View
-from pmnet.datasets._clips import USED, Motion, clip_files, clip_folders, read_motion
+from pmnet.datasets._clips import (
+    NEUTR_MOSH,
+    USED,
+    Motion,
+    clip_files,
+    clip_folders,
+    read_motion,
+)
 from pmnet.datasets._found import Found
 from pmnet.datasets._posed import posed_samples
 from pmnet.errors import InputError
@@ -184,12 +191,13 @@ def find(root: Path) -> list[Found]:
 
 
 def _found(folder: Path) -> Found:
+    no_rate = folder.name in NEUTR_MOSH
     view = View(45.0, 0.5, 10.0, 4.0, margin=0.85, margin_spread=0.05, shift=0.05)
     options = Options(
         subjects=None,
-        framerate_hz=10.0,
+        framerate_hz=0.0 if no_rate else 10.0,
         min_change_deg=0.0,
-        max_samples=0,
+        max_samples=100_000 if no_rate else 0,
         mirrored=True,
         views=1,
         betas="drawn",  # those of the clips belong to SMPL, not to the open body
@@ -197,4 +205,5 @@ def _found(folder: Path) -> Found:
         view=view,
         seed=11,
     )
-    return Found("amass", "clips of AMASS or MoSh++", folder, "train", asdict(options))
+    layout = "clips of neutrMosh" if no_rate else "clips of AMASS or MoSh++"
+    return Found("amass", layout, folder, "train", asdict(options))

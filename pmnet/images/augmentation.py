@@ -47,10 +47,6 @@ class Moves:
     scale: Float[Tensor, "b"]
     shift: Float[Tensor, "b 2"]
 
-    def to(self, device: torch.device) -> "Moves":
-        """Return a copy on another device."""
-        return Moves(*(value.to(device) for value in vars(self).values()))
-
     def rotation(self) -> Float[Tensor, "b 3 3"]:
         """Return the turns about the camera's z axis."""
         return axis_rotation(2, self.angle)
@@ -94,7 +90,24 @@ class Moves:
 
     def _swap(self, values: Float[Tensor, "b 24 *n"], order: tuple[int, ...]) -> Tensor:
         mirror = self.mirror.view(-1, *[1] * (values.ndim - 1))
-        return torch.where(mirror, values[:, order], values)
+        swapped = torch.stack([values[:, joint] for joint in order], 1)
+        return torch.where(mirror, swapped, values)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of a batch: `uniform` from -1 to 1, `normal`, and `turned` from 0 to 1."""
+
+    uniform: Float[Tensor, "b 6"]
+    normal: Float[Tensor, "b 2"]
+    turned: Float[Tensor, "b"]
+
+
+def draw(size: int, generator: torch.Generator) -> Draws:
+    """Return the random numbers of a batch, drawn on the CPU: they do not depend on the device."""
+    uniform = torch.rand(size, 6, generator=generator) * 2 - 1
+    normal = torch.randn(size, 2, generator=generator)
+    return Draws(uniform, normal, torch.rand(size, generator=generator))
 
 
 def augment(
@@ -103,22 +116,19 @@ def augment(
     joints: Literal["smpl24", "j24"],
     size_px: int,
     options: Augmentation,
-    generator: torch.Generator,
+    draws: Draws,
 ) -> tuple[Float[Tensor, "b 3 {size_px} {size_px}"], Labels]:
     """Return images (0 to 1) of `size_px` with their labels, moved and tinted at random.
 
     `images` show a context around the box where they are larger than `size_px`: what a move brings into
-    the crop is seen. Unlike in SPIN, a bright channel is not cut off at 1. The numbers are drawn on the
-    CPU: they do not depend on the device.
+    the crop is seen. Unlike in SPIN, a bright channel is not cut off at 1.
     """
-    b, device = len(images), images.device
-    uniform = torch.rand(b, 6, generator=generator) * 2 - 1
     if moves_images(options):
-        moves = draw_moves(uniform, options, generator).to(device)
+        moves = moves_of(draws, options)
         images, labels = moves.images(images, size_px), moves.labels(labels, joints)
     else:
         images = centre(images, size_px)
-    return images * (1 + options.gain * uniform[:, 3:, None, None].to(device)), labels
+    return images * (1 + options.gain * draws.uniform[:, 3:, None, None]), labels
 
 
 def moves_images(options: Augmentation) -> bool:
@@ -131,21 +141,17 @@ def changes_bodies(options: Augmentation) -> bool:
     return bool(options.flip or (options.rotation_share and options.rotation_deg))
 
 
-def draw_moves(
-    uniform: Float[Tensor, "b 6"], options: Augmentation, generator: torch.Generator
-) -> Moves:
-    """Return random moves; `uniform` (-1 to 1) holds what decides mirroring and shift.
+def moves_of(draws: Draws, options: Augmentation) -> Moves:
+    """Return random moves.
 
     SPIN: the width of the box is multiplied by 1 + N(0, `scale`), within 1 +- `scale`; the share
     `rotation_share` is turned by N(0, `rotation_deg`), within twice that.
     """
-    b = len(uniform)
-    width, turn = torch.randn(b, 2, generator=generator).unbind(1)
-    turned = torch.rand(b, generator=generator) < options.rotation_share
+    width, turn = draws.normal.unbind(1)
     angle = math.radians(options.rotation_deg) * turn.clamp(-SPREADS, SPREADS)
     return Moves(
-        mirror=(uniform[:, 0] + 1) / 2 < options.flip,
-        angle=torch.where(turned, angle, 0.0),
+        mirror=(draws.uniform[:, 0] + 1) / 2 < options.flip,
+        angle=torch.where(draws.turned < options.rotation_share, angle, 0.0),
         scale=1 / (1 + options.scale * width.clamp(-1, 1)),
-        shift=options.shift * uniform[:, 1:3],
+        shift=options.shift * draws.uniform[:, 1:3],
     )

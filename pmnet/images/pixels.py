@@ -109,16 +109,22 @@ class Pixels:
         return centre(self.read_stored(rows), self.size_px)
 
     def read_stored(self, rows: Int[Tensor, "n"]) -> UInt8[Tensor, "n 3 s s"]:
-        """Return the images of `rows` with their context, for augmentation."""
+        """Return the images of `rows` with their context."""
+        images = torch.empty(len(rows), self.stored_px, self.stored_px, 3, dtype=torch.uint8)
+        self.fill(rows, images)
+        return images.permute(0, 3, 1, 2)
+
+    def fill(self, rows: Int[Tensor, "n"], out: UInt8[Tensor, "n s s 3"]) -> None:
+        """Write the images of `rows`, with their context, to `out`: for threads that share a batch."""
         if self.encoding == "raw":
-            return torch.from_numpy(self._gather(rows.numpy())).permute(0, 3, 1, 2)
+            self._gather(rows.numpy(), out.numpy())
+            return
         from torchvision.io import ImageReadMode, decode_jpeg
 
-        images = torch.empty(len(rows), 3, self.stored_px, self.stored_px, dtype=torch.uint8)
-        for position, row in enumerate(rows.tolist()):
+        for image, row in zip(out, rows.tolist(), strict=True):
             encoded = np.frombuffer(self._column[row].as_buffer(), np.uint8)
-            images[position] = decode_jpeg(torch.from_numpy(encoded.copy()), ImageReadMode.RGB)
-        return images
+            decoded = decode_jpeg(torch.from_numpy(encoded.copy()), ImageReadMode.RGB)
+            image.copy_(decoded.permute(1, 2, 0))
 
     def _as_array(self, chunk: pa.Array) -> np.ndarray:
         shape = (len(chunk), self.stored_px, self.stored_px, 3)
@@ -126,9 +132,7 @@ class Pixels:
         buffer = chunk.buffers()[1]
         return np.frombuffer(buffer, np.uint8, int(np.prod(shape)), start).reshape(shape)
 
-    def _gather(self, rows: np.ndarray) -> np.ndarray:
-        images = np.empty((len(rows), self.stored_px, self.stored_px, 3), np.uint8)
+    def _gather(self, rows: np.ndarray, images: np.ndarray) -> None:
         chunks = np.searchsorted(self._ends, rows, side="right")
-        for position, (row, chunk) in enumerate(zip(rows, chunks, strict=True)):
-            images[position] = self._raw[chunk][row - self._ends[chunk]]
-        return images
+        for image, row, chunk in zip(images, rows, chunks, strict=True):
+            image[...] = self._raw[chunk][row - self._ends[chunk]]

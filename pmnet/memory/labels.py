@@ -1,16 +1,20 @@
-"""The prototypes of bodies that augmentation changed: a mirrored or turned body is another body."""
+"""Prototypes and bodies: which prototype is near a body, and how far prototypes are from each other."""
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.memory.building import space_of
 from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.metrics import mean_distance_mm
 
 
 class Labeller:
-    """Finds the nearest prototype in the space that the memory was made in."""
+    """Finds the nearest prototype in the space that the memory was made in.
+
+    Augmentation changes bodies, and so which is near: a mirrored or turned body is another body.
+    """
 
     def __init__(self, memory: PrototypeMemory, body: BodyModel) -> None:
         """Pose the prototypes, on the device of `body`."""
@@ -36,3 +40,10 @@ class Labeller:
     ) -> Int[Tensor, "b"]:
         """Return the nearest prototypes; samples without a pose keep what they had `before`."""
         return torch.where(has_smpl, self.nearest(params), before)
+
+
+@torch.no_grad()
+def distances_mm(memory: PrototypeMemory, body: BodyModel) -> Float[Tensor, "k k"]:
+    """Return the mean distance (mm) of the vertices of each prototype to those of each other."""
+    vertices = body.vertices(memory.prototypes.to(body.faces.device))
+    return torch.stack([mean_distance_mm(vertices, v.expand_as(vertices)) for v in vertices])

@@ -42,6 +42,13 @@ def test_joints_of_the_limbs_lie_near_those_of_the_skeleton(body):
     assert distance_m.mean() < 0.02 and distance_m.max() < 0.08
 
 
+def test_keypoints_need_only_the_vertices_that_make_them(body):
+    params = random_bodies(40)
+    expected = body.keypoints(body.vertices(params))
+    torch.testing.assert_close(body.keypoints_of(params), expected, atol=1e-5, rtol=0)
+    assert body.keypoints_of(params[slice(0)]).shape == (0, 24, 3)
+
+
 def test_keypoints_of_an_upright_body_are_in_their_places(body):
     points = dict(zip(J24, body.keypoints(body.vertices(facing()))[0], strict=True))
     height = {joint: -float(point[1]) for joint, point in points.items()}  # the camera's y is down

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -458,6 +459,57 @@ def test_an_attack_is_refused_wherever_it_hides(
     ):
         assert name in refusal(read, python3(HIDING_PLACES[place](attack), protocol))
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize("place", HIDING_PLACES)
+def test_an_attack_does_nothing_where_objects_may_be(
+    place: str, protocol: int, tmp_path: Path
+) -> None:
+    marker, path = tmp_path / "marker", tmp_path / "clip.pkl"
+    attack = Attack(os.system, f"touch {marker}")
+    content = {"betas": np.ones(2), "cfg": HIDING_PLACES[place](attack)}
+    path.write_bytes(python3(content, protocol))
+    assert_same(read_pickle(path, {"betas"})["betas"], np.ones(2))
+    try:
+        assert_same(read_pickle(path, {"betas", "cfg"}, {"cfg"})["betas"], np.ones(2))
+    except InputError as refused:
+        assert "clip.pkl, at ['cfg']" in str(refused)
+    if place not in ("constructor", "chumpy book-keeping"):  # which are not looked at
+        with pytest.raises(InputError, match=r"clip\.pkl.*refused|no array of numbers"):
+            read_pickle(path, {"betas", "cfg"})
+    assert not marker.exists()
+
+
+class Node(Attributes):
+    pass
+
+
+def test_objects_are_read_as_their_attributes_where_they_may_be(tmp_path: Path) -> None:
+    child = Node(gender="male", kind=Node, entries=OrderedDict(a=1))
+    parent = Node(child=child, count=np.float64(2), betas=np.arange(3.0))
+    child.parent = parent
+    path = tmp_path / "clip.pkl"
+    for protocol in (0, 2, 4):
+        path.write_bytes(pickle.dumps({"cfg": parent, "other": child}, protocol))
+        found: Any = read_pickle(path, {"cfg"}, {"cfg"})["cfg"]
+        assert (found["child"]["gender"], found["count"]) == ("male", 2.0)
+        assert_same(found["betas"], np.arange(3.0))
+        lost = [found["child"][name] for name in ("kind", "entries", "parent")]
+        assert lost == [None, None, None]
+        with pytest.raises(InputError, match=r"asks for '.*test_pickles\.Node', which is refused"):
+            read_pickle(path, {"cfg"})
+
+
+def test_a_file_may_not_name_classes_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pickles, "MAX_CLASSES", 3)
+    path = tmp_path / "clip.pkl"
+    names = b"".join(f"cmine\nA{number}\n0".encode() for number in range(5))
+    path.write_bytes(b"\x80\x04" + names + b"}.")
+    with pytest.raises(InputError, match=r"asks for 'mine\.A3', which is refused"):
+        read_pickle(path, {"a"})
 
 
 @pytest.mark.parametrize("persistent", [b"Psecret id\n", short("secret id") + b"Q"])

@@ -9,7 +9,7 @@ from typing import Any
 import broken
 import numpy as np
 import torch
-from people import People, draw_people
+from people import People, draw_people, side_by_side
 from scipy.spatial.transform import Rotation
 from torchvision.io import write_png
 
@@ -18,9 +18,11 @@ from pmnet.datasets._joint_maps import COCO18, LSP14
 from pmnet.datasets.hmr2 import BODY25
 
 N = 6
-SEQUENCES = {"downtown_walk_00": [0, 1, 2], "courtyard_hug_00": [3, 4, 5]}
-CAMERA = Rotation.from_euler("yxz", [70, -12, 5], degrees=True)  # world to camera
-INVALID_FRAME, UNSEEN_FRAME = 1, 4  # of each sequence; the others show its three people in turn
+GENDERS = {"downtown_walk_00": "m", "courtyard_hug_00": "fm"}
+FRAMES = [0, 0, 1, 2, 2]  # the pose of each frame of a sequence
+INVALID_FRAME, UNSEEN_FRAME = 1, 4  # the others show the three poses in turn
+# of each frame, from the world to the camera
+CAMERAS = Rotation.from_euler("yxz", [[70 + 9 * t, -12, 5] for t in range(5)], degrees=True)
 LSP_NUMBERS = [12, 47, 101, 5703, 8000, 8511]
 
 Break = Callable[[Path], None]
@@ -46,61 +48,58 @@ def spin_columns(people: People) -> dict[str, Any]:
 # --- 3DPW
 
 
-def write_pw3d(root: Path, people: People) -> None:
-    """Write 3DPW: two sequences of the test split, the first person alone, the second with a twin.
+def actors() -> dict[str, list[People]]:
+    """Return who is seen in each sequence, in three poses: one alone, and two side by side."""
+    everyone = draw_people(9, alike=3)
+    alone, left, right = (everyone.select(slice(first, first + 3)) for first in (0, 3, 6))
+    return {"downtown_walk_00": [alone], "courtyard_hug_00": [*side_by_side(left, right)]}
 
-    A sequence has five frames: three with a person each, one whose camera is not valid and one where
-    no joint was found. Its poses stand in a world that the camera sees from aside.
+
+def write_pw3d(root: Path) -> None:
+    """Write two sequences of the test split of 3DPW, with the people of `actors`.
+
+    A sequence has five frames: three with a pose each, one whose camera is not valid and one where no
+    joint was found. Its poses stand in a world that a moving camera sees from aside.
     """
     folder = root / "sequenceFiles" / "test"
     folder.mkdir(parents=True)
-    for number, (sequence, rows) in enumerate(SEQUENCES.items()):
-        frames = _frames(rows)
-        actors = [_actor(people, frames, "f" if number else "m")]
-        if number:
-            actors.append(_actor(people, frames[::-1], "m"))
-        keys = {key: [actor[key] for actor in actors] for key in actors[0]}
+    for sequence, people in actors().items():
+        found = [_actor(*one) for one in zip(people, GENDERS[sequence], strict=True)]
         values = {
             "sequence": sequence,
-            **keys,
+            **{key: [actor[key] for actor in found] for key in found[0]},
             "img_frame_ids": np.arange(5) * 2,  # of the poses of 60 Hz
-            "cam_poses": np.tile(_extrinsics(), (5, 1, 1)),
+            "cam_poses": _extrinsics(),
             "cam_intrinsics": np.eye(3),
-            "texture_maps": [np.zeros((2, 2, 3), np.uint8)] * len(actors),
-            "v_template_clothed": [np.zeros((5, 3))] * len(actors),
+            "texture_maps": [np.zeros((2, 2, 3), np.uint8)] * len(found),
+            "v_template_clothed": [np.zeros((5, 3))] * len(found),
         }
         with (folder / f"{sequence}.pkl").open("wb") as stream:
             pickle.dump(values, stream, protocol=2)
-        for frame, row in enumerate(frames):
-            people.write(row, root / "imageFiles" / sequence / f"image_{frame:05d}.jpg")
-
-
-def _frames(rows: list[int]) -> list[int]:
-    """Return the person of each of five frames."""
-    return [rows[0], rows[0], rows[1], rows[2], rows[2]]
+        for frame, row in enumerate(FRAMES):
+            people[0].write(row, root / "imageFiles" / sequence / f"image_{frame:05d}.jpg")
 
 
 def _extrinsics() -> np.ndarray:
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = CAMERA.as_matrix(), [0.1, 0.2, 3.0]
-    return matrix
+    matrices = np.tile(np.eye(4), (5, 1, 1))
+    matrices[:, :3, :3], matrices[:, :3, 3] = CAMERAS.as_matrix(), [0.1, 0.2, 3.0]
+    return matrices
 
 
-def _actor(people: People, frames: list[int], gender: str) -> dict[str, Any]:
-    poses = people.poses[frames].copy()
-    poses[:, :3] = (CAMERA.inv() * Rotation.from_rotvec(poses[:, :3])).as_rotvec()
-    seen = with_confidence(people.joints(COCO18, True)[frames], 0.8)
+def _actor(person: People, gender: str) -> dict[str, Any]:
+    poses = person.poses[FRAMES]
+    poses[:, :3] = (CAMERAS.inv() * Rotation.from_rotvec(poses[:, :3])).as_rotvec()
+    seen = with_confidence(person.joints(COCO18, True)[FRAMES], 0.8)
     seen[UNSEEN_FRAME] = 0
-    valid = np.arange(5) != INVALID_FRAME
     return {
         "poses": poses,
         "poses_60Hz": np.repeat(poses, 2, axis=0),
         "trans": np.zeros((5, 3)),
-        "betas": np.concatenate([people.betas[frames[0]], np.zeros(290)]),  # longer in some files
+        "betas": np.concatenate([person.betas[0], np.zeros(290)]),  # longer in some files
         "genders": gender,
         "poses2d": seen.transpose(0, 2, 1),
         "jointPositions": np.zeros((5, 72)),
-        "campose_valid": valid.astype(int),
+        "campose_valid": (np.arange(5) != INVALID_FRAME).astype(int),
     }
 
 
@@ -265,6 +264,13 @@ def write_mosh_pickle(path: Path, poses: np.ndarray, /, **changed: Any) -> None:
     }
     values |= changed
     _dump(path, {key: value for key, value in values.items() if value is not None}, 2)
+
+
+def write_neutr_mosh(path: Path, poses: np.ndarray, key: str, **changed: Any) -> None:
+    """Write one clip of neutrMosh: SMPL, no frame rate; `key` is poses or new_poses."""
+    values = {key: poses[:, :72], "betas": np.linspace(-1, 2, 16)[:10]}
+    values |= changed
+    _dump(path, {name: value for name, value in values.items() if value is not None}, 2)
 
 
 def _dump(path: Path, values: dict[str, Any], protocol: int) -> None:

@@ -51,6 +51,11 @@ class Layout:
         return datasets.read("toy", entry, body, "params.yaml: datasets.toy")
 
 
+def rows_of(samples: Samples, written: dict[str, int]) -> list[int]:
+    """Return which person each sample shows; `written` is what a `write_*` returned."""
+    return [written[name] for name in samples.image_name]
+
+
 # --- the pieces
 
 
@@ -634,7 +639,7 @@ BROKEN: list[tuple[str, str, Break, str]] = [
         "h36m neuralannot",
         "a cut json",
         lambda r: broken.cut(r / JSON.format("joint_3d"), 0.5),
-        r"subject1_joint_3d\.json: not json, or cut short",
+        r"subject1_joint_3d\.json: not readable JSON",
     ),
     (
         "h36m neuralannot",

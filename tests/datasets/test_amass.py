@@ -1,6 +1,7 @@
 """AMASS clips: which frames are taken, how they stand before the camera, what is refused."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,15 @@ import broken
 import numpy as np
 import pytest
 import torch
-from layouts_others import hostile, write_mosh_pickle, write_stage_ii_npz, write_stage_ii_pickle
+from layouts_others import (
+    Hostile,
+    hostile,
+    write_mosh_pickle,
+    write_neutr_mosh,
+    write_stage_ii_npz,
+    write_stage_ii_pickle,
+)
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from pmnet import datasets
@@ -388,6 +397,56 @@ def test_clips_of_mosh_are_those_of_amass(body, tmp_path, name, write, gender, r
     assert read(body, tmp_path / "mosh", betas="drawn").gender == ["neutral"] * 12
 
 
+def test_what_mosh_says_of_itself_in_objects_is_read(body, tmp_path):
+    surface = {"type": "smplx", "gender": "female", "fname": "${dirs.model}", "num_betas": 16}
+    config = OmegaConf.create({"surface_model": surface, "stages": [1, {"a": 2}]})
+    details = {"cfg": config, "mocap_frame_rate": np.float64(60), "seed": np.random.default_rng()}
+    path = tmp_path / "S1" / "walk_stageii.pkl"
+    write_stage_ii_pickle(
+        path, smplx(), stageii_debug_details=details, marker_meta=OrderedDict(a=1)
+    )
+    samples = read(body, tmp_path)
+    assert samples.gender == ["female"] * 12 and samples.about.counts[amass.SMPLX_BETAS] == 1
+    assert frames_of(tmp_path, framerate_hz=30.0) == list(range(0, 12, 2))
+    config.surface_model.gender = "${stages.0}"
+    write_stage_ii_pickle(path, smplx(), stageii_debug_details=details)
+    assert read(body, tmp_path).gender == [""] * 12
+
+
+@pytest.mark.parametrize("key", ["poses", "new_poses"])
+def test_clips_of_neutr_mosh_are_those_of_amass(body, tmp_path, key):
+    source = tmp_path / "neutrMosh" / "neutrSMPL_CMU"
+    write_neutr_mosh(source / "01" / "01_01.pkl", smplx(), key)
+    write_clip(tmp_path / "amass", "01/01_01")
+    samples, expected = read(body, source), read(body, tmp_path / "amass")
+    for column in ("global_orient", "body_pose", "betas", "keypoints_3d"):
+        torch.testing.assert_close(getattr(samples, column), getattr(expected, column))
+    assert samples.gender == ["neutral"] * 12 and samples.sequence == ["01/01_01"] * 12
+    with pytest.raises(InputError, match=r"01_01\.pkl: 'mocap_framerate' is missing.*to 0"):
+        read(body, source, framerate_hz=10.0)
+    (found,) = amass.find(tmp_path / "neutrMosh")
+    assert found.source == source and found.options["framerate_hz"] == 0
+    entry = datasets.Dataset("amass", "train", source, found.options)
+    assert len(datasets.read("found", entry, body, "found")) == 24
+
+
+def test_clips_before_a_camera_are_no_motion_in_the_world(tmp_path):
+    folder = tmp_path / "neutrSMPL_H3.6" / "S1"
+    write_neutr_mosh(folder / "Directions 1.pkl", smplx(), "poses")
+    write_neutr_mosh(folder / "Directions 1_cam3_aligned.pkl", smplx(), "new_poses")
+    assert find_clips(folder.parent, None) == [folder / "Directions 1.pkl"]
+    assert amass.find(tmp_path) == []  # it belongs to the adapter h36m
+
+
+def test_links_to_clips_are_followed(tmp_path):
+    write_clip(tmp_path / "disk", "S1/walk_poses")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "CMU").symlink_to(tmp_path / "disk")
+    clip = tmp_path / "data" / "CMU" / "S1" / "walk_poses.npz"
+    assert find_clips(tmp_path / "data", None) == [clip]
+    assert [found.source for found in amass.find(tmp_path / "data")] == [tmp_path / "data" / "CMU"]
+
+
 def test_the_body_of_a_clip_in_two_arrays(body, tmp_path):
     write_stage_ii_npz(tmp_path / "S1" / "walk_stageii.npz", smplx(), poses=None)
     assert frames_of(tmp_path) == list(range(12))
@@ -449,6 +508,15 @@ def test_pickles_run_nothing(body, tmp_path, monkeypatch, damage, message):
     damage(path)
     with pytest.raises(InputError, match=rf"a_stageii\.pkl.*{message}"):
         read(body, tmp_path)
+    assert not (tmp_path / "hostile_pickle_ran").exists()
+
+
+def test_objects_beside_the_poses_run_nothing(body, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    details = {"cfg": Hostile(), "mocap_frame_rate": 60.0}
+    path = tmp_path / "S1" / "a_stageii.pkl"
+    write_stage_ii_pickle(path, smplx(), stageii_debug_details=details, marker_meta=Hostile())
+    assert len(read(body, tmp_path)) == 12
     assert not (tmp_path / "hostile_pickle_ran").exists()
 
 

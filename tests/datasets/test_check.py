@@ -5,7 +5,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import broken
 import layouts_others
+import layouts_studio
 import layouts_wild
 import numpy as np
 import pytest
@@ -15,13 +17,14 @@ from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
 
 from pmnet import checking, cli
+from pmnet.datasets import _peek
 from pmnet.datasets.amass import Options as AmassOptions
 from pmnet.errors import InputError
 
 N = 6
 WRITE: dict[str, Callable[[Path], None]] = {
     "coco": lambda root: write_coco(root),
-    "pw3d": lambda root: layouts_others.write_pw3d(root, draw_people(N)),
+    "pw3d": layouts_others.write_pw3d,
     "up3d": lambda root: layouts_others.write_up3d(root, draw_people(N)),
     "hmr2": lambda root: layouts_others.write_hmr2(root, draw_people(N)),
     "bedlam": lambda root: layouts_others.write_bedlam(root, draw_people(N)),
@@ -73,6 +76,17 @@ def test_a_data_set_in_order_is_recognised_and_nothing_is_wrong(tmp_path, name):
         assert "of the people are upright" in text
 
 
+@pytest.mark.parametrize("name", layouts_studio.LAYOUTS)
+def test_a_layout_of_the_studios_is_recognised_and_nothing_is_wrong(tmp_path, name):
+    layout = layouts_studio.LAYOUTS[name]
+    layout.write(tmp_path, draw_people(8))
+    found = reports(tmp_path)
+    assert {report.found.adapter for report in found} == {layout.adapter}
+    for report in found:
+        assert report.samples is not None and len(report.samples)
+        assert [f.text for f in report.findings if f.kind == "wrong"] == []
+
+
 def test_all_sets_below_a_folder_are_found_each_with_a_name_of_its_own(tmp_path):
     for name in ("pw3d", "coco"):
         WRITE[name](tmp_path / name)
@@ -113,6 +127,10 @@ def images_gone(root: Path) -> None:
     next(iter(sorted((root / "images").rglob("*.jpg")))).unlink()
 
 
+def image_cut(root: Path) -> None:
+    broken.cut(next(iter(sorted((root / "images").rglob("*.jpg")))), 0.5)
+
+
 def image_names_moved(names: np.ndarray) -> np.ndarray:
     return np.array([name.replace("train2014/", "train/") for name in names.tolist()])
 
@@ -145,6 +163,12 @@ WRONG: list[tuple[str, Callable[[Path], None], str]] = [
     ("boxes too small", edit(scale=lambda s: s / 10), "outside of their box"),
     ("a person twice", repeated, "more than once"),
     ("an image gone", images_gone, "1 of 6 images are not below"),
+    ("an image cut short", image_cut, "COCO_train2014_000000000001.jpg (not a readable JPEG"),
+    (
+        "boxes beside the images",
+        edit(center=lambda c: c + np.array([900, 0])),
+        "outside of the image",
+    ),
     ("images elsewhere", edit(imgname=image_names_moved), "6 of 6 images are not below"),
 ]
 MIRROR = (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, *range(12, 20), 21, 20, 23, 22)
@@ -172,8 +196,8 @@ def test_a_file_that_cannot_be_read_is_one_error_and_the_rest_is_checked(tmp_pat
     WRITE["coco"](tmp_path / "coco")
     WRITE["up3d"](tmp_path / "up3d")
     layouts_wild.rewrite(tmp_path / "coco" / COCO, scale=None)
-    broken, *others = reports(tmp_path)
-    (error,) = broken.findings
+    wrong, *others = reports(tmp_path)
+    (error,) = wrong.findings
     assert error.kind == "wrong" and "coco_2014_train.npz: key 'scale' is missing" in error.text
     assert others and not any(report.wrong for report in others)
 
@@ -224,6 +248,15 @@ def test_links_are_followed_once(coco, tmp_path):
     (tmp_path / "again").symlink_to(tmp_path)
     (report,) = reports(tmp_path)
     assert report.found.adapter == "coco" and not report.wrong
+
+
+def test_a_folder_is_walked_once_for_all_adapters(coco, monkeypatch):
+    walk, walked = _peek._walk_anew, []
+    monkeypatch.setattr(_peek, "_walk_anew", lambda root: walked.append(root) or walk(root))
+    assert len(checking.find_all(coco)) == 1
+    assert walked == [coco]
+    list(_peek.files_below(coco, ".npz"))
+    assert walked == [coco] * 2  # later looks see what is there then
 
 
 def test_an_empty_folder_is_told_what_is_known(tmp_path):

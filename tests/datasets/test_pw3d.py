@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from layouts_others import BROKEN_PW3D, BROKEN_PW3D_SPIN, people, write_pw3d, write_pw3d_spin
+from layouts_others import (
+    BROKEN_PW3D,
+    BROKEN_PW3D_SPIN,
+    actors,
+    people,
+    write_pw3d,
+    write_pw3d_spin,
+)
 from people import open_body, overlap
 
 from pmnet import datasets
@@ -14,8 +21,8 @@ from pmnet.datasets import pw3d
 from pmnet.errors import InputError
 from pmnet.samples import Samples
 
-# rows of the fixture: courtyard_hug has two people, downtown_walk one
-ROWS = [3, 4, 5, 5, 4, 3, 0, 1, 2]
+# three samples of each: courtyard_hug has two people, downtown_walk one
+SHOWN = [person for sequence in sorted(actors()) for person in actors()[sequence]]
 
 
 def read(root: Path, layout: str = "sequences") -> Samples:
@@ -24,30 +31,30 @@ def read(root: Path, layout: str = "sequences") -> Samples:
     return datasets.read("pw3d", entry, open_body(), "datasets.pw3d")
 
 
+def of_all(column: str) -> np.ndarray:
+    return np.concatenate([getattr(person, column) for person in SHOWN])
+
+
 def test_the_mesh_lies_over_the_person(tmp_path):
-    write_pw3d(tmp_path, people())
+    write_pw3d(tmp_path)
     samples = read(tmp_path)
-    assert overlap(samples, people(), ROWS).min() >= 0.85  # each has the shape of the first frame
-    first = [0, 3, 6]  # of each person
-    assert overlap(samples.select(torch.tensor(first)), people(), [3, 5, 0]).min() >= 0.9
+    for person, rows in zip(SHOWN, torch.arange(9).split(3), strict=True):
+        assert overlap(samples.select(rows), person, range(3)).min() >= 0.9
     poses = np.concatenate([samples.global_orient, samples.body_pose], 1)
-    np.testing.assert_allclose(poses[:, 3:], people().poses[ROWS, 3:], atol=1e-5)
-    np.testing.assert_allclose(
-        samples.body_params().rotmats[:, 0], people().params.rotmats[ROWS, 0], atol=1e-5
-    )
-    np.testing.assert_allclose(
-        samples.betas, people().betas[[3, 3, 3, 5, 5, 5, 0, 0, 0]], atol=1e-6
-    )
+    np.testing.assert_allclose(poses[:, 3:], of_all("poses")[:, 3:], atol=1e-5)
+    roots = torch.cat([person.params.rotmats[:, 0] for person in SHOWN])
+    np.testing.assert_allclose(samples.body_params().rotmats[:, 0], roots, atol=1e-5)
+    np.testing.assert_allclose(samples.betas, of_all("betas"), atol=1e-6)
 
 
 def test_frames_without_camera_or_joints_are_counted(tmp_path):
-    write_pw3d(tmp_path, people())
+    write_pw3d(tmp_path)
     counts = read(tmp_path).about.counts
     assert counts == {"rows": 9, pw3d.NO_CAMERA: 3, pw3d.NO_JOINT: 3}
 
 
 def test_images_are_numbered_by_the_frame(tmp_path):
-    write_pw3d(tmp_path, people())
+    write_pw3d(tmp_path)
     samples = read(tmp_path)
     assert samples.image_name[6:] == [
         f"imageFiles/downtown_walk_00/image_0000{frame}.jpg" for frame in (0, 2, 3)
@@ -57,7 +64,7 @@ def test_images_are_numbered_by_the_frame(tmp_path):
 
 
 def test_people_sequences_and_genders(tmp_path):
-    write_pw3d(tmp_path, people())
+    write_pw3d(tmp_path)
     samples = read(tmp_path)
     hug, walk = "courtyard_hug_00", "downtown_walk_00"
     assert samples.subject == [f"{hug}/0"] * 3 + [f"{hug}/1"] * 3 + [f"{walk}/0"] * 3
@@ -66,12 +73,10 @@ def test_people_sequences_and_genders(tmp_path):
 
 
 def test_2d_joints_are_those_of_openpose(tmp_path):
-    write_pw3d(tmp_path, people())
+    write_pw3d(tmp_path)
     keypoints = read(tmp_path).keypoints_2d
     wrist, pelvis = J24.index("left_wrist"), J24.index("pelvis")
-    np.testing.assert_allclose(
-        keypoints[:, wrist, :2], people().keypoints_px[ROWS, wrist], atol=1e-3
-    )
+    np.testing.assert_allclose(keypoints[:, wrist, :2], of_all("keypoints_px")[:, wrist], atol=1e-3)
     assert (keypoints[:, wrist, 2] == np.float32(0.8)).all() and not keypoints[:, pelvis].any()
 
 
@@ -84,7 +89,7 @@ def test_the_npz_of_spin(tmp_path):
 
 
 def test_both_layouts_are_found(tmp_path):
-    write_pw3d(tmp_path / "3DPW", people())
+    write_pw3d(tmp_path / "3DPW")
     write_pw3d_spin(tmp_path / "extras", people())
     found = {entry.options["layout"]: entry for entry in pw3d.find(tmp_path)}
     assert found["sequences"].source == tmp_path / "3DPW" / "sequenceFiles" / "test"
@@ -101,7 +106,7 @@ def test_both_layouts_are_found(tmp_path):
                          ids=[case[0] for case in BROKEN_PW3D])  # fmt: skip
 def test_broken_sequence_files_are_named(tmp_path, monkeypatch, damage, message):
     monkeypatch.chdir(tmp_path)
-    write_pw3d(tmp_path, people())
+    write_pw3d(tmp_path)
     damage(tmp_path)
     with pytest.raises(InputError, match=message):
         read(tmp_path)

@@ -1,6 +1,7 @@
 """COCO, MPII, LSP and LSP extended in every layout: found below a folder, read, laid over the people."""
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,13 +14,16 @@ import torch
 from layouts_wild import BROKEN, BROKEN_SPIN, SETS
 from people import draw_people, open_body, overlap
 
-from pmnet import params
+from pmnet import checking, params
+from pmnet.body import OPEN_BODY
 from pmnet.body.keypoints import J24
+from pmnet.datasets import Dataset
 from pmnet.datasets._boxes import box_around
 from pmnet.datasets._found import Found
 from pmnet.datasets._joint_maps import LSP14
 from pmnet.errors import InputError
 from pmnet.samples import Samples
+from stages.ingest import ingest
 
 N = 6
 PEOPLE = draw_people(N)
@@ -102,6 +106,18 @@ def test_spin_test_of_lsp(tmp_path):
     assert found.split == "test" and found.options["fits"] is None
     samples = read(found)
     assert not samples.has_smpl.any() and images_are_there(samples)
+
+
+def test_a_test_set_without_truth_is_refused_at_once_and_suggested_as_preview(tmp_path):
+    layouts.write_lsp_test(tmp_path, PEOPLE)
+    (report,) = checking.check(tmp_path, open_body())
+    assert report.found.split == "preview" and not report.wrong
+    entry = Dataset("lsp", "test", report.found.source, report.found.options)
+    with pytest.raises(InputError, match=r"datasets\.lsp: a test set needs SMPL .*split: preview"):
+        ingest("lsp", OPEN_BODY, tmp_path / "lsp.arrow", entry)
+    assert not (tmp_path / "lsp.arrow").exists()
+    ingest("lsp", OPEN_BODY, tmp_path / "lsp.arrow", replace(entry, split="preview"))
+    assert len(Samples.load(tmp_path / "lsp.arrow")) == N
 
 
 # --- what is kept

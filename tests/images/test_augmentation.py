@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_world import MACHINE
 from torch import Tensor
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
 from pmnet.camera import View, fit_camera, project
 from pmnet.datasets import synthetic
-from pmnet.images.augmentation import Labels, Moves, augment, changes_bodies, draw_moves
+from pmnet.images.augmentation import Labels, Moves, augment, changes_bodies, draw, moves_of
 from pmnet.images.making import make_images
 from pmnet.images.pixels import Pixels
 from pmnet.images.render import silhouettes
-from pmnet.params import Augmentation, Images, Machine
+from pmnet.params import Augmentation, Images
 from pmnet.samples import Samples
 
 SIZE_PX = 65
@@ -44,7 +45,12 @@ def labels_at(points: Tensor) -> Labels:
 def moved(images: Tensor, points: Tensor, options: Augmentation, seed: int = 0):
     """Return augmented images of unchanged size and the points in them."""
     images, labels = augment(
-        images, labels_at(points), "smpl24", images.shape[-1], options, seeded(seed)
+        images,
+        labels_at(points),
+        "smpl24",
+        images.shape[-1],
+        options,
+        draw(len(images), seeded(seed)),
     )
     return images, labels.keypoints_2d[:, : points.shape[1], :2]
 
@@ -79,7 +85,7 @@ def test_zeros_change_nothing():
 def test_without_moves_the_centre_of_the_context_is_taken_as_it_is():
     images = torch.rand(2, 3, 20, 20, generator=seeded())
     labels = labels_at(torch.rand(2, 24, 2))
-    after, same = augment(images, labels, "j24", 16, replace(NOTHING), seeded())
+    after, same = augment(images, labels, "j24", 16, NOTHING, draw(2, seeded()))
     assert torch.equal(after, images[..., 2:18, 2:18]) and same is labels
 
 
@@ -109,7 +115,9 @@ def test_points_follow_out_of_the_context():
     points = torch.tensor([[[1.1, -0.2]]]).repeat(40, 1, 1)
     images = dots(points, side=91, context=91 / SIZE_PX)
     options = replace(NOTHING, scale=0.25, flip=0.5, **TURN)
-    after, labels = augment(images, labels_at(points), "smpl24", SIZE_PX, options, seeded(2))
+    after, labels = augment(
+        images, labels_at(points), "smpl24", SIZE_PX, options, draw(len(images), seeded(2))
+    )
     points = labels.keypoints_2d[:, 0, :2]
     inside = points.abs().amax(1) < 0.85
     assert 3 < inside.sum() < 40
@@ -169,8 +177,7 @@ def test_changes_come_from_the_generator_alone():
 
 def test_moves_are_distributed_as_in_spin():
     n = 20000
-    uniform = torch.rand(n, 6, generator=seeded(1)) * 2 - 1
-    moves = draw_moves(uniform, replace(SPIN, shift=0.1), seeded())
+    moves = moves_of(draw(n, seeded(1)), replace(SPIN, shift=0.1))
     assert moves.mirror.float().mean().item() == pytest.approx(0.5, abs=0.01)
     turned = moves.angle != 0
     assert turned.float().mean().item() == pytest.approx(0.4, abs=0.01)
@@ -222,8 +229,7 @@ def stored(body, tmp_path_factory) -> tuple[Samples, Tensor]:
         skin_share=0.0,
         seed=0,
     )
-    machine = Machine(device="cpu", workers=1, threads=1, cache_gib=1.0, precision="32-true")
-    make_images(folder / "samples.arrow", OPEN_BODY, folder / "images.arrow", images, machine)
+    make_images(folder / "samples.arrow", OPEN_BODY, folder / "images.arrow", images, MACHINE)
     pixels = Pixels(folder / "images.arrow")
     assert pixels.stored_px == 240
     images = pixels.read_stored(torch.arange(PEOPLE)).float() / 255
@@ -271,7 +277,7 @@ def test_labels_stay_on_the_people_of_rendered_images(body, stored, joints, chan
         params, torch.cat([points, sure], 2), torch.cat([bones - bones[:, :1], sure], 2)
     )
     options = replace(NOTHING, **change)
-    after, labels = augment(images, before, joints, CROP_PX, options, seeded(1))
+    after, labels = augment(images, before, joints, CROP_PX, options, draw(len(images), seeded(1)))
     assert overlap(body, after, labels, joints).min() >= 0.9
     if change:
         assert overlap(body, after, before, joints).mean() < 0.8

@@ -9,6 +9,7 @@ import pytest
 import torch
 from broken import cut
 from PIL import Image
+from tiny_world import MACHINE
 from torch import Tensor
 
 from pmnet.body import OPEN_BODY
@@ -21,7 +22,7 @@ from pmnet.images.crops import Cropper, cut_square
 from pmnet.images.making import make_images
 from pmnet.images.pixels import Pixels
 from pmnet.images.render import silhouettes
-from pmnet.params import Images, Machine
+from pmnet.params import Images
 from pmnet.samples import Samples
 
 N, SIZE_PX = 6, 112
@@ -36,7 +37,6 @@ OPTIONS = Images(
     skin_share=0.0,
     seed=0,
 )
-MACHINE = Machine(device="cpu", workers=1, threads=1, cache_gib=1.0, precision="32-true")
 
 
 def ingest(root: Path, names: list[str]) -> Samples:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from bodies import facing, mirrored, random_bodies
+from tiny_world import MACHINE
 from torch import Tensor
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
@@ -28,7 +29,7 @@ from pmnet.images.render import (
     to_pixels,
     vertex_materials,
 )
-from pmnet.params import Images, Machine
+from pmnet.params import Images
 from pmnet.samples import Samples
 
 LEVEL = View(0.0, 0.0, 0.0, 0.0, margin=0.9, margin_spread=0.0, shift=0.0)
@@ -247,7 +248,6 @@ OPTIONS = Images(
     skin_share=0.0,
     seed=0,
 )
-MACHINE = Machine(device="cpu", workers=1, threads=1, cache_gib=1.0, precision="32-true")
 
 
 @pytest.fixture

@@ -3,15 +3,16 @@
 import pytest
 import torch
 
-from pmnet.batches import mixed_batches, shares_of
 from pmnet.errors import InputError
+from pmnet.training.batches import Group, drawn_batches, inverse_frequency, shares_of
 
 GROUPS = [torch.arange(10), torch.arange(10, 1010), torch.arange(2000, 2100)]
 SIZES = {"a": 10, "b": 1000, "c": 100}
 
 
 def drawn(shares: list[float], seed: int = 4, first: int = 0, last: int = 40) -> list[torch.Tensor]:
-    return list(mixed_batches(GROUPS, torch.tensor(shares), 50, seed, first, last))
+    groups = [Group(rows) for rows in GROUPS]
+    return list(drawn_batches(groups, torch.tensor(shares), 50, seed, first, last))
 
 
 def test_a_step_has_the_same_rows_wherever_one_starts():
@@ -58,3 +59,13 @@ def test_a_mix_that_cannot_be_is_refused(mix, words):
 def test_a_data_set_without_a_usable_sample_cannot_be_mixed_in():
     with pytest.raises(InputError, match=r"e is none of the data sets to train on: a, b, c$"):
         shares_of({"e": 0.3}, SIZES | {"e": 0})
+
+
+def test_rare_kinds_are_drawn_as_often_as_common_ones():
+    kinds = torch.tensor([0] * 90 + [2] * 9 + [3])
+    weights = inverse_frequency(kinds)
+    assert weights.mean().item() == pytest.approx(1)
+    group = Group(torch.arange(1000, 1100), weights)
+    rows = torch.cat(list(drawn_batches([group], torch.ones(1), 60, 0, 0, 50)))
+    share = torch.bincount(kinds[rows - 1000]).float() / len(rows)
+    torch.testing.assert_close(share, torch.tensor([1, 0, 1, 1]) / 3, atol=0.03, rtol=0)

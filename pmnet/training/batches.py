@@ -26,8 +26,8 @@ def batches(n: int, batch_size: int, seed: int, first: int, last: int) -> Iterat
         yield order[start : start + batch_size]
 
 
-def mixed_batches(
-    groups: list[Int[Tensor, "_"]],
+def drawn_batches(
+    groups: list["Group"],
     shares: Float[Tensor, "g"],
     batch_size: int,
     seed: int,
@@ -46,8 +46,29 @@ def mixed_batches(
         rows = torch.empty(batch_size, dtype=torch.long)
         for index in group.unique().tolist():
             mine = group == index
-            rows[mine] = groups[index][(place[mine] * len(groups[index])).long()]
+            rows[mine] = groups[index].at(place[mine])
         yield rows
+
+
+class Group:
+    """Rows to draw from, each as often as its weight says (None: all alike)."""
+
+    def __init__(self, rows: Int[Tensor, "n"], weights: Float[Tensor, "n"] | None = None) -> None:
+        self._rows = rows
+        self._ends = None if weights is None else weights.double().cumsum(0)
+
+    def at(self, place: Float[Tensor, "b"]) -> Int[Tensor, "b"]:
+        """Return the rows at places from 0 to 1 of the line of all weights."""
+        if self._ends is None:
+            return self._rows[(place * len(self._rows)).long()]
+        found = torch.searchsorted(self._ends, place * self._ends[-1], right=True)
+        return self._rows[found.clamp_max(len(self._rows) - 1)]
+
+
+def inverse_frequency(kinds: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
+    """Return weights under which all kinds that occur are equally frequent; their mean is 1."""
+    sizes = torch.bincount(kinds).double()
+    return (len(kinds) / (sizes > 0).sum() / sizes)[kinds].float()
 
 
 def shares_of(mix: Mapping[str, float], sizes: Mapping[str, int]) -> Float[Tensor, "g"]:

@@ -4,110 +4,27 @@ import csv
 import fcntl
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_world import MACHINE, OPTIONS, SIZE_PX, SPIN, STILL, N, World, write_images, write_world
 
-from pmnet import checkpoints, seeds
-from pmnet.batches import batches
-from pmnet.body import OPEN_BODY, BodyModel
-from pmnet.camera import View
-from pmnet.datasets import synthetic
+from pmnet import checkpoints
 from pmnet.errors import InputError
-from pmnet.images.pixels import encode, stored_side, write_pixels
-from pmnet.memory.building import build_memory, space_of
+from pmnet.fabric import fabric_of
+from pmnet.losses import Truth
+from pmnet.memory.building import space_of
 from pmnet.memory.kmeans import Points, assign
 from pmnet.memory.labels import Labeller
-from pmnet.params import Augmentation, Cluster, LossWeights, Machine, PartWeights, Train
+from pmnet.params import Augmentation, Balance, Train
+from pmnet.runs import build_network, load_memory
 from pmnet.samples import Samples
-from pmnet.seeds import train_seeds
-from pmnet.training import TrainingDiverged, _augmented, learning_rate
-
-N, SIZE_PX = 24, 64
-MACHINE = Machine(device="cpu", workers=1, threads=1, cache_gib=0.1, precision="32-true")
-CLUSTER = Cluster(
-    k=3,
-    limb_weight=5.0,
-    part_weights=PartWeights(torso=1.0, foot=0.5, head=0.3, hand=0.3),
-    max_iterations=2,
-    tolerance=1e-4,
-    seed=0,
-    init="random",
-    restarts=1,
-)
-STILL = Augmentation(flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.0, shift=0.0, gain=0.0)
-SPIN = Augmentation(
-    flip=0.5, rotation_deg=30.0, rotation_share=0.4, scale=0.25, shift=0.0, gain=0.4
-)
-OPTIONS = Train(
-    seeds=[0],
-    encoder="squeezenet1_1",
-    pooling=1,
-    hidden=16,
-    regressor_steps=2,
-    start="assigned",
-    mix={},
-    steps=4,
-    batch_size=8,
-    learning_rate=1e-3,
-    schedule="cosine",
-    warmup_steps=1,
-    loss=LossWeights(5.0, 5.0, 1.0, 0.1, 1.0, 1.0),
-    augmentation=Augmentation(
-        flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.1, shift=0.1, gain=0.2
-    ),
-    checkpoint_every=2,
-    log_every=1,
-)
-
-
-@dataclass(frozen=True)
-class World:
-    """The files of one small data set and its memories."""
-
-    samples: Path
-    images: Path
-    memory: Path
-    single: Path
-    body: Path = OPEN_BODY
-
-    def train(self, out: Path, options: Train = OPTIONS) -> None:
-        train_seeds([self.samples], [self.images], self.memory, self.body, out, options, MACHINE)
-
-
-def write_images(path: Path, n: int, size_px: int = SIZE_PX, context: float = 1.0) -> None:
-    generator = torch.Generator().manual_seed(5)
-    side = stored_side(size_px, context)
-    pixels = torch.randint(0, 256, (n, 3, side, side), generator=generator)
-    encoded = encode(pixels.to(torch.uint8), "raw", 90)
-    write_pixels(path, [encoded], size_px, "raw", context)
-
-
-def draw_samples(body: BodyModel, n: int = N) -> Samples:
-    families = dict.fromkeys(("stand", "sit", "handstand"), 1.0)
-    options = synthetic.Options(
-        samples=n,
-        families=families,
-        jitter_deg=5.0,
-        betas_spread=0.5,
-        view=View(15.0, 0.05, 8.0, 3.0, 0.88, 0.04, 0.04),
-        seed=1,
-    )
-    return synthetic.read("tiny", Path(synthetic.__file__), options, body)
-
-
-def write_world(folder: Path, body: BodyModel) -> World:
-    """Write samples of the open body, images of noise, P3DH with K = 3 and the single prototype."""
-    names = ("samples.arrow", "images.arrow", "memory.npz", "single.npz")
-    world = World(*(folder / name for name in names))
-    draw_samples(body).save(world.samples)
-    write_images(world.images, N)
-    for path, k in ((world.memory, 3), (world.single, 1)):
-        options = replace(CLUSTER, k=k)
-        build_memory([world.samples], OPEN_BODY, options, "vertex", "parts", 0.1).save(path)
-    return world
+from pmnet.training import loop, seeds
+from pmnet.training.batches import batches
+from pmnet.training.data import TrainingData
+from pmnet.training.loop import TrainingDiverged, learning_rate, predicted_share
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +148,7 @@ def test_training_changes_the_weights_but_not_the_memory(world, undisturbed, tmp
     world.train(tmp_path / "train", replace(OPTIONS, learning_rate=1e-5))
     one, two = weights(undisturbed), weights(tmp_path / "train")
     assert torch.equal(one["memory"], two["memory"])
-    assert not torch.equal(one["estimator.weight"], two["estimator.weight"])
+    assert not torch.equal(one["estimator.0.weight"], two["estimator.0.weight"])
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
@@ -239,7 +156,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     world, undisturbed, tmp_path, work, monkeypatch, step
 ):
     with monkeypatch.context() as patch:
-        patch.setattr("pmnet.training.learning_rate", dies_at(step))
+        patch.setattr("pmnet.training.loop.learning_rate", dies_at(step))
         with pytest.raises(KeyboardInterrupt):
             world.train(tmp_path / "train")
     assert not (tmp_path / "train/seed_0.pt").exists()
@@ -254,7 +171,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 def test_a_log_of_several_steps_a_row_survives_a_kill(world, tmp_path, monkeypatch):
     options = replace(OPTIONS, log_every=3, checkpoint_every=2)
     with monkeypatch.context() as patch:
-        patch.setattr("pmnet.training.learning_rate", dies_at(2))
+        patch.setattr("pmnet.training.loop.learning_rate", dies_at(2))
         with pytest.raises(KeyboardInterrupt):
             world.train(tmp_path / "killed", options)
     world.train(tmp_path / "killed", options)
@@ -264,7 +181,7 @@ def test_a_log_of_several_steps_a_row_survives_a_kill(world, tmp_path, monkeypat
 
 def test_a_checkpoint_of_other_settings_is_not_taken(world, tmp_path, work, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("pmnet.training.learning_rate", dies_at(3))
+        patch.setattr("pmnet.training.loop.learning_rate", dies_at(3))
         with pytest.raises(KeyboardInterrupt):
             world.train(tmp_path / "one")
     other = replace(OPTIONS, learning_rate=5e-4)
@@ -277,7 +194,7 @@ def test_two_seeds_are_two_networks_and_one_log(world, undisturbed, tmp_path):
     world.train(tmp_path / "train", replace(OPTIONS, seeds=[0, 1]))
     assert_same(weights(tmp_path / "train", 0), weights(undisturbed))
     one, two = (weights(tmp_path / "train", seed) for seed in (0, 1))
-    assert not torch.equal(one["classifier.weight"], two["classifier.weight"])
+    assert not torch.equal(one["classifier.0.weight"], two["classifier.0.weight"])
     found = [(row["seed"], row["step"]) for row in rows_of(tmp_path / "train")]
     assert found == [(seed, step) for seed in "01" for step in "1234"]
 
@@ -286,27 +203,34 @@ def test_training_may_start_from_the_predicted_prototype(world, undisturbed, tmp
     world.train(tmp_path / "train", replace(OPTIONS, start="predicted"))
     assert len(rows_of(tmp_path / "train")) == 4
     assert not torch.equal(
-        weights(tmp_path / "train")["estimator.weight"], weights(undisturbed)["estimator.weight"]
+        weights(tmp_path / "train")["estimator.0.weight"],
+        weights(undisturbed)["estimator.0.weight"],
     )
 
 
-def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, body, tmp_path):
-    memory = seeds.load_memory(world.memory, body)
+def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, body):
+    memory = load_memory(world.memory, body)
     data = seeds.load_training_data([world.samples], [world.images], memory, body)
-    labeller = Labeller(memory, body)
-    params, every = data.truth.params, data.truth.has_smpl
-    assert torch.equal(labeller.nearest(params), memory.assignments)
-    turned = replace(STILL, rotation_deg=90.0, rotation_share=1.0)
+    nearest = Labeller(memory, body).nearest(data.truth.params)
+    assert torch.equal(nearest, memory.assignments)
     rows = torch.arange(N)
-    images = data.images(rows)
-    _, still = _augmented(images, data.truth, data, None, STILL, 1)
-    assert torch.equal(still.prototype, memory.assignments)
-    _, truth = _augmented(images, data.truth, data, labeller, turned, 1)
+    fabric = fabric_of(MACHINE)
+
+    def batch_of(augmentation: Augmentation, data: TrainingData = data) -> Truth:
+        options = replace(OPTIONS, augmentation=augmentation)
+        network = build_network(options, memory)
+        step = loop._ready(network, data, memory, body, options, MACHINE, fabric)
+        images = data.images.read(rows)
+        return step.batch(loop._inputs(0, rows, images, options, 0, fabric))[1]
+
+    assert torch.equal(batch_of(STILL).prototype, memory.assignments)
+    turned = replace(STILL, rotation_deg=90.0, rotation_share=1.0)
+    truth = batch_of(turned)
     points = Points(space_of(memory.vertex_weights, body), truth.params, 0.1)
     assert torch.equal(truth.prototype, assign(points, memory.prototypes)[0])
     assert not torch.equal(truth.prototype, memory.assignments)
-    unknown = replace(data.truth, has_smpl=~every)
-    _, kept = _augmented(images, unknown, data, labeller, turned, 1)
+    unknown = replace(data.truth, has_smpl=~data.truth.has_smpl)
+    kept = batch_of(turned, replace(data, truth=unknown))
     assert torch.equal(kept.prototype, memory.assignments)
 
 
@@ -316,18 +240,6 @@ def test_training_with_all_augmentation_and_context_runs(world, tmp_path):
     options = replace(OPTIONS, augmentation=SPIN, steps=2)
     replace(world, images=images).train(tmp_path / "train", options)
     assert len(rows_of(tmp_path / "train")) == 2
-
-
-def test_two_files_of_images_are_read_as_one(world, body):
-    table = Samples.load(world.samples)
-    memory = seeds.load_memory(world.memory, body)
-    one = seeds.load_training_data([world.samples], [world.images], memory, body)
-    pixels = [one.pixels[0], one.pixels[0]]
-    two = replace(one, image_names=one.image_names * 2, pixels=pixels)
-    rows = torch.tensor([0, N - 1, N, 2 * N - 1, 3])
-    assert len(one) == len(table)
-    assert torch.equal(two.images(rows), one.images(rows % N))
-    assert float(two.images(rows).max()) <= 1
 
 
 def test_a_broken_label_stops_the_run_and_is_named(world, tmp_path, monkeypatch):
@@ -345,7 +257,9 @@ def test_a_broken_label_stops_the_run_and_is_named(world, tmp_path, monkeypatch)
 
 
 def test_a_loss_that_diverges_later_names_its_step_and_samples(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("pmnet.training.learning_rate", lambda step, _: (0, 0, math.nan, 0)[step])
+    monkeypatch.setattr(
+        "pmnet.training.loop.learning_rate", lambda step, _: (0.0, 0.0, math.nan, 0.0)[step]
+    )
     names = set(Samples.load(world.samples).image_name)
     with pytest.raises(TrainingDiverged, match="NaN or infinite at step 3") as caught:
         world.train(tmp_path / "train")
@@ -381,3 +295,107 @@ def test_the_lock_is_free_after_an_error():
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), checkpoints.held("key"):
             raise ZeroDivisionError
+
+
+# --- what the paper does not do
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"start": "mixed"},
+        {"start": "scheduled"},
+        {"start": "mean"},
+        {"classifier_hidden": 8, "estimator_hidden": 8},
+        {"freeze_encoder": True},
+        {"clip_norm": 0.1},
+        {"soft_mm": 100.0},
+        {"balance": Balance("prototype", classes=True, mse_noise=0.1)},
+        {"balance": Balance("distance", classes=False, mse_noise=0.0)},
+    ],
+    ids=str,
+)
+def test_each_option_trains_another_network_and_resumes(
+    world, undisturbed, tmp_path, change, monkeypatch
+):
+    options = replace(OPTIONS, **change)
+    with monkeypatch.context() as patch:
+        patch.setattr("pmnet.training.loop.learning_rate", dies_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            world.train(tmp_path / "killed", options)
+    world.train(tmp_path / "killed", options)
+    world.train(tmp_path / "whole", options)
+    found = weights(tmp_path / "whole")
+    assert_same(weights(tmp_path / "killed"), found)
+    assert not torch.equal(found["neck.0.weight"], weights(undisturbed)["neck.0.weight"])
+
+
+def test_a_frozen_encoder_stays_as_it_began(world, tmp_path):
+    options = replace(OPTIONS, freeze_encoder=True)
+    world.train(tmp_path / "short", replace(options, steps=1))
+    world.train(tmp_path / "long", options)
+    one, two = weights(tmp_path / "short"), weights(tmp_path / "long")
+    encoder = [name for name in one if name.startswith("encoder")]
+    assert encoder and all(torch.equal(one[name], two[name]) for name in encoder)
+    assert not torch.equal(one["neck.0.weight"], two["neck.0.weight"])
+
+
+def test_the_running_mean_of_the_weights_is_what_is_kept(world, undisturbed, tmp_path):
+    steps = [weights_after(world, tmp_path, count) for count in (0, 1, 2)]
+    world.train(tmp_path / "mean", replace(CONSTANT, steps=2, ema=0.25))
+    found = weights(tmp_path / "mean")["neck.0.weight"]
+    expected = 0.25 * (0.25 * steps[0] + 0.75 * steps[1]) + 0.75 * steps[2]
+    torch.testing.assert_close(found, expected)
+
+
+CONSTANT = replace(OPTIONS, schedule="constant", warmup_steps=0)
+
+
+def weights_after(world: World, folder: Path, count: int) -> torch.Tensor:
+    """Return the weights after so many steps; a learning rate of 0 leaves them as they began."""
+    options = replace(CONSTANT, steps=max(count, 1))
+    options = options if count else replace(options, learning_rate=0.0)
+    world.train(folder / str(count), options)
+    return weights(folder / str(count))["neck.0.weight"]
+
+
+def test_the_share_of_predicted_starts_follows_the_schedule():
+    shares = {
+        start: [predicted_share(step, replace(OPTIONS, start=start, steps=4)) for step in range(4)]
+        for start in ("assigned", "predicted", "mixed", "scheduled", "mean")
+    }
+    assert shares["assigned"] == shares["mean"] == [0] * 4
+    assert shares["predicted"] == [1] * 4 and shares["mixed"] == [0.5] * 4
+    assert shares["scheduled"] == [0, 0.25, 0.5, 0.75]
+
+
+def test_a_checkpoint_that_is_damaged_is_named(world, tmp_path, work, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("pmnet.training.loop.learning_rate", dies_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            world.train(tmp_path / "train")
+    (checkpoint,) = work.glob("*.ckpt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"\.ckpt: not a readable checkpoint .*; delete it"):
+        world.train(tmp_path / "train")
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(world, undisturbed, tmp_path, work, monkeypatch):
+    save, count = torch.save, iter(range(9))
+
+    def full(state, path):
+        if next(count) == 1:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(
+            InputError, match=r"step 4 cannot be written \(.*No space left.*is kept"
+        ):
+            world.train(tmp_path / "train")
+    assert [path.suffix for path in work.iterdir()].count(".ckpt") == 1
+    assert not list(work.glob("*.partial"))
+    world.train(tmp_path / "train")
+    assert_same(weights(tmp_path / "train"), weights(undisturbed))

@@ -4,14 +4,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from people import draw_people, open_body
-from test_training import CLUSTER, MACHINE, OPTIONS, SIZE_PX, write_images
+from tiny_world import CLUSTER, MACHINE, OPTIONS, SIZE_PX, write_images
 
-from pmnet import analysis, checkpoints, prediction, seeds
-from pmnet.body import OPEN_BODY
+from pmnet import analysis, checkpoints, prediction
+from pmnet.body import OPEN_BODY, BodyModel, read_body, write_body
+from pmnet.body.files import with_gender
 from pmnet.body.keypoints import J14, J17, J24, J24_HIPS, J24_PELVIS
 from pmnet.datasets._boxes import box_around
 from pmnet.datasets._rows import Rows, to_samples
@@ -24,8 +26,9 @@ from pmnet.memory.building import build_memory
 from pmnet.metrics import Protocol
 from pmnet.params import Evaluate, Pictures, Report, Train
 from pmnet.samples import Samples
-from pmnet.seeds import load_training_data, train_seeds
-from pmnet.training import TrainingData
+from pmnet.training import seeds
+from pmnet.training.data import TrainingData, load_training_data
+from pmnet.training.seeds import train_seeds
 
 N = 8
 REPORT = Report(tails=[10], bins=3, bootstrap=20, seed=0)
@@ -97,7 +100,7 @@ def folder(tmp_path_factory) -> Path:
 
 def evaluator(folder: Path, run: str = "p3dh", alignment: str = "pelvis") -> Evaluator:
     memories = folder / f"{run}.npz", folder / "single.npz"
-    options = Evaluate("hard", alignment)
+    options = Evaluate("hard", ["soft"], alignment)
     return Evaluator.load(*memories, folder / run, OPEN_BODY, [0], options, MACHINE)
 
 
@@ -163,9 +166,10 @@ def test_a_sample_without_body_starts_from_the_predicted_prototype(folder):
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         _, scores = network.encode(images)
-        predicted = network(images, None)[0]
         other = (scores.argmax(1) + 1) % 3
-        mixed = network(images, torch.stack([other[0], torch.tensor(-1), other[2]]))[0]
+        predicted = network(images, other, torch.ones(3, dtype=torch.bool))[0]
+        rows = torch.stack([other[0], torch.tensor(-1), other[2]])
+        mixed = network(images, rows, torch.zeros(3, dtype=torch.bool))[0]
     assert torch.equal(mixed[1], predicted[1])
     assert not torch.equal(mixed[0], predicted[0])
 
@@ -191,7 +195,7 @@ def test_samples_without_body_are_left_out_where_others_have_one(errors, folder,
 
 def test_a_set_without_bodies_has_joint_errors_only(errors):
     rows = errors["mpi_inf_3dhp"]
-    assert set(rows["inference"]) == {"model", "chosen_prototype", "mean"}
+    assert set(rows["inference"]) == {"model", "soft", "chosen_prototype", "mean"}
     assert rows[["mpvpe_mm", "distance_to_mean_mm"]].isna().all().all()
     assert rows[["mpjpe_mm", "pa_mpjpe_mm"]].notna().all().all()
     assert set(rows["assigned"]) == {-1}
@@ -243,6 +247,24 @@ def test_annotated_joints_by_hand(errors, folder, name, joints):
     a, b = (x - x[:, J24_PELVIS, None] for x in (pred, true))
     expected = (a - b)[:, kept].norm(dim=2).mean(1) * 1000
     assert rows["mpjpe_mm"].tolist() == pytest.approx(expected.tolist(), abs=0.05)
+
+
+def test_true_bodies_are_of_the_gender_of_their_betas(tmp_path):
+    neutral = read_body(OPEN_BODY)
+    male = {**neutral, "v_template": neutral["v_template"] * np.float32(1.05)}
+    write_body(tmp_path / "male.npz", male)
+    body = BodyModel(with_gender(neutral, "male", tmp_path / "male.npz"))
+    table = SETS["pw3d"]().select(torch.arange(2, N))
+    table = replace(table, gender=["male", "neutral", "female", "", "male", "neutral"])
+    protocol = Protocol("pelvis", "j14")
+    found, plain = (prediction.truth_of(table, b, protocol).bodies for b in (body, open_body()))
+    men = torch.tensor([0, 4])
+    own = BodyModel(male)
+    torch.testing.assert_close(found.vertices[men], own.vertices(found.params[men]))
+    torch.testing.assert_close(found.joints[men], own.joints(found.params[men]))
+    others = torch.tensor([1, 2, 3, 5])
+    assert torch.equal(found.vertices[others], plain.vertices[others])
+    assert (found.vertices[men] - plain.vertices[men]).norm(dim=2).mean() > 0.01
 
 
 def test_joints_of_the_file_go_before_those_of_the_body():

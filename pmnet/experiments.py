@@ -1,0 +1,148 @@
+"""Experiments beside the graph: trainings that differ from params.yaml, side by side on all GPUs.
+
+A file of experiments names, for each, the memory of which run of the graph it takes, what differs in
+`train`, and its seeds. Each seed is one job; a worker a GPU takes job after job, so that images are put
+on the GPU once. What is done is not done again.
+"""
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from pmnet import params
+from pmnet.datasets.sets import images_of, pairs_of, samples_of
+from pmnet.error_files import merge_errors
+from pmnet.errors import InputError
+from pmnet.evaluation import Evaluator, write_errors
+from pmnet.params import Evaluate, Machine, Train
+from pmnet.progress import say
+from pmnet.training.seeds import train_seeds
+
+RUNS, BODY = Path("runs"), Path("data/body.npz")
+TRAIN_SETS, TEST_SETS = Path("data/train.json"), Path("data/test.json")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A training on the memory of the run `memory`, with what it `set`s differently in `train`."""
+
+    label: str
+    group: str
+    memory: str
+    seeds: list[int]
+    set: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One seed of an experiment."""
+
+    name: str
+    experiment: Experiment
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Return where its weights, log and errors go."""
+        return RUNS / self.name / f"seed_{self.seed}"
+
+    @property
+    def errors(self) -> Path:
+        """Return the file of its errors: with it, the job is done."""
+        return self.folder / "errors.parquet"
+
+    def options(self, file: Path) -> Train:
+        """Return its settings; raises InputError for one that there is not."""
+        chosen = {**self.experiment.set, "seeds": [self.seed]}
+        options: Train = params.load(file, "train", Train, chosen)
+        return options
+
+
+def read_experiments(file: Path) -> dict[str, Experiment]:
+    """Return the experiments of a file by name; raises InputError naming the key that is wrong."""
+    found = params.read(file, "experiments")
+    if not isinstance(found, dict) or not found:
+        raise InputError(f"{file}: experiments: expected names with settings, got {found!r}")
+    return {
+        str(name): params.parse(Experiment, value, f"{file}: experiments.{name}")
+        for name, value in found.items()
+    }
+
+
+def run_experiments(file: Path, settings: Path, devices: int) -> None:
+    """Train and evaluate all experiments of a file, `devices` at a time (0: one a GPU, or one).
+
+    Writes runs/<name>/errors.parquet of all seeds. Raises InputError where any job failed.
+    """
+    experiments = read_experiments(file)
+    jobs = [Job(name, e, seed) for name, e in experiments.items() for seed in e.seeds]
+    for job in jobs:
+        job.options(settings)
+        if not (memory := RUNS / job.experiment.memory / "memory.npz").exists():
+            raise InputError(f"{file}: {memory} is missing: run dvc repro cluster first")
+    waiting = [job for job in jobs if not job.errors.exists()]
+    say(f"{len(waiting)} of {len(jobs)} jobs to do")
+    failed = list(_side_by_side(waiting, settings, devices or max(torch.cuda.device_count(), 1)))
+    for name, experiment in experiments.items():
+        parts = [Job(name, experiment, seed).errors for seed in experiment.seeds]
+        if all(part.exists() for part in parts):
+            merge_errors(parts, RUNS / name / "errors.parquet")
+    if failed:
+        raise InputError(f"{len(failed)} jobs failed, see above: {', '.join(failed)}; run it again")
+
+
+def _side_by_side(jobs: list[Job], settings: Path, workers: int) -> Iterator[str]:
+    """Run jobs in processes of their own and yield the names of those that failed."""
+    context = multiprocessing.get_context("spawn")
+    waiting, done = context.Queue(), context.Queue()
+    for job in jobs:
+        waiting.put(job)
+    processes = []
+    for index in range(min(workers, len(jobs))):
+        waiting.put(None)  # one a worker: no more to do
+        process = context.Process(target=_work, args=(index, settings, waiting, done))
+        process.start()
+        processes.append(process)
+    for number in range(1, len(jobs) + 1):
+        name, error = done.get()
+        say(f"{number} of {len(jobs)}: {name} {'failed:' + error if error else 'done'}")
+        if error:
+            yield name
+    for process in processes:
+        process.join()
+
+
+def _work(index: int, settings: Path, waiting: Any, done: Any) -> None:
+    """Take job after job, on one GPU."""
+    if torch.cuda.is_available():
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(index % torch.cuda.device_count())
+    while (job := waiting.get()) is not None:
+        try:
+            _run(job, settings)
+            done.put((f"{job.name} seed {job.seed}", ""))
+        except Exception:  # the other jobs go on
+            done.put((f"{job.name} seed {job.seed}", "\n" + traceback.format_exc()))
+
+
+def _run(job: Job, settings: Path) -> None:
+    """Train and evaluate one job."""
+    machine: Machine = params.load(settings, "machine", Machine, {})
+    evaluate: Evaluate = params.load(settings, "evaluate", Evaluate, {})
+    memory, single = (RUNS / run / "memory.npz" for run in (job.experiment.memory, "single"))
+    options, models = job.options(settings), job.folder / "train"
+    given = samples_of(TRAIN_SETS), images_of(TRAIN_SETS), memory, BODY
+    train_seeds(*given, models, options, machine)
+    evaluator = Evaluator.load(memory, single, models, BODY, [job.seed], evaluate, machine)
+    pairs = pairs_of(TEST_SETS)
+    errors = pd.concat([evaluator.errors(*pair) for pair in pairs], ignore_index=True)
+    about = {"run": job.name, **evaluator.about([samples for samples, _ in pairs])}
+    about |= {"label": job.experiment.label, "group": job.experiment.group}
+    about["set"] = job.experiment.set
+    write_errors(errors.assign(run=job.name), about, job.errors)

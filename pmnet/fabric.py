@@ -1,0 +1,32 @@
+"""The engine that says which devices work together."""
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+
+from pmnet.machine import device_of
+from pmnet.params import Machine
+
+
+def fabric_of(machine: Machine) -> Fabric:
+    """Return the engine of this process: alone, or one of several that torchrun started.
+
+    On a GPU its numbers are of the precision that is asked for, and the same from run to run.
+    """
+    device = device_of(machine)
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.backends.cudnn.allow_tf32 = machine.precision == "tf32"
+        torch.backends.cudnn.deterministic = True
+    world, local = (int(os.environ.get(f"{name}WORLD_SIZE", 1)) for name in ("", "LOCAL_"))
+    alone = [device.index] if device.index is not None else 1
+    fabric = Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        devices=local if world > 1 else alone,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision="32-true" if machine.precision == "tf32" else machine.precision,
+    )
+    fabric.launch()
+    return fabric

@@ -1,0 +1,23 @@
+"""What the classifier is taught: the paper's one right prototype, or a choice that minds the tail."""
+
+import torch
+
+from pmnet.body import BodyModel
+from pmnet.losses import Classes
+from pmnet.memory.labels import distances_mm
+from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.params import Train
+from pmnet.training.batches import inverse_frequency
+
+
+def classes_of(memory: PrototypeMemory, body: BodyModel, options: Train) -> Classes:
+    """Return targets and weights of the prototypes, on the device of `body`."""
+    device = body.faces.device
+    plain = Classes.plain(len(memory), device)
+    targets, weights = plain.targets, plain.weights
+    if options.soft_mm:
+        targets = (-distances_mm(memory, body) / options.soft_mm).softmax(1)
+    if options.balance.classes:
+        weights = torch.zeros(len(memory))
+        weights[memory.assignments] = inverse_frequency(memory.assignments)
+    return Classes(targets, weights.to(device))

@@ -1,0 +1,36 @@
+"""Several files of images as one, read in any order."""
+
+import pytest
+import torch
+
+from pmnet.images.pixels import Pixels, encode, write_pixels
+from pmnet.images.store import ImageStore, feed
+
+SIZE_PX = 16
+
+
+def write(path, n: int, seed: int, encoding: str) -> Pixels:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (n, 3, SIZE_PX, SIZE_PX), generator=generator).to(torch.uint8)
+    write_pixels(path, [encode(images, encoding, 95)], SIZE_PX, encoding)
+    return Pixels(path)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_two_files_are_read_as_one(tmp_path, encoding):
+    one = write(tmp_path / "one.arrow", 5, 0, encoding)
+    two = write(tmp_path / "two.arrow", 3, 1, encoding)
+    store = ImageStore([one, two])
+    whole = torch.cat([part.read(torch.arange(len(part))) for part in (one, two)])
+    rows = torch.tensor([0, 4, 5, 7, 3])
+    assert len(store) == 8 and store.present.all()
+    assert torch.equal(store.read(rows).permute(0, 3, 1, 2), whole[rows])
+    assert store.gib == pytest.approx(8 * SIZE_PX**2 * 3 / 2**30)
+
+
+def test_batches_come_in_order_with_their_rows(tmp_path):
+    store = ImageStore([write(tmp_path / "one.arrow", 6, 0, "raw")])
+    order = [torch.tensor([3, 1]), torch.tensor([5, 0])]
+    found = list(feed(store, order, torch.device("cpu"), 1, 1.0))
+    for (rows, images), expected in zip(found, order, strict=True):
+        assert torch.equal(rows, expected) and torch.equal(images, store.read(expected))
