@@ -174,8 +174,9 @@ def pack_errors(
     from pmnet.findings.writing import LISTING
 
     pack(errors, out)
-    added = add_drafts(out.parent / LISTING, packed := Packed.load([out]))
-    typer.echo(f"{len(packed.runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
+    beside = Packed.load(sorted({out, *out.parent.glob("errors*.parquet")}))
+    added = add_drafts(out.parent / LISTING, beside)
+    typer.echo(f"{len(Packed.load([out]).runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
     if added:
         typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
 

@@ -17,7 +17,11 @@ SWEEPS: dict[str, dict[str, Any]] = {
 # run -> how its file differs from that of P3DH, its gain per mm of distance, its seeds
 CONTROLS: dict[str, tuple[dict[str, Any], float, int]] = {
     "single_ce": ({"k": 1}, 0.01, 2),
-    "p3dh_ramp": ({"selection": "soft"}, 0.10, 1),
+    "p3dh_ramp": (
+        {"selection": "soft", "label": "Ramp", "group": "beyond", "set": {"start": "scheduled"}},
+        0.10,
+        1,
+    ),
 }
 
 

@@ -23,7 +23,7 @@ def deciles(packed: Packed, runs: list[Run], single: Run, report: Report) -> pd.
         error = packed.errors(run.run, "model", "mpvpe_mm").mean(0)
         reduction = packed.errors(other, "model", "mpvpe_mm").mean(0) - error
         right = np.full_like(error, np.nan)
-        if packed.runs[run.run].k > 1:
+        if packed.facts(run.run).k > 1:
             right = 100 * packed.right(run.run).mean(0)
         for number in range(DECILES):
             here = bins == number

@@ -2,7 +2,7 @@
 
 | column | holds |
 | --- | --- |
-| `run` | the name that its errors have |
+| `run` | the name that its errors have; `RUN:INFERENCE` for another selection of its prototype |
 | `group` | `main`: the five memories of Table II, one each; `sweep`: further runs of Tables V and VI; \
 `control`: what a reviewer would ask for; `beyond`: what the paper has not |
 | `against` | the runs that it is compared with, separated by spaces, that of the figures first |
@@ -30,6 +30,7 @@ GROUPS: Final = {
     "control": "Controls",
     "beyond": "Beyond the paper",
 }
+COMMON: Final = ("model", "oracle", "chosen_prototype", "assigned_prototype", "mean")
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ def read_listing(path: Path, packed: Packed) -> list[Run]:
     runs = _lines(path)
     names = [run.run for run in runs]
     for run in runs:
-        if run.run not in packed.runs or names.count(run.run) > 1:
+        if run.run not in packed or names.count(run.run) > 1:
             raise InputError(f"{path}: run {run.run}: listed twice, or no errors of it are packed")
-        if run.group not in GROUPS:
+        if run.group not in (list(GROUPS)[2:] if ":" in run.run else GROUPS):
             raise InputError(f"{path}: group of {run.run} is {run.group!r}, not of {list(GROUPS)}")
         if strange := set(run.references) - set(names) | set(run.references) & {run.run}:
             raise InputError(
@@ -73,7 +74,7 @@ def read_listing(path: Path, packed: Packed) -> list[Run]:
         raise InputError(
             f"{path}: no line for {', '.join(sorted(missing))}; pmnet errors pack adds a draft"
         )
-    methods = Counter(packed.runs[run.run].method for run in runs if run.group == "main")
+    methods = Counter(packed.facts(run.run).method for run in runs if run.group == "main")
     if methods != Counter(METHODS):
         raise InputError(
             f"{path}: the group main needs one run each of {', '.join(METHODS)}, "
@@ -98,7 +99,7 @@ def add_drafts(path: Path, packed: Packed) -> list[str]:
 
 def main_of(runs: list[Run], packed: Packed) -> dict[str, Run]:
     """Return the five main runs by method, in the order of Table II."""
-    main = {packed.runs[run.run].method: run for run in runs if run.group == "main"}
+    main = {packed.facts(run.run).method: run for run in runs if run.group == "main"}
     return {method: main[method] for method in METHODS}
 
 
@@ -123,10 +124,16 @@ def _drafts(runs: dict[str, RunFacts]) -> list[Run]:
     k = mode([facts.k for facts in named.values() if facts.k > 1] or [0])
     limb = mode([facts.limb_weight for facts in p3dh.values()] or [0.0])
     base = next((f for f in p3dh.values() if (f.k, f.limb_weight) == (k, limb)), None)
-    return sorted(
+    drafts = sorted(
         (_draft(run, facts, run in named, base) for run, facts in runs.items()),
         key=lambda run: (list(GROUPS).index(run.group), _order(runs[run.run])),
     )
+    return drafts + [
+        Run(f"{run}:{other}", "beyond", f"{run} single", f"P3DH, {other} selection", "")
+        for run, facts in runs.items()
+        for other in facts.inferences
+        if facts is base and other not in COMMON
+    ]
 
 
 def _order(facts: RunFacts) -> tuple[int, float, int]:
@@ -135,7 +142,9 @@ def _order(facts: RunFacts) -> tuple[int, float, int]:
 
 def _draft(run: str, facts: RunFacts, of_graph: bool, base: RunFacts | None) -> Run:
     if not of_graph:
-        return Run(run, "control", "single", run, "")
+        group = facts.group if facts.group in GROUPS else "control"
+        p3dh = f"{_graph_name('p3dh', base)} " if base and group == "beyond" else ""
+        return Run(run, group, f"{p3dh}single", facts.label or run, facts.settings)
     label = MEMORIES[facts.method].removesuffix(" (baseline)")
     if facts.method != "p3dh":
         return Run(run, "main", "single" * (run != "single"), label, "")

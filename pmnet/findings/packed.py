@@ -2,9 +2,11 @@
 
 Columns are named RUN/SEED/INFERENCE/WHAT. Errors are whole tenths of a millimetre (uint16: at most
 0.05 mm off, at most 6553.5 mm), prototypes int16, what belongs to the sample is kept as it was. Of
-columns that are equal only the first is there: `same`, in the file's metadata, leads to it. Where the
-right prototype was chosen, what starts from it is not repeated: an empty cell of `oracle` is that of
-`model`, one of `chosen_prototype` that of `assigned_prototype`.
+columns that are equal only the first is there: `same`, in the file's metadata, leads to it. What starts
+from the same prototype is not repeated: an empty cell of `chosen_prototype` is that of
+`assigned_prototype`, of the others that of `model`.
+
+RUN:INFERENCE names the errors of a run by another selection of its prototype, as if it were a run.
 """
 
 import json
@@ -25,7 +27,6 @@ from pmnet.errors import InputError
 
 FACTS: Final = [*KEY, "sequence", "distance_to_mean_mm"]  # of a sample
 PROTOTYPES: Final = ("assigned", "chosen")
-EQUALS: Final = {"oracle": "model", "chosen_prototype": "assigned_prototype"}  # where empty
 METADATA: Final = b"pmnet.packed"
 TENTHS: Final = 10  # of a millimetre
 CURE: Final = "pack the errors of the runs again (pmnet errors pack)"
@@ -42,6 +43,9 @@ class RunFacts:
     selection: str
     seeds: tuple[int, ...]
     inferences: tuple[str, ...]
+    label: str  # these three as its file says, or empty
+    group: str
+    settings: str
 
 
 @dataclass(frozen=True)
@@ -89,18 +93,29 @@ class Packed:
             self, samples=self.samples.iloc[rows].reset_index(drop=True), rows=self.rows[rows]
         )
 
-    def errors(self, run: str, inference: str, metric: str) -> Float[np.ndarray, "seeds samples"]:
-        """Return an error (mm) of a run; NaN where a data set has no such error."""
+    def __contains__(self, name: str) -> bool:
+        """Return whether there are errors of that RUN or RUN:INFERENCE."""
+        run, _, inference = name.partition(":")
+        return run in self.runs and (inference or "model") in self.runs[run].inferences
+
+    def facts(self, name: str) -> RunFacts:
+        """Return what is known of a RUN or RUN:INFERENCE."""
+        return self.runs[name.partition(":")[0]]
+
+    def errors(self, name: str, inference: str, metric: str) -> Float[np.ndarray, "seeds samples"]:
+        """Return an error (mm) of a RUN or RUN:INFERENCE; NaN where a data set has no such error."""
+        run, inference = _told(name, inference)
         errors = self._numbers(run, inference, packed_name(metric)).astype(np.float64) / TENTHS
-        if (equal := EQUALS.get(inference)) in self.runs[run].inferences:
+        if (equal := equal_to(inference)) in self.runs[run].inferences:
             errors = np.where(np.isnan(errors), self.errors(run, str(equal), metric), errors)
         if inference in TOLD_BODIES:
             errors[:, self.samples["distance_to_mean_mm"].isna()] = np.nan
         return errors
 
-    def right(self, run: str) -> Bool[np.ndarray, "seeds samples"]:
-        """Return whether the prototype that the classifier chose is the one assigned."""
-        return self._numbers(run, "model", "chosen") == self._numbers(run, "model", "assigned")
+    def right(self, name: str) -> Bool[np.ndarray, "seeds samples"]:
+        """Return whether the prototype that a RUN or RUN:INFERENCE chose is the one assigned."""
+        told = _told(name, "model")
+        return self._numbers(*told, "chosen") == self._numbers(*told, "assigned")
 
     def frame(self, runs: Sequence[str], inferences: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the rows of some runs as `read_errors` has them, errors rounded to 0.1 mm."""
@@ -145,12 +160,17 @@ def packed_name(metric: str) -> str:
     return metric.removesuffix("_mm") + "_tenth_mm"
 
 
-def is_packed(path: Path) -> bool:
-    """Return whether a parquet file says that it holds packed errors."""
-    try:
-        return METADATA in (pq.read_schema(path).metadata or {})
-    except (OSError, pa.ArrowException):
-        return False
+def equal_to(inference: str) -> str | None:
+    """Return the inference that the empty cells of another are equal to."""
+    if inference in ("model", "assigned_prototype", "mean"):
+        return None
+    return "assigned_prototype" if inference == "chosen_prototype" else "model"
+
+
+def _told(name: str, inference: str) -> tuple[str, str]:
+    """Return run and inference of a RUN or RUN:INFERENCE; the latter stands for the run's `model`."""
+    run, _, own = name.partition(":")
+    return run, own if own and inference == "model" else inference
 
 
 def _read(path: Path) -> Packed:

@@ -16,12 +16,12 @@ from pmnet.errors import InputError
 from pmnet.files import replacing
 from pmnet.findings.packed import (
     ABOUT,
-    EQUALS,
     FACTS,
     METADATA,
     PROTOTYPES,
     TENTHS,
     RunFacts,
+    equal_to,
     packed_name,
 )
 from pmnet.progress import track
@@ -79,8 +79,11 @@ def _facts(frame: pd.DataFrame, path: Path) -> RunFacts:
     seeds, inferences = frame["seed"].unique(), frame["inference"].unique()
     if frame.groupby(["seed", "inference"]).ngroups != len(seeds) * len(inferences):
         raise InputError(f"{path}: an inference lacks a seed; evaluate that run again (dvc repro)")
-    about = {name: frame[name].iloc[0] for name in ABOUT}
+    about: dict[str, Any] = {name: frame[name].iloc[0] for name in ABOUT}
     about |= {"k": int(about["k"]), "limb_weight": float(about["limb_weight"])}
+    said = json.loads(pq.read_schema(path).metadata[b"pmnet.errors"])
+    settings = "; ".join(f"{name} {value}" for name, value in said.get("set", {}).items())
+    about |= {name: said.get(name, "") for name in ("label", "group")} | {"settings": settings}
     return RunFacts(**about, seeds=tuple(map(int, seeds)), inferences=tuple(inferences))
 
 
@@ -100,7 +103,7 @@ def _add(
         for metric in METRICS:
             tenths = _tenths(part, metric, path)
             empty = np.isnan(tenths)
-            if (equal := parts.get(EQUALS.get(inference, ""))) is not None:
+            if (equal := parts.get(equal_to(inference) or "")) is not None:
                 empty |= tenths == _tenths(equal, metric, path)
             array = pa.array(np.nan_to_num(tenths).astype(np.uint16), mask=empty)
             columns.add(f"{prefix}/{inference}/{packed_name(metric)}", array)

@@ -50,7 +50,7 @@ def paired(packed: Packed, runs: list[Run], also: Sequence[str], report: Report)
     `also` names runs that every run is compared with, beside its own references. A run without
     any has rows with `against` empty. Raises InputError where `also` names no run.
     """
-    if strange := set(also) - packed.runs.keys():
+    if strange := {name for name in also if name not in packed}:
         raise InputError(
             f"--against {' '.join(sorted(strange))}: the runs are {' '.join(packed.runs)}"
         )
@@ -80,7 +80,7 @@ class _Comparison:
 
     def own(self, run: str, metric: str) -> Iterator[dict[str, Any]]:
         """Yield what is known of a run alone, subset by subset."""
-        facts = self.packed.runs[run]
+        facts = self.packed.facts(run)
         several = facts.k > 1
         starts = {start: name for start, name in STARTS.items() if start in facts.inferences}
         columns = {"model": "mean_mm"} | (starts if several else {})
@@ -96,7 +96,7 @@ class _Comparison:
         """Yield the gain of a run over another, subset by subset."""
         ours, theirs = (self.packed.errors(name, "model", metric) for name in (run, other))
         by_sample = theirs.mean(0) - ours.mean(0)
-        same_seeds = self.packed.runs[run].seeds == self.packed.runs[other].seeds
+        same_seeds = self.packed.facts(run).seeds == self.packed.facts(other).seeds
         by_seed = theirs - ours if same_seeds else ours
         gap = self._gap(other, metric)
         for part in self.where.values():
@@ -114,7 +114,7 @@ class _Comparison:
 
     def _gap(self, other: str, metric: str) -> np.ndarray | None:
         """Return by sample what P3DH would win by the right prototype; None for another reference."""
-        if other != self.p3dh or "oracle" not in self.packed.runs[other].inferences:
+        if other != self.p3dh or "oracle" not in self.packed.facts(other).inferences:
             return None
         hard, told = (self.packed.errors(other, start, metric) for start in ("model", "oracle"))
         return (hard - told).mean(0)

@@ -38,9 +38,6 @@ def packed(folder) -> Packed:
 @pytest.fixture(scope="module")
 def runs(folder, packed) -> list[Run]:
     add_drafts(folder / "runs.csv", packed)
-    lines = pd.read_csv(folder / "runs.csv", keep_default_na=False).set_index("run")
-    lines.loc["p3dh_ramp", ["group", "against", "label"]] = ["beyond", f"{P3DH} single", "Ramp"]
-    lines.reset_index().to_csv(folder / "runs.csv", index=False)
     return read_listing(folder / "runs.csv", packed)
 
 
@@ -102,6 +99,15 @@ def test_the_share_of_the_gap(packed, table):
     assert row["gap_closed_percent"] == pytest.approx(100 * row["gain_mm"] / gap)
     assert row["gain_mm"] == pytest.approx(p3dh["mean_mm"] - row["mean_mm"])
     assert table[table["against"] != P3DH]["gap_closed_percent"].isna().all()
+
+
+def test_another_selection_is_a_run_of_its_own(packed, table):
+    where = {"metric": "mpvpe", "subset": "all"}
+    row = one(table, run=f"{P3DH}:soft", against=P3DH, **where)
+    plain = one(table, run=P3DH, against="single", **where)
+    assert row["mean_mm"] == plain["soft_mm"] and row["oracle_mm"] == plain["oracle_mm"]
+    assert row["gain_mm"] == pytest.approx(2) and (row["seeds"], row["seed_sd_mm"]) == (2, 0)
+    assert f"{P3DH}:soft" in packed and f"{P3DH}:twice" not in packed
 
 
 def test_any_run_can_be_the_reference_of_all(packed, runs):
@@ -200,7 +206,10 @@ def test_drafts_know_the_graph_and_leave_lines_as_they_are(folder, packed, runs)
         "p3dh_k100_l5.0",
         "p3dh_k50_l1.0",
     }
-    assert groups["single_ce"] == "control"
+    assert (groups["single_ce"], groups[f"{P3DH}:soft"]) == ("control", "beyond")
+    (ramp,) = (run for run in runs if run.run == "p3dh_ramp")
+    told = (ramp.group, ramp.label, ramp.settings, ramp.against)
+    assert told == ("beyond", "Ramp", "start scheduled", f"{P3DH} single")
     before = (folder / "runs.csv").read_bytes()
     assert add_drafts(folder / "runs.csv", packed) == []
     assert (folder / "runs.csv").read_bytes() == before
@@ -215,7 +224,9 @@ def test_drafts_know_the_graph_and_leave_lines_as_they_are(folder, packed, runs)
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("beyond", "best", "group of p3dh_ramp is 'best'"),
+        ("ramp,beyond", "ramp,best", "group of p3dh_ramp is 'best'"),
+        ("soft,beyond", "soft,sweep", "group of p3dh_k50_l5.0:soft is 'sweep'"),
+        ("l5.0:soft", "l5.0:hard", "run p3dh_k50_l5.0:hard: listed twice, or no errors"),
         ("single_ce,control", "single_cd,control", "run single_cd: listed twice, or no errors"),
         ("single_ce,control,single", "single_ce,control,double", "compared with double"),
         ("single_ce,control,single", "single_ce,control,single_ce", "compared with single_ce"),
