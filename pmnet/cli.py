@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 body_app = typer.Typer(help="Body model files.", no_args_is_help=True)
+errors_app = typer.Typer(help="Per-sample errors of runs.", no_args_is_help=True)
 
 
 @app.command()
@@ -137,6 +138,49 @@ def cluster_quality(
     typer.echo(table.to_string(index=False, float_format=lambda number: f"{number:.4g}"))
 
 
+@app.command()
+def findings(
+    folder: Annotated[Path, typer.Argument(help="Has errors*.parquet and runs.csv.")] = Path(
+        "reports/open"
+    ),
+    dataset: Annotated[
+        str | None, typer.Option(help="The test set, where there are several.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare every run with this one too; give it again for more."),
+    ] = None,
+) -> None:
+    """Rebuild tables, figures and the claim of a benchmark from its packed errors, and say the claim."""
+    from pmnet.findings.writing import write_findings
+    from pmnet.params import Report, load
+    from pmnet.stage import PARAMS
+
+    report = load(PARAMS, "report", Report, {})
+    typer.echo(write_findings(folder, dataset, against or [], report)["sentence"])
+
+
+@errors_app.command("pack")
+def pack_errors(
+    errors: Annotated[list[Path], typer.Argument(help="Files of errors (.parquet).")],
+    out: Annotated[
+        Path, typer.Option(help="errors*.parquet in the folder of the findings.")
+    ] = Path("reports/open/errors.parquet"),
+) -> None:
+    """Put the errors of many runs into one small file, and a line for each run into runs.csv beside it."""
+    from pmnet.findings.listing import add_drafts
+    from pmnet.findings.packed import Packed
+    from pmnet.findings.packing import pack
+    from pmnet.findings.writing import LISTING
+
+    pack(errors, out)
+    beside = Packed.load(sorted({out, *out.parent.glob("errors*.parquet")}))
+    added = add_drafts(out.parent / LISTING, beside)
+    typer.echo(f"{len(Packed.load([out]).runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
+    if added:
+        typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
+
+
 @body_app.command("import")
 def import_body(
     file: Path,
@@ -182,3 +226,4 @@ def main() -> None:
 
 
 app.add_typer(body_app, name="body")
+app.add_typer(errors_app, name="errors")

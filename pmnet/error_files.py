@@ -6,7 +6,7 @@ of MPI-INF-3DHP) has neither MPVPE nor distances, and no row of the inferences t
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,16 +48,24 @@ def read_errors(paths: Sequence[Path]) -> pd.DataFrame:
     naming the file, where one is missing, cut, foreign or holds a NaN, and where two files are of
     one run, of different samples or of different protocols.
     """
+    return pd.concat(each_run(paths, ("protocol", "selection")), ignore_index=True)
+
+
+def each_run(paths: Sequence[Path], same: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield the rows of one run after another, as `read_errors` has them; see there for the errors.
+
+    `same` names the columns that must not differ between runs.
+    """
     files = list(dict.fromkeys(paths))
     if not files:
         raise InputError("no error files; name some with --errors runs/<run>/errors.parquet")
-    frames = [_read_file(path) for path in files]
-    first, runs = frames[0], dict[str, Path]()
-    test_set = _test_set(first)
-    for path, frame in zip(files, frames, strict=True):
+    first, runs = _read_file(files[0]), dict[str, Path]()
+    test_set, shared = _test_set(first), first.iloc[0][list(same)]
+    for path in files:
+        frame = first if path == files[0] else _read_file(path)
         _match_samples(frame, test_set, path, files[0])
-        for column in ("protocol", "selection"):
-            here, there = frame[column].iloc[0], first[column].iloc[0]
+        for column in same:
+            here, there = frame[column].iloc[0], shared[column]
             if here != there:
                 raise InputError(
                     f"{path}: {column} is {here!r}, but {there!r} in {files[0]}; "
@@ -67,7 +75,7 @@ def read_errors(paths: Sequence[Path]) -> pd.DataFrame:
         if run in runs:
             raise InputError(f"{path}: run {run} is also in {runs[run]}; give one of the two")
         runs[run] = path
-    return pd.concat(frames, ignore_index=True)
+        yield frame
 
 
 def merge_errors(parts: Sequence[Path], out: Path) -> None:

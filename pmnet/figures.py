@@ -50,7 +50,9 @@ def distance_figure(curves: pd.DataFrame, size: params.Figure) -> Figure:
     The band is the 95 % interval; bars below count the samples of each bin.
     """
     single = curves[curves["run"] == curves["run"].iloc[0]]
-    with _new(size, "Error of the single prototype by distance (band: 95 % interval)") as figure:
+    with new_figure(
+        size, "Error of the single prototype by distance (band: 95 % interval)"
+    ) as figure:
         for axes, part in _panels(figure, single, "MPVPE [mm]"):
             _line(axes, part, ("mpvpe_mm", "low", "high"), "#0072B2", "o", "")
     return figure
@@ -67,7 +69,9 @@ def reduction_figure(curves: pd.DataFrame, size: params.Figure) -> Figure:
         raise InputError("the curves are of the single prototype alone; give --errors of more runs")
     names = others["run"].unique()
     methods = [name.split("_")[0] for name in names]
-    with _new(size, "Error reduction against the single prototype (95 % intervals)") as figure:
+    with new_figure(
+        size, "Error reduction against the single prototype (95 % intervals)"
+    ) as figure:
         for axes, part in _panels(figure, others, "reduction of MPVPE [mm]"):
             axes.axhline(0, color=INK, linewidth=1)
             for name, method in zip(names, methods, strict=True):
@@ -75,7 +79,7 @@ def reduction_figure(curves: pd.DataFrame, size: params.Figure) -> Figure:
                 label = label if methods.count(method) == 1 else name
                 columns = ("reduction_mm", "reduction_low", "reduction_high")
                 _line(axes, part[part["run"] == name], columns, colour, marker, label)
-        _legend(figure)
+        legend_below(figure)
     return figure
 
 
@@ -108,7 +112,7 @@ def quality_figure(table: pd.DataFrame, size: params.Figure) -> Figure:
         ),
         ("drift between seeds", {"drift_share": "drift / mean distance"}),
     )
-    with _new(size, "Quality of the memory by number of prototypes") as figure:
+    with new_figure(size, "Quality of the memory by number of prototypes") as figure:
         for axes, (title, columns) in zip(figure.subplots(1, 3), panels, strict=True):
             for (column, label), (colour, marker) in zip(columns.items(), SUBSETS, strict=False):
                 axes.plot(table["k"], table[column], color=colour, marker=marker, label=label)
@@ -159,7 +163,7 @@ def save(figure: Figure, path: Path, size: params.Figure) -> None:
 
 
 @contextmanager
-def _new(size: params.Figure, title: str) -> Iterator[Figure]:
+def new_figure(size: params.Figure, title: str) -> Iterator[Figure]:
     """Yield an empty figure in our style, whatever the user's own is."""
     with context(["default", STYLE]):
         inches = (size.width_in, size.height_in)
@@ -227,7 +231,7 @@ def _sweep_figure(
     """Return one panel a data set, one line a subset; bars are 95 % intervals."""
     ours = table[table["source"] == "ours"]
     datasets, subsets = list(ours["dataset"].unique()), list(ours["subset"].unique())
-    with _new(size, title) as figure:
+    with new_figure(size, title) as figure:
         panels = figure.subplots(1, len(datasets), squeeze=False)[0]
         for axes, dataset in zip(panels, datasets, strict=True):
             here = ours[ours["dataset"] == dataset]
@@ -240,7 +244,7 @@ def _sweep_figure(
             axes.set_title(f"{DATASET_NAMES.get(dataset, dataset)}, n = {here['n'].max():,.0f}")
             axes.set_xlabel(label)
         panels[0].set_ylabel("MPVPE [mm]")
-        _legend(figure)
+        legend_below(figure)
     return figure
 
 
@@ -255,6 +259,7 @@ def _subset(axes: Axes, rows: pd.DataFrame, subset: str, place: int) -> None:
     axes.errorbar(rows["value"], mean, bars, label=label, **look)
 
 
-def _legend(figure: Figure) -> None:
+def legend_below(figure: Figure) -> None:
+    """Write the legend of the first panel, which is that of all, below the figure."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))

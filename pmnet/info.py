@@ -8,6 +8,7 @@ import torch
 from pmnet.body.files import read_body
 from pmnet.error_files import read_errors
 from pmnet.errors import InputError
+from pmnet.findings.packed import Packed
 from pmnet.images.pixels import Pixels
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.runs import read_model_file
@@ -23,7 +24,7 @@ def describe(file: Path) -> Iterator[str]:
         ".npz": (_memory, _body),
         ".pkl": (_body,),
         ".pt": (_weights,),
-        ".parquet": (_errors,),
+        ".parquet": (_errors, _packed_errors),
     }
     refusals = []
     for reader in readers.get(file.suffix, ()):
@@ -90,3 +91,11 @@ def _errors(file: Path) -> Iterator[str]:
     yield f"{file}: errors of run {first['run']}, {first['protocol']}, {first['selection']} selection"
     means = errors.groupby(["dataset", "inference"])[["mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm"]].mean()
     yield means.round(1).to_string()
+
+
+def _packed_errors(file: Path) -> Iterator[str]:
+    packed = Packed.load([file])
+    yield f"{file}: packed errors of {len(packed.samples)} samples, {len(packed.runs)} runs"
+    for run, facts in packed.runs.items():
+        seeds = ", ".join(map(str, facts.seeds))
+        yield f"  {run}: {facts.method}, K = {facts.k}, seeds {seeds}; {', '.join(facts.inferences)}"

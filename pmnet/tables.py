@@ -38,6 +38,13 @@ MEMORIES: Final = {
     "p3dh": "P3DH K-Means",
 }
 SYSTEMS: Final = {"single": MEMORIES["single"], "p3dh": "PM-Net (P3DH)"}
+TITLES: Final = {
+    2: "the five prototype memories and what bounds them",
+    3: "the baseline and PM-Net on whole test sets",
+    4: "the baseline and PM-Net on the tails",
+    5: "the number of prototypes",
+    6: "the weight of the limbs",
+}
 # inference of the P3DH run -> what it bounds
 BOUNDS: Final = {
     "oracle": ("Oracle prototype", "the network, told the right prototype: no classifier's error"),
@@ -172,8 +179,9 @@ def _with_published(rows: list[dict[str, Any]], number: int) -> pd.DataFrame:
     return table.fillna({"note": ""}).astype(COLUMNS).round(2)
 
 
-def write_table(table: pd.DataFrame, path: Path, number: int, title: str, protocol: str) -> None:
+def write_table(table: pd.DataFrame, path: Path, number: int, protocol: str) -> None:
     """Write a table as CSV, and beside it as Markdown."""
     write_csv(table, path)
+    page = to_markdown(table, number, TITLES[number], protocol)
     with replacing(path.with_suffix(".md")) as partial:
-        partial.write_text(to_markdown(table, number, title, protocol), encoding="utf-8")
+        partial.write_text(page, encoding="utf-8")

@@ -11,8 +11,7 @@ from pmnet.stage import command
 def table2(errors: list[Path], out: Path, report: Report) -> None:
     """Write MPVPE of the five memories (Table II) as CSV and Markdown."""
     rows = read_errors(errors)
-    title = "the five prototype memories and what bounds them"
-    tables.write_table(tables.table2(rows, report), out, 2, title, protocol_of(rows))
+    tables.write_table(tables.table2(rows, report), out, 2, protocol_of(rows))
 
 
 if __name__ == "__main__":

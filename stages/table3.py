@@ -11,8 +11,7 @@ from pmnet.stage import command
 def table3(errors: list[Path], out: Path, report: Report) -> None:
     """Write all errors of the baseline and of PM-Net (Table III) as CSV and Markdown."""
     rows = read_errors(errors)
-    title = "the baseline and PM-Net on whole test sets"
-    tables.write_table(tables.table3(rows, report), out, 3, title, protocol_of(rows))
+    tables.write_table(tables.table3(rows, report), out, 3, protocol_of(rows))
 
 
 if __name__ == "__main__":

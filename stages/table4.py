@@ -11,8 +11,7 @@ from pmnet.stage import command
 def table4(errors: list[Path], out: Path, report: Report) -> None:
     """Write MPVPE of the samples farthest from the mean body (Table IV) as CSV and Markdown."""
     rows = read_errors(errors)
-    title = "the baseline and PM-Net on the tails"
-    tables.write_table(tables.table4(rows, report), out, 4, title, protocol_of(rows))
+    tables.write_table(tables.table4(rows, report), out, 4, protocol_of(rows))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ from pmnet.stage import command
 def table5(errors: list[Path], out: Path, report: Report) -> None:
     """Write MPVPE against the number of prototypes (Table V) as CSV and Markdown."""
     rows = read_errors(errors)
-    title = "the number of prototypes"
-    tables.write_table(tables.table5(rows, report), out, 5, title, protocol_of(rows))
+    tables.write_table(tables.table5(rows, report), out, 5, protocol_of(rows))
 
 
 if __name__ == "__main__":

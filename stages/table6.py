@@ -11,8 +11,7 @@ from pmnet.stage import command
 def table6(errors: list[Path], out: Path, report: Report) -> None:
     """Write MPVPE against the weight of the limbs (Table VI) as CSV and Markdown."""
     rows = read_errors(errors)
-    title = "the weight of the limbs"
-    tables.write_table(tables.table6(rows, report), out, 6, title, protocol_of(rows))
+    tables.write_table(tables.table6(rows, report), out, 6, protocol_of(rows))
 
 
 if __name__ == "__main__":

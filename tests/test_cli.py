@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 from dvc.repo import Repo
+from fake_benchmark import packed_benchmark
 from import_closure import ROOT
 from tiny_world import SIZE_PX, N, World, write_world
 from typer.testing import CliRunner
@@ -108,6 +109,13 @@ def test_info_says_what_a_body_is(run):
     shown = run("info", OPEN_BODY)
     assert shown.startswith(f"{OPEN_BODY}: a body model in SMPL layout\n")
     assert "v_template (6890, 3)" in shown
+
+
+def test_info_says_what_packed_errors_are(run, tmp_path):
+    packed_benchmark(tmp_path, samples=20)
+    shown = run("info", tmp_path / "errors_controls.parquet")
+    assert "packed errors of 20 samples, 2 runs" in shown
+    assert "single_ce: single, K = 1, seeds 0, 1; model, oracle" in shown
 
 
 @pytest.mark.parametrize("name", ["none.npz", "text.txt", "wrong.arrow", "wrong.npz", "wrong.pt"])

@@ -45,6 +45,7 @@ LAYERS = [
     ["experiments"],
     ["analysis", "markdown"],
     ["tables", "figures"],
+    package("findings"),
     ["pictures", "inspection"],
     ["cluster_quality", "gallery", "info", "overlays", "pool"],
     ["checking"],
@@ -53,7 +54,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SIDES = ("datasets", "images", "memory")  # of one level, but they do not know each other
-WITHOUT_TORCH = ("analysis", "tables", "figures", "error_files", "markdown")
+WITHOUT_TORCH = ("analysis", "tables", "figures", "error_files", "markdown", "findings.writing")
 
 
 def modules() -> dict[str, Path]:

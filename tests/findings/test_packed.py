@@ -1,0 +1,169 @@
+"""Packed errors: what goes in comes out again, to the stated rounding, and broken files are refused."""
+
+from pathlib import Path
+
+import fake_errors
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from fake_benchmark import packed_benchmark, write_benchmark
+
+from pmnet import tables
+from pmnet.analysis import curves, read_errors
+from pmnet.error_files import METRICS
+from pmnet.errors import InputError
+from pmnet.findings.packed import Packed
+from pmnet.findings.packing import pack
+from pmnet.params import Report
+
+REPORT = Report(tails=[5, 10], bins=6, bootstrap=50, seed=0)
+ORDER = ["run", "dataset", "seed", "inference", "sample"]
+BODILESS = {"datasets": ("cmu", "mpi_inf_3dhp"), "bodiless": "mpi_inf_3dhp", "samples": 40}
+
+
+def ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values(ORDER, ignore_index=True)
+
+
+@pytest.fixture(scope="module", params=[{"samples": 60}, BODILESS], ids=["bodies", "bodiless"])
+def files(request, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return fake_errors.write_runs(tmp_path_factory.mktemp("runs"), **request.param)
+
+
+@pytest.fixture(scope="module")
+def both(files) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of the files, and those of the packed file."""
+    out = files[0].parent.parent / "packed.parquet"
+    pack(files, out)
+    packed = Packed.load([out])
+    return ordered(read_errors(files)), ordered(packed.frame(list(packed.runs)))
+
+
+def test_errors_come_back_to_a_twentieth_of_a_millimetre_and_all_else_as_it_was(both):
+    before, after = both
+    rest = [name for name in before if name not in METRICS]
+    pd.testing.assert_frame_equal(before[rest], after[rest], check_dtype=False)
+    for metric in METRICS:
+        assert (before[metric].isna() == after[metric].isna()).all()
+        assert (before[metric] - after[metric]).abs().max() <= 0.05 + 1e-9
+
+
+def test_tables_and_curves_are_those_of_the_files(both):
+    before, after = both
+    for make in (tables.table2, tables.table3, tables.table4, curves):
+        one, other = (make(rows, REPORT) for rows in both)
+        numbers = one.select_dtypes("number").columns
+        assert np.allclose(
+            one[numbers].astype(float), other[numbers].astype(float), atol=0.1, equal_nan=True
+        )
+        texts = one.columns.difference(numbers)
+        pd.testing.assert_frame_equal(one[texts], other[texts])
+    assert set(before["method"]) == set(after["method"])
+
+
+def test_what_is_equal_is_stored_once(tmp_path):
+    packed = packed_benchmark(tmp_path, samples=20)
+    name = "p3dh_k50_l5.0/1/oracle/chosen"
+    stored = pq.read_schema(tmp_path / "errors.parquet").names
+    assert name not in stored and packed.same[name] in stored
+    assert list(pd.read_parquet(tmp_path / "errors.parquet")["sample"]) == list(range(20))
+
+
+def test_what_starts_from_the_right_prototype_is_not_repeated(tmp_path):
+    rows = fake_errors.frame_of("a", 0, samples=20)
+    model, right = rows["inference"] == "model", rows["chosen"] == rows["assigned"]
+    oracle = rows["inference"] == "oracle"
+    errors = rows.loc[model, "mpvpe_mm"].to_numpy()
+    rows.loc[oracle, "mpvpe_mm"] = np.where(right[model], errors, errors / 2)
+    path = fake_errors.write(tmp_path / "run.parquet", rows)
+    pack([path], tmp_path / "packed.parquet")
+    stored = pd.read_parquet(tmp_path / "packed.parquet")["a/0/oracle/mpvpe_tenth_mm"]
+    assert list(stored.notna()) == list(~right[oracle][:20])
+    found = Packed.load([tmp_path / "packed.parquet"]).errors("a", "oracle", "mpvpe_mm").ravel()
+    assert np.abs(found - rows.loc[oracle, "mpvpe_mm"]).max() <= 0.05 + 1e-9
+
+
+def test_numbers_by_seed_and_sample(tmp_path):
+    packed = packed_benchmark(tmp_path, samples=20)
+    rows = read_errors(write_benchmark(tmp_path / "runs", samples=20)[:5])
+    one = rows[(rows["run"] == "p3dh_k50_l5.0") & (rows["inference"] == "oracle")]
+    expected = one.pivot(index="seed", columns="sample", values="mpjpe_mm")
+    found = packed.errors("p3dh_k50_l5.0", "oracle", "mpjpe_mm")
+    assert found.shape == (2, 20) and np.abs(found - expected).max().max() <= 0.05 + 1e-9
+    assert packed.right("p3dh_ramp").shape == (1, 20)
+    assert list(packed.right("p3dh_ramp")[0]) == [row % 4 != 0 or row == 0 for row in range(20)]
+
+
+def test_one_test_set_is_chosen(tmp_path):
+    paths = fake_errors.write_runs(tmp_path, datasets=("a", "b"), samples=20)
+    pack(paths, tmp_path / "packed.parquet")
+    packed = Packed.load([tmp_path / "packed.parquet"])
+    assert set(packed.of_dataset("b").frame(["single"])["dataset"]) == {"b"}
+    frame = packed.frame(["single"], ["model"])
+    expected = frame[(frame["dataset"] == "b") & (frame["seed"] == 1)]["mpvpe_mm"]
+    found = packed.of_dataset("b").errors("single", "model", "mpvpe_mm")[1]
+    assert list(found) == list(expected)
+    for name in (None, "c"):
+        with pytest.raises(InputError, match="a, b; choose one with --dataset"):
+            packed.of_dataset(name)
+
+
+def test_runs_may_differ_in_selection_but_not_in_protocol(tmp_path):
+    one, two = (tmp_path / name / "errors.parquet" for name in ("a", "b"))
+    fake_errors.write(one, fake_errors.frame_of("a", 0, samples=10))
+    fake_errors.write(two, fake_errors.frame_of("b", 0, samples=10), selection="soft")
+    pack([one, two], tmp_path / "packed.parquet")
+    packed = Packed.load([tmp_path / "packed.parquet"])
+    assert [facts.selection for facts in packed.runs.values()] == ["hard", "soft"]
+    fake_errors.write(two, fake_errors.frame_of("b", 0, samples=10), protocol="none")
+    with pytest.raises(InputError, match="protocol is 'none'"):
+        pack([one, two], tmp_path / "packed.parquet")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda rows: rows.assign(mpvpe_mm=7000.0),
+            "mpvpe_mm is 7000, but packed errors hold up to",
+        ),
+        (lambda rows: rows.assign(chosen=40000), "chosen is 40000"),
+        (
+            lambda rows: rows[(rows["seed"] == 0) | (rows["inference"] != "oracle")],
+            "an inference lacks a seed",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, spoil, words):
+    path = fake_errors.write(
+        tmp_path / "e.parquet", spoil(fake_errors.frame_of("a", 0, samples=10))
+    )
+    with pytest.raises(InputError, match=words) as refused:
+        pack([path], tmp_path / "packed.parquet")
+    assert str(path) in str(refused.value)
+    assert not (tmp_path / "packed.parquet").exists()
+
+
+def test_broken_files_are_refused_by_name_with_a_cure(tmp_path):
+    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
+    run = fake_errors.write(tmp_path / "run.parquet", fake_errors.frame_of("a", 0, samples=10))
+    pack([run], good)
+    cut = good.read_bytes()[:-9]
+    for content in (None, b"run,seed\n", cut, run.read_bytes()):
+        bad.unlink(missing_ok=True)
+        if content is not None:
+            bad.write_bytes(content)
+        with pytest.raises(InputError, match="pack the errors of the runs again") as refused:
+            Packed.load([bad])
+        assert str(refused.value).startswith(f"{bad}: ")
+
+
+def test_packed_files_of_other_samples_or_the_same_run_are_refused(tmp_path):
+    for name, run, samples in (("a", "a", 10), ("b", "b", 12), ("c", "a", 10)):
+        rows = fake_errors.frame_of(run, 0, samples=samples)
+        pack([fake_errors.write(tmp_path / "run.parquet", rows)], tmp_path / f"{name}.parquet")
+    for other, words in (("b", "other samples than"), ("c", "a: also in")):
+        with pytest.raises(InputError, match=words) as refused:
+            Packed.load([tmp_path / "a.parquet", tmp_path / f"{other}.parquet"])
+        assert str(refused.value).startswith(str(tmp_path / f"{other}.parquet"))
