@@ -79,13 +79,16 @@ def repro(
 @app.command()
 def sweep(
     experiments: Annotated[Path, typer.Argument(help="A .yaml of experiments.")],
+    group: Annotated[
+        list[str] | None, typer.Option(help="Only this group; give it again for more.")
+    ] = None,
     devices: Annotated[int, typer.Option(help="Trainings at once; 0: one a GPU.")] = 0,
 ) -> None:
     """Train and evaluate experiments that differ from params.yaml, one a GPU at a time."""
     from pmnet.experiments import run_experiments
     from pmnet.stage import PARAMS
 
-    run_experiments(experiments, PARAMS, devices)
+    run_experiments(experiments, PARAMS, group or [], devices)
 
 
 @app.command()

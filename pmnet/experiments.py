@@ -7,6 +7,7 @@ on the GPU once. What is done is not done again.
 
 import multiprocessing
 import os
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,12 +77,17 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
     }
 
 
-def run_experiments(file: Path, settings: Path, devices: int) -> None:
-    """Train and evaluate all experiments of a file, `devices` at a time (0: one a GPU, or one).
+def run_experiments(file: Path, settings: Path, groups: list[str], devices: int) -> None:
+    """Train and evaluate the experiments of some groups (none: all), `devices` at a time.
 
-    Writes runs/<name>/errors.parquet of all seeds. Raises InputError where any job failed.
+    0 devices are one a GPU, or one. Writes runs/<name>/errors.parquet of all seeds. Raises InputError
+    where any job failed.
     """
-    experiments = read_experiments(file)
+    known = read_experiments(file)
+    experiments = {k: e for k, e in known.items() if not groups or e.group in groups}
+    if not experiments:
+        names = ", ".join(sorted({e.group for e in known.values()}))
+        raise InputError(f"{file}: no experiment of {', '.join(groups)}; the groups are: {names}")
     jobs = [Job(name, e, seed) for name, e in experiments.items() for seed in e.seeds]
     for job in jobs:
         job.options(settings)
@@ -137,8 +143,10 @@ def _run(job: Job, settings: Path) -> None:
     evaluate: Evaluate = params.load(settings, "evaluate", Evaluate, {})
     memory, single = (RUNS / run / "memory.npz" for run in (job.experiment.memory, "single"))
     options, models = job.options(settings), job.folder / "train"
+    started = time.monotonic()
     given = samples_of(TRAIN_SETS), images_of(TRAIN_SETS), memory, BODY
     train_seeds(*given, models, options, machine)
+    trained = time.monotonic()
     evaluator = Evaluator.load(memory, single, models, BODY, [job.seed], evaluate, machine)
     pairs = pairs_of(TEST_SETS)
     errors = pd.concat([evaluator.errors(*pair) for pair in pairs], ignore_index=True)
@@ -146,3 +154,5 @@ def _run(job: Job, settings: Path) -> None:
     about |= {"label": job.experiment.label, "group": job.experiment.group}
     about["set"] = job.experiment.set
     write_errors(errors.assign(run=job.name), about, job.errors)
+    ended = time.monotonic()
+    say(f"{job.name}: trained in {trained - started:.0f} s, evaluated in {ended - trained:.0f} s")
