@@ -1,12 +1,17 @@
 """The engine that says which devices work together."""
 
 import os
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
 
+from pmnet.errors import InputError
 from pmnet.machine import device_of
 from pmnet.params import Machine
+
+T = TypeVar("T")
 
 
 def fabric_of(machine: Machine) -> Fabric:
@@ -30,3 +35,20 @@ def fabric_of(machine: Machine) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def by_first(fabric: Fabric, action: Callable[[], T]) -> T:
+    """Return on all processes what `action` returns on the first of them, the only one that runs it.
+
+    Its InputError ends all of them: nobody waits for a process that has gone.
+    """
+    result, wrong = None, ""
+    if fabric.is_global_zero:
+        try:
+            result = action()
+        except InputError as error:
+            wrong = str(error)
+    result, wrong = fabric.broadcast((result, wrong))
+    if wrong:
+        raise InputError(wrong)
+    return cast(T, result)

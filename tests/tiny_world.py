@@ -7,6 +7,7 @@ import torch
 
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.camera import View
+from pmnet.checkpoints import forget
 from pmnet.datasets import synthetic
 from pmnet.images.pixels import encode, stored_side, write_pixels
 from pmnet.memory.building import build_memory
@@ -79,6 +80,12 @@ class World:
     body: Path = OPEN_BODY
 
     def train(self, out: Path, options: Train = OPTIONS) -> None:
+        """Train, and forget it: the same training again is done again."""
+        self.train_once(out, options)
+        forget(out)
+
+    def train_once(self, out: Path, options: Train = OPTIONS) -> None:
+        """Train as the stage does: what has ended is kept until it is evaluated."""
         train_seeds([self.samples], [self.images], self.memory, self.body, out, options, MACHINE)
 
 

@@ -5,58 +5,26 @@ is one CUDA graph: what Python and the launching of a thousand kernels cost is p
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from pmnet.body import BodyModel
-from pmnet.images.augmentation import Draws, Labels, augment
+from pmnet.images.augmentation import Labels, augment
 from pmnet.losses import Classes, Truth, loss_terms, masked_mean, total_loss
 from pmnet.memory.labels import Labeller
 from pmnet.network import PMNet, unpack
 from pmnet.params import Train
 from pmnet.samples import JointSet
+from pmnet.training.inputs import Inputs
 from pmnet.training.log import MEASURES
 
 EAGER: Final = 3  # steps before the capture: they allocate what all later steps use
 AHEAD: Final = 8  # steps that wait on the device at most
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What differs between steps; `predicted` rows start from the prototype that the network says."""
-
-    number: Int[Tensor, ""]
-    rows: Int[Tensor, "b"]
-    images: UInt8[Tensor, "b s s 3"]
-    draws: Draws
-    predicted: Bool[Tensor, "b"]
-
-    def to(self, device: torch.device) -> "Inputs":
-        """Return a copy on the device; from pinned memory, so that nothing waits."""
-
-        def moved(value: Tensor) -> Tensor:
-            if value.device.type == device.type:
-                return value
-            return value.pin_memory().to(device, non_blocking=True)
-
-        draws = Draws(*map(moved, vars(self.draws).values()))
-        plain = (moved(v) for k, v in vars(self).items() if k != "draws")
-        number, rows, images, predicted = plain
-        return Inputs(number, rows, images, draws, predicted)
-
-    def take(self, other: "Inputs") -> None:
-        """Copy the values of other inputs into these tensors."""
-        for mine, theirs in zip(self._tensors(), other._tensors(), strict=True):
-            mine.copy_(theirs)
-
-    def _tensors(self) -> list[Tensor]:
-        plain = [v for k, v in vars(self).items() if k != "draws"]
-        return [*plain, *vars(self.draws).values()]
 
 
 class Step:
@@ -91,7 +59,11 @@ class Step:
         self.blame = torch.zeros(len(MEASURES), device=device)
         self.weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.weights] if options.ema else []
-        self._gradient = _flat_gradient(self.weights)
+        # what is summed over all devices, in one go: the gradients of all weights, and the measures
+        self._flat = _flat_gradient(self.weights, more=len(MEASURES))
+        self._gradient, self._measures = self._flat.split(
+            [len(self._flat) - len(MEASURES), len(MEASURES)]
+        )
         self._inputs: Inputs | None = None
         self._graph: Any = None
         self._done = 0
@@ -149,18 +121,22 @@ class Step:
             self._joints,
             self._classes,
             options.balance.mse_noise,
+            self._everywhere,
         )
         loss = total_loss(terms, options.loss)
-        self._gradient.zero_()
+        self._flat.zero_()
         loss.backward()
-        self._join()
-        self.optimizer.step()
         with torch.no_grad():
-            if self.average:
-                torch._foreach_lerp_(self.average, self.weights, 1 - options.ema)
             right = (scores.argmax(1) == truth.prototype).float()
-            accuracy = masked_mean(right, truth.has_smpl)
-            self._measure(inputs, torch.stack([loss, *terms.values(), accuracy]))
+            accuracy = masked_mean(right, truth.has_smpl, self._everywhere)
+            self._measures.copy_(torch.stack([loss, *terms.values(), accuracy]))
+            self._everywhere(self._flat)
+            self._measure(inputs)
+            self._clip()
+        self.optimizer.step()
+        if self.average:
+            with torch.no_grad():
+                torch._foreach_lerp_(self.average, self.weights, 1 - options.ema)
 
     def batch(self, inputs: Inputs) -> tuple[Float[Tensor, "b 3 s s"], Truth]:
         """Return the batch changed at random, with the prototypes of the changed bodies."""
@@ -175,24 +151,28 @@ class Step:
             truth = replace(truth, prototype=nearest)
         return images, truth
 
-    def _join(self) -> None:
-        """Make the gradient that of the whole batch on all devices, no longer than `clip_norm`."""
+    def _everywhere(self, value: Tensor) -> Tensor:
+        """Make a value its mean over all devices: a batch is the same however many share it."""
         if self.fabric.world_size > 1:
-            torch.distributed.all_reduce(self._gradient)
-            self._gradient /= self.fabric.world_size
+            torch.distributed.all_reduce(value)
+            value /= self.fabric.world_size
+        return value
+
+    def _clip(self) -> None:
         if limit := self.options.clip_norm:
             self._gradient *= (limit / self._gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
 
-    def _measure(self, inputs: Inputs, measures: Float[Tensor, "m"]) -> None:
-        self.sums += measures
-        broke = (self.broken < 0) & ~torch.isfinite(measures).all()
+    def _measure(self, inputs: Inputs) -> None:
+        """Add up the measures, and note the first step whose measures or gradients are no numbers."""
+        self.sums += self._measures
+        broke = (self.broken < 0) & ~torch.isfinite(self._flat.sum())
         self.broken.copy_(torch.where(broke, inputs.number, self.broken))
-        self.blame.copy_(torch.where(broke, measures, self.blame))
+        self.blame.copy_(torch.where(broke, self._measures, self.blame))
 
 
-def _flat_gradient(weights: list[Tensor]) -> Float[Tensor, "n"]:
-    """Return one tensor that the gradients of all weights are views of: it is summed and clipped whole."""
-    flat = torch.zeros(sum(p.numel() for p in weights), device=weights[0].device)
+def _flat_gradient(weights: list[Tensor], more: int) -> Float[Tensor, "n"]:
+    """Return one tensor that the gradients of all weights are views of, with room for `more` at its end."""
+    flat = torch.zeros(sum(p.numel() for p in weights) + more, device=weights[0].device)
     place = 0
     for p in weights:
         p.grad = flat.as_strided(p.size(), p.stride(), place)
