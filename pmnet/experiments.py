@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 
 from pmnet import params
+from pmnet.checkpoints import forget
 from pmnet.datasets.sets import images_of, pairs_of, samples_of
 from pmnet.error_files import merge_errors
 from pmnet.errors import InputError
@@ -154,5 +155,6 @@ def _run(job: Job, settings: Path) -> None:
     about |= {"label": job.experiment.label, "group": job.experiment.group}
     about["set"] = job.experiment.set
     write_errors(errors.assign(run=job.name), about, job.errors)
+    forget(models)
     ended = time.monotonic()
     say(f"{job.name}: trained in {trained - started:.0f} s, evaluated in {ended - trained:.0f} s")

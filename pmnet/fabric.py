@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import TypeVar, cast
 
 import torch
@@ -52,3 +53,12 @@ def by_first(fabric: Fabric, action: Callable[[], T]) -> T:
     if wrong:
         raise InputError(wrong)
     return cast(T, result)
+
+
+def interleaved(fabric: Fabric, mine: list[T]) -> list[T]:
+    """Return the parts of all processes in order; of N processes each holds every N-th part."""
+    if fabric.world_size == 1:
+        return mine
+    every: list[list[T]] = [[]] * fabric.world_size
+    torch.distributed.all_gather_object(every, mine)
+    return [part for parts in zip_longest(*every) for part in parts if part is not None]
