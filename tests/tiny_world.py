@@ -110,11 +110,11 @@ def draw_samples(body: BodyModel, n: int = N) -> Samples:
     return synthetic.read("tiny", Path(synthetic.__file__), options, body)
 
 
-def write_world(folder: Path, body: BodyModel) -> World:
-    """Write samples of the open body, images of noise, P3DH with K = 3 and the single prototype."""
+def write_world(folder: Path, body: BodyModel, samples: Samples | None = None) -> World:
+    """Write samples, drawn of the open body where none are given, images of noise, P3DH with K = 3 and the single prototype."""
     names = ("samples.arrow", "images.arrow", "memory.npz", "single.npz")
     world = World(*(folder / name for name in names))
-    draw_samples(body).save(world.samples)
+    (samples or draw_samples(body)).save(world.samples)
     write_images(world.images, N)
     for path, k in ((world.memory, 3), (world.single, 1)):
         options = replace(CLUSTER, k=k)
