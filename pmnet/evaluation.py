@@ -11,13 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Int
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from pmnet import prediction
 from pmnet.body import BodyModel, BodyParams
 from pmnet.errors import InputError
-from pmnet.fabric import fabric_of, interleaved
 from pmnet.files import replacing
 from pmnet.images.pixels import Pixels
 from pmnet.memory.assignment import assign
@@ -27,6 +25,7 @@ from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.metrics import Protocol, describe
 from pmnet.network import PMNet
 from pmnet.params import Evaluate, Machine
+from pmnet.processes import device_among, interleaved, place
 from pmnet.progress import say
 from pmnet.runs import check_images, load_memory, load_network, model_file
 from pmnet.samples import Samples
@@ -45,7 +44,6 @@ class Evaluator:
     networks: dict[int, PMNet]
     options: Evaluate
     cache_gib: float
-    fabric: Fabric
 
     @staticmethod
     def load(
@@ -58,13 +56,12 @@ class Evaluator:
         machine: Machine,
     ) -> "Evaluator":
         """Return the evaluator of files; `single` is the memory that holds the mean body."""
-        fabric = fabric_of(machine)
-        device = fabric.device
+        device = device_among(machine)
         model = BodyModel.load(body).to(device)
         prototypes = load_memory(memory, model)
         mean = load_memory(single, model).prototypes.to(device)
         networks = {s: load_network(model_file(models, s), prototypes).to(device) for s in seeds}
-        return Evaluator(model, prototypes, mean, networks, options, machine.cache_gib, fabric)
+        return Evaluator(model, prototypes, mean, networks, options, machine.cache_gib)
 
     def errors(self, samples: Path, images: Path) -> pd.DataFrame:
         """Return the errors of the samples of a test set, by seed and by kind of inference.
@@ -76,9 +73,10 @@ class Evaluator:
         check_images(samples, table, pixels)
         protocol = Protocol(self.options.alignment, table.about.measured)
         rows = measurable_rows(table, pixels.present, protocol, samples)
-        mine = rows.split(BLOCK)[self.fabric.global_rank :: self.fabric.world_size]
+        first, step = place()
+        mine = rows.split(BLOCK)[first::step]
         found = [self._errors(table.select(b), pixels, b, protocol) for b in mine]
-        return pd.concat(interleaved(self.fabric, found), ignore_index=True)
+        return pd.concat(interleaved(found), ignore_index=True)
 
     def _errors(
         self, table: Samples, pixels: Pixels, rows: Tensor, protocol: Protocol

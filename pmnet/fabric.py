@@ -2,14 +2,12 @@
 
 import os
 from collections.abc import Callable
-from itertools import zip_longest
 from typing import TypeVar, cast
 
-import torch
 from lightning_fabric import Fabric
 
 from pmnet.errors import InputError
-from pmnet.machine import device_of
+from pmnet.machine import device_of, set_precision
 from pmnet.params import Machine
 
 T = TypeVar("T")
@@ -22,9 +20,7 @@ def fabric_of(machine: Machine) -> Fabric:
     """
     device = device_of(machine)
     on_gpu = device.type == "cuda"
-    if on_gpu:
-        torch.backends.cudnn.allow_tf32 = machine.precision == "tf32"
-        torch.backends.cudnn.deterministic = True
+    set_precision(machine)
     world, local = (int(os.environ.get(f"{name}WORLD_SIZE", 1)) for name in ("", "LOCAL_"))
     alone = [device.index] if device.index is not None else 1
     fabric = Fabric(
@@ -53,12 +49,3 @@ def by_first(fabric: Fabric, action: Callable[[], T]) -> T:
     if wrong:
         raise InputError(wrong)
     return cast(T, result)
-
-
-def interleaved(fabric: Fabric, mine: list[T]) -> list[T]:
-    """Return the parts of all processes in order; of N processes each holds every N-th part."""
-    if fabric.world_size == 1:
-        return mine
-    every: list[list[T]] = [[]] * fabric.world_size
-    torch.distributed.all_gather_object(every, mine)
-    return [part for parts in zip_longest(*every) for part in parts if part is not None]

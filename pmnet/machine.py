@@ -33,6 +33,12 @@ def set_threads(machine: Machine) -> None:
     torch.set_num_threads(machine.threads)
 
 
+def set_precision(machine: Machine) -> None:
+    """Let a GPU convolve in the precision that is asked for, and to the same numbers in each run."""
+    torch.backends.cudnn.allow_tf32 = machine.precision == "tf32"
+    torch.backends.cudnn.deterministic = True
+
+
 def workers_of(machine: Machine) -> int:
     """Return the number of worker processes; 0 means one a core."""
     return machine.workers or os.cpu_count() or 1

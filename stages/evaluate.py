@@ -10,6 +10,7 @@ from pmnet.datasets.sets import pairs_of
 from pmnet.evaluation import Evaluator, write_errors
 from pmnet.machine import set_threads
 from pmnet.params import Evaluate, Machine
+from pmnet.processes import place
 from pmnet.progress import say
 from pmnet.stage import Section, command
 
@@ -34,7 +35,7 @@ def evaluate(
     evaluator = Evaluator.load(memory, single, models, body, seeds, evaluate, machine)
     pairs = pairs_of(sets)
     errors = pd.concat([evaluator.errors(*pair) for pair in pairs], ignore_index=True)
-    if not evaluator.fabric.is_global_zero:
+    if place()[0] > 0:
         return
     about = {"run": run, **evaluator.about([samples for samples, _ in pairs])}
     write_errors(errors.assign(run=run), about, out)

@@ -9,6 +9,7 @@ from tiny_world import MACHINE, World
 from pmnet import checkpoints, evaluation
 from pmnet.evaluation import Evaluator, write_errors
 from pmnet.params import Evaluate, Train
+from pmnet.processes import place
 
 BLOCK = 5  # samples that a process evaluates at a time
 EVALUATE = Evaluate(selection="hard", also=["soft", "twice"], alignment="pelvis")
@@ -26,7 +27,7 @@ def evaluate(world: World, options: Train, models: Path, out: Path) -> None:
     files = world.memory, world.single, models, world.body
     evaluator = Evaluator.load(*files, options.seeds, EVALUATE, MACHINE)
     errors = evaluator.errors(world.samples, world.images)
-    if evaluator.fabric.is_global_zero:
+    if place()[0] == 0:
         write_errors(errors, {}, out)
 
 
