@@ -18,7 +18,7 @@ def device_among(machine: Machine) -> torch.device:
     set_precision(machine)
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return device_of(machine)
-    from pmnet.fabric import fabric_of  # seconds to import, and one process needs none
+    from pmnet.fabric import fabric_of  # one alone needs none
 
     return fabric_of(machine).device
 
