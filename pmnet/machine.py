@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TypeVar
 
 import torch
@@ -36,6 +37,12 @@ def set_threads(machine: Machine) -> None:
 def workers_of(machine: Machine) -> int:
     """Return the number of worker processes; 0 means one a core."""
     return machine.workers or os.cpu_count() or 1
+
+
+def has_kernels(device: torch.device) -> bool:
+    """Return whether Triton's kernels run there: on a GPU, and anywhere while it interprets (tests)."""
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    return (device.type == "cuda" or interpreted) and find_spec("triton") is not None
 
 
 @contextmanager

@@ -150,7 +150,9 @@ class BodyModel(nn.Module):
 
     def features(self, params: BodyParams) -> Float[Tensor, "b 217"]:
         """Return what blends the unposed body: 10 betas, and R - I of the 23 body joints."""
-        turned = params.rotmats[:, 1:] - torch.eye(3).to(params.betas)
+        turned = params.rotmats[:, 1:] - torch.eye(
+            3, dtype=params.betas.dtype, device=params.betas.device
+        )
         return torch.cat([params.betas, turned.reshape(len(params), 207)], 1)
 
     def rest_joints(self, betas: Float[Tensor, "b 10"]) -> Float[Tensor, "b 24 3"]:

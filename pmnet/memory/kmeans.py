@@ -127,7 +127,7 @@ def kmeans(
         )
     state = _State()
     if checkpoint is not None and checkpoint.exists():
-        device = points.bounds.squared.device
+        device = points.device
         state = _State.of(torch.load(checkpoint, weights_only=True), device)
     # the centre of everything does not depend on the start
     restarts = 1 if search.k == 1 and search.max_iterations else max(search.restarts, 1)
@@ -153,7 +153,7 @@ def _descend(
     if state.history:  # the assignment was made before the kill
         assert state.centres is not None
         sums.move(assign(points, state.centres, ROUGH)[0])
-        state.centres = _moved(state.centres, points, sums, shard)
+        state.centres = _moved(state.centres, points, *sums.means(shard))
     elif search.k == 1 and last:
         everything = Sums(points, 1)
         everything.move(torch.zeros_like(points.bounds.squared, dtype=torch.long))
@@ -182,13 +182,14 @@ def iterate(
 ) -> tuple[Iteration, BodyParams]:
     """Return what an assignment to these centres is like, and the centres that follow from it."""
     labels, distances = assign(points, centres, ROUGH)
-    row = _describe(iteration, sums.move(labels), distances, sums, shard)
-    return row, _moved(centres, points, sums, shard)
-
-
-def _moved(centres: BodyParams, points: Points, sums: Sums, shard: Shard) -> BodyParams:
-    """Return the mean body of each cluster; an empty one keeps its centre."""
+    changed = sums.move(labels)
     means, sizes = sums.means(shard)
+    row = _describe(iteration, changed, distances, sizes, shard)
+    return row, _moved(centres, points, means, sizes)
+
+
+def _moved(centres: BodyParams, points: Points, means: Tensor, sizes: Tensor) -> BodyParams:
+    """Return the mean body of each cluster; an empty one keeps its centre."""
     moved = points.space.mean_body(means)
     kept = sizes == 0
     return BodyParams(
@@ -198,14 +199,14 @@ def _moved(centres: BodyParams, points: Points, sums: Sums, shard: Shard) -> Bod
 
 
 def _describe(
-    iteration: int, changed: int, distances: Tensor, sums: Sums, shard: Shard
+    iteration: int, changed: int, distances: Tensor, sizes: Tensor, shard: Shard
 ) -> Iteration:
     total = (distances.double() * FIXED).round().long().sum()
     return Iteration(
         iteration=iteration,
         mean_distance=int(shard.sum(total)) / FIXED / shard.total,
         changed=sum(shard.counts(changed)),
-        empty=int((sums.means(shard)[1] == 0).sum()),
+        empty=int((sizes == 0).sum()),
     )
 
 
