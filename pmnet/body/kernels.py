@@ -5,6 +5,7 @@ in registers. Imported only where `machine.has_kernels`.
 """
 
 from functools import cache
+from typing import no_type_check
 
 import torch
 import triton
@@ -42,6 +43,7 @@ def _parents(device: torch.device) -> Int[Tensor, "24"]:
 
 
 @triton.jit(do_not_specialize=["count"])
+@no_type_check  # it is compiled, not called
 def _pose(rotmats, rest, parents, moves, ends, count, BLOCK: tl.constexpr):
     body = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
     real = body < count
@@ -154,6 +156,7 @@ def _launch(
 
 # one kernel for all sizes: Triton would compile another where a number is 1 or divisible by 16
 @triton.jit(do_not_specialize=["count", "vertices", "first", "total", "stride", "tile"])
+@no_type_check  # it is compiled, not called
 def _skin(
     shaped,
     moves,

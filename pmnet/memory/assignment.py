@@ -53,7 +53,9 @@ class Search:
         """Look for the centres of some bodies of a chunk that begins at the row `first`."""
         own = slice(rows.start - first, rows.stop - first)
         if self.tolerance < ROUGH:
-            self._leave_open(torch.arange(rows.start, rows.stop, device=self.low.device), chunk, own)
+            self._leave_open(
+                torch.arange(rows.start, rows.stop, device=self.low.device), chunk, own
+            )
             return
         found = self.centres.head.nearest(chunk.head[own])
         self._keep(rows, found)

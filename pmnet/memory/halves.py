@@ -67,7 +67,7 @@ def bodies_in_halves(coordinates: Float[Tensor, "b d"], b: Bounds, scale: float)
     rows[:, BOUNDS : BOUNDS + 3] = columns
     rows.masked_fill_(~part.told[:, None], 0)
     rows[:, ONES:BOUNDS] = 1
-    return Halves(rows, torch.where(part.told[:, None], columns.float(), torch.inf))
+    return Halves(rows, columns.float().masked_fill(~part.told[:, None], torch.inf))
 
 
 class HalfScores:
@@ -89,21 +89,19 @@ class HalfScores:
         # where a row tells nothing its centre may be nearest to any body; there is none in rows after k
         rows[:, ONES] = FARTHEST
         bias = (b.squared - own) * scale**2 - LEAST
-        bias = torch.where(part.told, bias, -FARTHEST)
+        bias = bias.masked_fill(~part.told, -FARTHEST)
         for column in range(ONES, BOUNDS):
             rows[:k, column] = bias
             bias = bias - rows[:k, column]
         self._rows = rows
         self._bounds = coordinates.new_zeros(len(rows), 3)
-        self._bounds[:k] = torch.where(part.told[:, None], columns.float(), torch.inf)
+        self._bounds[:k] = columns.float().masked_fill(~part.told[:, None], torch.inf)
 
     def nearest(self, bodies: Halves) -> Nearest:
         """Return the centres of the lowest bounds."""
         from pmnet.memory.kernels import nearest
 
-        which, low, width, alone = nearest(
-            bodies.rows, bodies.bounds, self._rows, self._bounds, UP
-        )
+        which, low, width, alone = nearest(bodies.rows, bodies.bounds, self._rows, self._bounds, UP)
         centre = which.long()
         width += 2 * UP * self._own[centre]
         return Nearest(centre, low / self._scale**2, width / self._scale**2, alone)
@@ -117,7 +115,7 @@ class _Rounded:
         rest = b.without(coordinates[:, HEAD:])
         longest = torch.maximum(b.squared.sqrt(), rest.residual + rest.noise)
         self.told = longest * scale < LONGEST  # not where it is NaN
-        head = torch.where(self.told[:, None], head, 0)
+        head = head.masked_fill(~self.told[:, None], 0)
         self.high = head.half()
         self.low = (head[:, :SPLIT] - self.high[:, :SPLIT]).half()
         used = self.high.float()

@@ -3,6 +3,8 @@
 Imported only where `machine.has_kernels`.
 """
 
+from typing import no_type_check
+
 import torch
 import triton
 import triton.language as tl
@@ -30,9 +32,7 @@ def nearest(
     count, tiles = len(bodies), len(centres) // CENTRES
     bits = max(tiles - 1, 0).bit_length()
     which = torch.empty(count, dtype=torch.int32, device=bodies.device)
-    low, width = (
-        torch.empty(count, dtype=torch.float32, device=bodies.device) for _ in range(2)
-    )
+    low, width = (torch.empty(count, dtype=torch.float32, device=bodies.device) for _ in range(2))
     alone = torch.empty(count, dtype=torch.uint8, device=bodies.device)
     if count:
         grid = (triton.cdiv(count, BODIES),)
@@ -60,6 +60,7 @@ def nearest(
 
 
 @triton.jit(do_not_specialize=["count", "tiles"])
+@no_type_check  # it is compiled, not called
 def _nearest(
     bodies,
     body_bounds,
@@ -126,6 +127,7 @@ def gaps(
 
 
 @triton.jit(do_not_specialize=["length"])
+@no_type_check  # it is compiled, not called
 def _gaps(x, c, row, column, squared, length, LENGTH: tl.constexpr):
     pair = tl.program_id(0)
     x += tl.load(row + pair).to(tl.int64) * length
@@ -153,6 +155,7 @@ def mean_rotations(means: Float64[Tensor, "n 9"]) -> Float[Tensor, "n 3 3"]:
 
 
 @triton.jit(do_not_specialize=["count"])
+@no_type_check  # it is compiled, not called
 def _mean_rotations(means, found, count, SQUARINGS: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     real = row < count

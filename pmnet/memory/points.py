@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.machine import full_precision, has_kernels, in_threads
-from pmnet.memory.halves import Halves, HalfScores, bodies_in_halves, scale_of
+from pmnet.machine import Recorded, full_precision, has_kernels, in_threads
+from pmnet.memory.halves import HalfScores, Halves, bodies_in_halves, scale_of
 from pmnet.memory.scores import Scores, factor
 from pmnet.memory.sharding import CHUNK
 from pmnet.memory.space import Bounds, Space
@@ -31,7 +31,7 @@ class Bodies(Protocol):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some bodies with their coordinates, and what decides most assignments: see `Points.head`."""
+    """Some bodies with their coordinates, and what decides most assignments: see `scores`."""
 
     params: BodyParams
     coordinates: Float[Tensor, "b d"]
@@ -48,7 +48,7 @@ class Points:
     As many chunks as `cache_gib` has room for are kept; the others are made anew each time they are
     needed. The bounds, three numbers a body, are always kept: they need whole points, once. On a GPU
     the bodies come first in the budget, so that none has to be fetched again. Without a `device` the
-    points are where the bodies are.
+    points are where the bodies are. `scale` is that of `halves`; None where these are not used.
     """
 
     @full_precision()
@@ -60,8 +60,10 @@ class Points:
         device: torch.device | None = None,
     ) -> None:
         self.space, self._bodies = space, bodies
+        self.scale: float | None = None
         self._source = bodies[slice(0, 0)].betas.device
         self.device = device or self._source
+        self.recorded: dict[int, Recorded[Any]] = {}  # what is made of K centres, by K
         self.size = CHUNK if self.device.type == "cpu" else GPU_CHUNK
         room, bounds = cache_gib * 2**30, []
         self._held = bodies if isinstance(bodies, BodyParams) else None
@@ -100,7 +102,7 @@ class Points:
 
         first, *others = self.chunks()
         made = make(first)  # what the space needs only once is made here
-        self.scale = scale_of(made[2])
+        self.scale = scale_of(made[2]) if has_kernels(self.device) else None
         yield finish(made)
         in_turn = self.device.type != "cpu"
         yield from map(finish, map(make, others) if in_turn else in_threads(make, others))
@@ -128,16 +130,19 @@ class Points:
             return self._held[rows]
         return self._moved(self._bodies[rows.to(self._source)])
 
-    def head_scores(self, coordinates: Float[Tensor, "k d"], b: Bounds) -> Scores | HalfScores:
-        """Return centres as the other factor of the chunks' `head`."""
-        if has_kernels(self.device):
-            return HalfScores(coordinates, b, self.scale)
-        return Scores(coordinates[:, :HEAD], b.without(coordinates[:, HEAD:]))
-
     def _head(self, coordinates: Tensor, b: Bounds) -> Tensor | Halves:
-        if has_kernels(self.device):
+        if self.scale is not None:
             return bodies_in_halves(coordinates, b, self.scale)
         return factor(coordinates[:, :HEAD], b.without(coordinates[:, HEAD:]))
 
     def _moved(self, params: BodyParams) -> BodyParams:
         return params if self.device == self._source else params.to(self.device)
+
+
+def head_scores(
+    coordinates: Float[Tensor, "k d"], b: Bounds, scale: float | None
+) -> Scores | HalfScores:
+    """Return centres as the other factor of the `head` of chunks; `scale` is that of the points."""
+    if scale is not None:
+        return HalfScores(coordinates, b, scale)
+    return Scores(coordinates[:, :HEAD], b.without(coordinates[:, HEAD:]))

@@ -3,15 +3,18 @@
 What is within the rounding of float32 points is compared in float64.
 """
 
+from functools import partial
+
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.machine import has_kernels
-from pmnet.memory.points import Points
+from pmnet.machine import Recorded, has_kernels
+from pmnet.memory.halves import HalfScores
+from pmnet.memory.points import Points, head_scores
 from pmnet.memory.scores import UNIT, Scores
-from pmnet.memory.space import PAIRWISE
+from pmnet.memory.space import PAIRWISE, Space
 
 # bodies whose whole points are made at a time, and centres whose points are kept
 CPU_MADE, GPU_MADE = 2048, 1 << 14
@@ -26,12 +29,15 @@ class Centres:
     def __init__(self, points: Points, params: BodyParams) -> None:
         self.points, self.params = points, params
         self.made = CPU_MADE if points.device.type == "cpu" else GPU_MADE
-        self._whole = points.space.embed(params) if len(params) <= self.made else None
-        y = points.space.coordinates(params)
-        bounds = points.space.bounds(params, y, self._whole)
-        self.all = Scores(y, bounds)
-        self.head = points.head_scores(y, bounds)
-        self.noise = points.space.noise_of(params)
+        made = self._prepared(params.rotmats, params.betas)
+        self._whole, self.all, self.head, self.noise = made
+
+    def _prepared(self, rotmats: Tensor, betas: Tensor) -> "_Prepared":
+        k, points = len(betas), self.points
+        work = partial(_prepare, points.space, points.scale, k <= self.made)
+        if points.device.type != "cuda" or points.scale is None:
+            return work(rotmats, betas)
+        return points.recorded.setdefault(k, Recorded(work))(rotmats, betas)
 
     @property
     def in_halves(self) -> bool:
@@ -46,6 +52,20 @@ class Centres:
         return self.points.space.embed(self.params[some]), where
 
 
+_Prepared = tuple[Tensor | None, Scores, Scores | HalfScores, Tensor]
+
+
+def _prepare(
+    space: Space, scale: float | None, keep: bool, rotmats: Tensor, betas: Tensor
+) -> _Prepared:
+    """Return what is known of centres: the whole points, if kept, both kinds of scores, the noise."""
+    params = BodyParams(rotmats, betas)
+    whole = space.embed(params) if keep else None
+    y = space.coordinates(params)
+    bounds = space.bounds(params, y, whole)
+    return whole, Scores(y, bounds), head_scores(y, bounds, scale), space.noise_of(params)
+
+
 class Undecided:
     """Pairs of bodies with centres that may be the nearest."""
 
@@ -55,9 +75,7 @@ class Undecided:
         self._found: list[tuple[Tensor, Tensor, Tensor]] = []
         self._waiting = 0
 
-    def add(
-        self, body: Int[Tensor, "p"], best: Int[Tensor, "p"], other: Int[Tensor, "p"]
-    ) -> None:
+    def add(self, body: Int[Tensor, "p"], best: Int[Tensor, "p"], other: Int[Tensor, "p"]) -> None:
         """Take pairs, sorted by body: the other centres that may be nearer than the `best`."""
         if not len(body):
             return
@@ -100,10 +118,10 @@ def _nearest(
         close[pairs] = tied
     none = len(centres.params)
     chosen = torch.full_like(rows, none)
-    chosen.scatter_reduce_(0, group, torch.where(close, centre, none), "amin")
+    chosen.scatter_reduce_(0, group, centre.masked_fill(~close, none), "amin")
     own = centre == chosen[group]
     distances = torch.zeros_like(rows, dtype=torch.float32)
-    distances.scatter_reduce_(0, group, torch.where(own, between, 0).float(), "amax")
+    distances.scatter_reduce_(0, group, between.masked_fill(~own, 0).float(), "amax")
     return rows, chosen, distances
 
 

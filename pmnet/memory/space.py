@@ -171,7 +171,7 @@ class VertexSpace:
         if has_kernels(means.device):
             from pmnet.memory.kernels import mean_rotations
 
-            middle = mean_rotations(rotmats.view(-1, 9)).view(-1, 24, 3, 3)
+            middle = mean_rotations(rotmats.reshape(-1, 9)).view(-1, 24, 3, 3)
         else:
             middle = unitquat_to_rotmat(mean_rotation(moments_of_rotmats(rotmats))).float()
         return BodyParams(middle, means[:, -10:].float())
