@@ -26,6 +26,8 @@ def device_of(machine: Machine) -> torch.device:
         raise InputError(f"machine.device: {error}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError("machine.device is cuda, but torch sees no GPU; set it to auto or cpu")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # where kernels run
     return device
 
 

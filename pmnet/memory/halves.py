@@ -10,6 +10,7 @@ leading coordinates, which are large, are kept as a sum of two halves. A row of 
 and the product of two rows is the lower bound of the score, times `scale`^2.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,7 +39,7 @@ LEAST: Final = 2.0**-18  # more than three halves leave of |c|^2
 def scale_of(b: Bounds) -> float:
     """Return the power of two that makes these bodies TYPICAL."""
     middle = float(b.squared.median().sqrt()) if len(b.squared) else 0.0
-    return 2.0 ** round(torch.tensor(TYPICAL / middle).log2().item()) if middle > 1e-30 else 1.0
+    return 2.0 ** round(math.log2(TYPICAL / middle)) if middle > 1e-30 else 1.0
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ def extreme() -> tuple[BodyParams, BodyParams]:
 
 
 CASES = {
-    "many": lambda: (random_bodies(400, 6), random_bodies(130, 7)),
+    "many": lambda: (random_bodies(200, 6), random_bodies(70, 7)),
     "twins": twins,
     "extreme": extreme,
     "near 1e-2": lambda: nearly_the_same(1e-2),
