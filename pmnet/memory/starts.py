@@ -62,7 +62,9 @@ def _spread(points: Points, k: int, generator: torch.Generator, shard: Shard) ->
         if sum(totals) == 0:  # only copies are left
             rows += torch.randint(shard.total, (k - len(rows),), generator=generator).tolist()
             break
-        drawn = int(torch.randint(sum(totals), (1,), generator=generator))
+        # a share of the sum: where rounding makes it another one, the draw stays
+        share = float(torch.rand((), dtype=torch.float64, generator=generator))
+        drawn = min(int(share * sum(totals)), sum(totals) - 1)
         before = sum(totals[: shard.rank])
         found = 0
         if before <= drawn < before + totals[shard.rank]:
