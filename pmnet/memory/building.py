@@ -15,6 +15,7 @@ from typing import Final, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import BODY_PARTS, vertex_weights
@@ -22,8 +23,9 @@ from pmnet.camera import fit_camera
 from pmnet.errors import InputError
 from pmnet.memory.basis import LEARNT_FROM
 from pmnet.memory.kmeans import Search, kmeans
-from pmnet.memory.points import Points
+from pmnet.memory.points import Points, Run
 from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.memory.sharding import Shard
 from pmnet.memory.space import ParameterSpace, Space, VertexSpace
 from pmnet.params import Cluster
 from pmnet.samples import Samples
@@ -86,17 +88,20 @@ def build_memory(
     cache_gib: float,
     device: torch.device | None = None,
     checkpoint: Path | None = None,
+    group: ProcessGroup | None = None,
 ) -> PrototypeMemory:
     """Return the memory of all samples of the files that have a pose and shape.
 
+    The processes of a `group` share the samples out, and all return the memory.
     Raises InputError where the files do not belong to the body, or K exceeds the samples.
     """
     model = BodyModel.load(body)
     by_vertex = vertex_weights(model.parts, part_weights(options, weights))
     used = by_vertex if space == "vertex" else None
     bodies = training_bodies(samples, model, device)
-    points = points_of(bodies, used, model, cache_gib, device)
-    found = kmeans(points, search_of(options), None, checkpoint)
+    shard = Shard.of(len(bodies), group) if group else Shard.whole(len(bodies))
+    points = points_of(bodies, used, model, cache_gib, device, shard)
+    found = kmeans(points, search_of(options), shard, checkpoint)
     settings = {**asdict(options), "space": space, "weights": weights}
     return PrototypeMemory.of(found, used, bodies.mean_camera(model.cpu()), model.sha256, settings)
 
@@ -135,11 +140,16 @@ def points_of(
     body: BodyModel,
     cache_gib: float,
     device: torch.device | None,
+    shard: Shard | None = None,
 ) -> Points:
-    """Return the bodies as points of the space of a memory, on a device (None: the CPU)."""
+    """Return the bodies, or those of a shard, as points of the space of a memory on a device.
+
+    Without a `device` it is the CPU.
+    """
     body = body if device is None else body.to(device)
     space = space_of(by_vertex, body, bodies.spread(LEARNT_FROM))
-    return Points(space, bodies, cache_gib, device)
+    mine = bodies if shard is None else Run(bodies, shard.start, shard.stop)
+    return Points(space, mine, cache_gib, device)
 
 
 def space_of(by_vertex: Tensor | None, body: BodyModel, sample: BodyParams | None = None) -> Space:

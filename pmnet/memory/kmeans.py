@@ -117,7 +117,8 @@ def kmeans(
     mean body does not minimise the vertex distance, so the mean distance may rise: the best iteration
     of the best restart is returned. An empty cluster keeps its centre.
     Where there are several processes, each gives its own points and its `shard`; all get the whole
-    answer, the same as of one process. A search that finds its `checkpoint` goes on from there.
+    answer, the same as of one process. A search that finds its `checkpoint` goes on from there; only
+    the first process needs to know of it.
     Raises InputError where K is not between 1 and the number of bodies.
     """
     shard = shard or Shard.whole(len(points))
@@ -125,10 +126,12 @@ def kmeans(
         raise InputError(
             f"cluster.k is {search.k}: it must be from 1 to the {shard.total} training samples"
         )
-    state = _State()
+    state, plain = _State(), None
     if checkpoint is not None and checkpoint.exists():
-        device = points.device
-        state = _State.of(torch.load(checkpoint, weights_only=True), device)
+        plain = torch.load(checkpoint, weights_only=True)
+    plain = shard.of_first(plain)
+    if plain is not None:
+        state = _State.of(plain, points.device)
     # the centre of everything does not depend on the start
     restarts = 1 if search.k == 1 and search.max_iterations else max(search.restarts, 1)
     while state.restart < restarts:
@@ -168,7 +171,8 @@ def _descend(
         state.history.append(row)
         if row.mean_distance < state.least:
             state.best, state.least = state.centres, row.mean_distance
-        _tell(row, state.restart, (time.monotonic() - begun) / (iteration + 1 - done), last)
+        if shard.rank == 0:
+            _tell(row, state.restart, (time.monotonic() - begun) / (iteration + 1 - done), last)
         if iteration == last or _settled(state.history, search.tolerance):
             break
         if checkpoint is not None and shard.rank == 0 and time.monotonic() - saved >= SAVE_EVERY_S:

@@ -11,7 +11,7 @@ from torch import Tensor
 from pmnet.body import BodyParams
 from pmnet.machine import Recorded, full_precision, has_kernels, in_threads
 from pmnet.memory.halves import HalfScores, Halves, bodies_in_halves, scale_of
-from pmnet.memory.scores import Scores, factor
+from pmnet.memory.scores import Nearest, Scores, factor
 from pmnet.memory.sharding import CHUNK
 from pmnet.memory.space import Bounds, Space
 
@@ -27,6 +27,25 @@ class Bodies(Protocol):
     def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> BodyParams:
         """Return the bodies of some rows."""
         ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """The bodies from `start` to `stop` of others."""
+
+    bodies: Bodies
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> BodyParams:
+        """Return the bodies of some rows, counted from the start."""
+        if isinstance(rows, slice):
+            first, last, _ = rows.indices(len(self))
+            return self.bodies[slice(self.start + first, self.start + max(first, last))]
+        return self.bodies[rows + self.start]
 
 
 @dataclass(frozen=True)
@@ -139,9 +158,16 @@ class Points:
         return params if self.device == self._source else params.to(self.device)
 
 
-def head_scores(
-    coordinates: Float[Tensor, "k d"], b: Bounds, scale: float | None
-) -> Scores | HalfScores:
+@runtime_checkable
+class HeadScores(Protocol):
+    """Centres as the other factor of the `head` of chunks."""
+
+    def nearest(self, bodies: Any) -> Nearest:
+        """Return the centres of the lowest bounds."""
+        ...
+
+
+def head_scores(coordinates: Float[Tensor, "k d"], b: Bounds, scale: float | None) -> HeadScores:
     """Return centres as the other factor of the `head` of chunks; `scale` is that of the points."""
     if scale is not None:
         return HalfScores(coordinates, b, scale)

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.machine import Recorded, has_kernels
-from pmnet.memory.halves import HalfScores
-from pmnet.memory.points import Points, head_scores
+from pmnet.memory.points import HeadScores, Points, head_scores
 from pmnet.memory.scores import UNIT, Scores
 from pmnet.memory.space import PAIRWISE, Space
 
@@ -52,7 +51,7 @@ class Centres:
         return self.points.space.embed(self.params[some]), where
 
 
-_Prepared = tuple[Tensor | None, Scores, Scores | HalfScores, Tensor]
+_Prepared = tuple[Tensor | None, Scores, HeadScores, Tensor]
 
 
 def _prepare(
