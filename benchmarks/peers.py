@@ -76,44 +76,36 @@ def torch_gemm(precision: str) -> Callable[[Tensor, Tensor, int], Found]:
         with full_precision():
             torch.set_float32_matmul_precision(precision)
             norms = (centres**2).sum(1)
+            size = 4096 if vectors.device.type == "cpu" else 1 << 15
 
             def assign() -> Tensor:
                 parts = [
                     torch.addmm(norms, part, centres.T, alpha=-2).argmin(1)
-                    for part in vectors.split(4096)
+                    for part in vectors.split(size)
                 ]
-                return torch.cat(parts).cpu()
+                return torch.cat(parts)
 
-            labels, took = assign(), []
-            for _ in range(iterations):
-                begun = time.perf_counter()
-                labels = assign()
-                took.append(time.perf_counter() - begun)
-            return median(took), labels, centres
+            return *_timed(assign, iterations), centres
 
     return run
 
 
 def flash_kmeans(vectors: Tensor, centres: Tensor, iterations: int) -> Found:
-    """Return the flash-kmeans kernel's assignment in half precision (a GPU only)."""
-    from flash_kmeans import batch_kmeans_Euclid
+    """Return the flash-kmeans kernel's assignment alone, in half precision (a GPU only)."""
+    from flash_kmeans.assign_euclid_triton import euclid_assign_triton
 
-    x, start = vectors.half()[None], centres.half()[None]
+    x, c = vectors.half()[None], centres.half()[None]
+    squared = torch.cat([part.float().square().sum(1) for part in x[0].split(4096)])[None]
+    return *_timed(lambda: euclid_assign_triton(x, c, squared)[0], iterations), centres
 
-    def fit(count: int) -> tuple[float, Any]:
-        torch.cuda.synchronize()
+
+def _timed(assign: Callable[[], Tensor], iterations: int) -> tuple[float, Tensor]:
+    labels, took = assign().cpu(), []
+    for _ in range(iterations):
         begun = time.perf_counter()
-        found = batch_kmeans_Euclid(
-            x, len(centres), max_iters=count, tol=-1.0, init_centroids=start
-        )
-        torch.cuda.synchronize()
-        return time.perf_counter() - begun, found
-
-    fit(1)
-    once, _ = fit(1)
-    more, found = fit(1 + iterations)
-    labels, ends = found[0][0], found[1][0]
-    return (more - once) / iterations, labels.cpu(), ends.float()
+        labels = assign().cpu()
+        took.append(time.perf_counter() - begun)
+    return median(took), labels
 
 
 def literal_pair_s(body: BodyModel, params: BodyParams, pairs: int) -> float:

@@ -11,6 +11,42 @@ from pmnet.body.parts import mirror_rotvecs
 from pmnet.memory.basis import random_bodies
 from pmnet.rotations import axis_rotation, rotmat_to_rotvec, rotvec_to_rotmat
 
+TURNS, TURN_RAD, BETAS_SPREAD = 997, 0.03, 0.1
+GOLDEN = (5**0.5 - 1) / 2
+
+
+class Varied:
+    """More bodies than there are: each is a given one, seen from another side and a little changed.
+
+    A body is told by its row alone, so that any rows can be made at any time, where the given ones are.
+    """
+
+    def __init__(self, given: BodyParams, count: int) -> None:
+        self._given, self._count = given, count
+        generator = torch.Generator().manual_seed(0)
+        turns = torch.randn(TURNS, 24, 3, generator=generator) * TURN_RAD
+        betas = torch.randn(TURNS, 10, generator=generator) * BETAS_SPREAD
+        self._changes = BodyParams.from_rotvecs(turns, betas).to(given.betas.device)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return self._count
+
+    def __getitem__(self, rows: torch.Tensor | slice) -> BodyParams:
+        """Return the bodies of some rows."""
+        if isinstance(rows, slice):
+            rows = torch.arange(*rows.indices(self._count), device=self._given.betas.device)
+        base, change = self._given[rows % len(self._given)], self._changes[rows % TURNS]
+        rotmats = _product(change.rotmats, base.rotmats)
+        yaw = axis_rotation(1, (rows.double() * GOLDEN % 1).float() * 2 * math.pi)
+        rotmats[:, 0] = _product(yaw, rotmats[:, 0])
+        return BodyParams(rotmats, base.betas + change.betas)
+
+
+def _product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return products of many small matrices; a GPU's library is slow at them."""
+    return (first[..., None] * second[..., None, :, :]).sum(-2)
+
 
 def bodies(folder: Path, count: int) -> BodyParams:
     """Return `count` bodies before a camera (y down): clips of AMASS's layout and their mirror images.

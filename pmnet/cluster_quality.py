@@ -42,7 +42,7 @@ def write_quality(
     model = BodyModel.load(body)
     by_vertex = vertex_weights(model.parts, part_weights(options, weights))
     points = points_of(
-        training_bodies(samples, model),
+        training_bodies(samples, model, device),
         by_vertex if space == "vertex" else None,
         model,
         machine.cache_gib,

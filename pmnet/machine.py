@@ -4,7 +4,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from importlib.util import find_spec
+from typing import Generic, TypeVar
 
 import torch
 
@@ -25,6 +26,8 @@ def device_of(machine: Machine) -> torch.device:
         raise InputError(f"machine.device: {error}") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError("machine.device is cuda, but torch sees no GPU; set it to auto or cpu")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # where kernels run
     return device
 
 
@@ -49,6 +52,47 @@ def set_precision(machine: Machine) -> None:
 def workers_of(machine: Machine) -> int:
     """Return the number of worker processes; 0 means one a core."""
     return machine.workers or os.cpu_count() or 1
+
+
+def has_kernels(device: torch.device) -> bool:
+    """Return whether Triton's kernels run there: on a GPU, and anywhere while it interprets (tests)."""
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    return (device.type == "cuda" or interpreted) and find_spec("triton") is not None
+
+
+class Recorded(Generic[Result]):
+    """Work on tensors of a GPU, recorded at its first call and replayed afterwards (a CUDA graph).
+
+    Hundreds of small operations then cost the CPU one launch. The work must not look at a number of
+    the GPU, and its result is overwritten by the next call. With PMNET_GRAPHS=0 nothing is recorded.
+    """
+
+    def __init__(self, work: Callable[..., Result]) -> None:
+        self._work = work
+        self._inputs: list[torch.Tensor] = []
+
+    def __call__(self, *inputs: torch.Tensor) -> Result:
+        """Return the result for tensors of the shapes of the first call."""
+        if os.environ.get("PMNET_GRAPHS") == "0":
+            return self._work(*inputs)
+        if not self._inputs:
+            self._record(inputs)
+        for held, given in zip(self._inputs, inputs, strict=True):
+            held.copy_(given)
+        self._graph.replay()
+        return self._result
+
+    def _record(self, inputs: tuple[torch.Tensor, ...]) -> None:
+        held = [given.clone() for given in inputs]
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # kernels are compiled and libraries made ready
+            self._work(*held)
+        torch.cuda.current_stream().wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._result = self._work(*held)
+        self._inputs = held
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """cluster: a prototype memory and the assignment of every training sample."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -8,6 +9,7 @@ from pmnet.checkpoints import held, training_key
 from pmnet.datasets.sets import samples_of
 from pmnet.machine import device_of, set_threads
 from pmnet.memory.building import build_memory
+from pmnet.memory.sharding import processes
 from pmnet.params import Cluster, Machine
 from pmnet.stage import command
 
@@ -21,17 +23,32 @@ def cluster(
     space: Literal["vertex", "parameter"] = "vertex",
     weights: Literal["parts", "flat"] = "parts",
 ) -> None:
-    """Cluster the training bodies into K prototypes (Algorithm 1, Table II)."""
+    """Cluster the training bodies into K prototypes (Algorithm 1, Table II).
+
+    Processes that a launcher has started, as PMNET_LAUNCH="torchrun --nproc-per-node 2 --no-python" does,
+    share the samples out; the first writes the memory.
+    """
     set_threads(machine)
     files = samples_of(sets)
     settings = {"out": str(out), "space": space, "weights": weights, **asdict(cluster)}
     known = [file for file in (body, *files) if file.exists()]  # the others are refused below
-    with held(training_key(settings, known)) as checkpoint:
-        device = device_of(machine)
-        where = None if device.type == "cpu" else device
-        cache_gib = machine.cache_gib
-        memory = build_memory(files, body, cluster, space, weights, cache_gib, where, checkpoint)
-    memory.save(out)
+    with processes(device_of(machine)) as (device, group):
+        first = group is None or group.rank() == 0
+        run = held(training_key(settings, known)) if first else nullcontext()
+        with run as checkpoint:
+            memory = build_memory(
+                files,
+                body,
+                cluster,
+                space,
+                weights,
+                machine.cache_gib,
+                None if device.type == "cpu" else device,
+                checkpoint,
+                group,
+            )
+        if first:
+            memory.save(out)
 
 
 if __name__ == "__main__":

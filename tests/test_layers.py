@@ -27,6 +27,7 @@ LAYERS = [
             "body.blocks",
             "body.checks",
             "body.files",
+            "body.kernels",
             "body.keypoints",
             "body.model",
             "body.params",

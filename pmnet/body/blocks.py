@@ -14,9 +14,11 @@ from torch import Tensor
 
 from pmnet.body.model import BodyModel
 from pmnet.body.params import BodyParams
+from pmnet.machine import has_kernels
 
 BLOCK = 512  # vertices: what a block of bodies makes of them stays in the cache of a core
 CPU_BODIES, GPU_BODIES = 128, 1 << 14  # at a time
+FEW = 4096  # bodies up to which a GPU makes all vertices in one product: it waits less for the CPU
 
 
 @dataclass(frozen=True)
@@ -43,43 +45,53 @@ class VertexBlocks:
             for rows in ((owner == joint) & (weights != 0)).nonzero()[:, 0].split(BLOCK)
             if len(rows)
         ]
+        self._order = torch.cat([block.vertices for block in self._blocks])
+        self._fused: Fused | None = None
+        if has_kernels(weights.device):
+            self._fused = Fused(body, self._blocks, _block(body, weights, self._order))
 
     def points(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
-        """Return the weighted vertices (weighted m) with the axis before the vertex."""
-        shape = len(params), 3, len(self._body.parts)
-        points = torch.zeros(shape, dtype=params.betas.dtype, device=params.betas.device)
-        for rows in self._chunks(len(params)):
-            for block, made in self._made(params[rows]):
-                points[rows].index_copy_(2, block.vertices, made)
-        return points
+        """Return the weighted vertices (weighted m) with the axis before the vertex, in their order."""
+        packed = self.packed(params)
+        points = packed.new_zeros(len(params), 3, len(self._body.parts))
+        return points.index_copy_(2, self._order, packed.view(len(params), 3, -1))
 
     def packed(self, params: BodyParams) -> Float[Tensor, "b p"]:
-        """Return the same numbers block by block: faster, for where their order does not matter."""
-        chunks = [
-            torch.cat([made.flatten(1) for _, made in self._made(params[rows])], 1)
-            for rows in self._chunks(len(params)) or [slice(0)]
-        ]
-        return torch.cat(chunks)
+        """Return the same numbers with vertices block by block, those of weight zero left out."""
+        packed = params.betas.new_empty(len(params), 3 * len(self._order))
+        for rows in self._chunks(len(params)):
+            if self._fused:
+                self._fused.pack(params[rows], packed[rows])
+            else:
+                made = [made for _, made in self._made(params[rows])]
+                torch.cat(made, 2, out=packed[rows].view(len(made[0]), 3, -1))
+        return packed
 
     def pack(self, point: Float[Tensor, "3 v"]) -> Float[Tensor, "p"]:
         """Return one point in the order of `packed`."""
-        return torch.cat([point[:, block.vertices].flatten() for block in self._blocks])
+        return point[:, self._order].flatten()
 
-    def squared_norms(self, params: BodyParams, origin: Float[Tensor, "3 v"]) -> Float[Tensor, "b"]:
-        """Return the squared length of each body's `points` less the origin.
+    def squared_norms(self, params: BodyParams, origin: Float[Tensor, "p"]) -> Float[Tensor, "b"]:
+        """Return the squared length of each body's `packed` less a packed origin.
 
         The sums are pairwise (32 roundings at most), whatever the number of vertices.
         """
         squared = torch.zeros_like(params.betas[:, 0])
-        origins = [origin[:, block.vertices] for block in self._blocks]
         for rows in self._chunks(len(params)):
-            for (_, made), middle in zip(self._made(params[rows]), origins, strict=True):
+            if self._fused:
+                squared[rows] = self._fused.squared_norms(params[rows], origin)
+                continue
+            first = 0
+            for block, made in self._made(params[rows]):
+                last = first + len(block.vertices)
+                middle = origin.view(3, -1)[:, first:last]
                 squared[rows] += _square(made.sub_(middle)).sum((1, 2))
+                first = last
         return squared
 
     def _chunks(self, count: int) -> list[slice]:
         size = CPU_BODIES if self._body.faces.device.type == "cpu" else GPU_BODIES
-        return [slice(start, start + size) for start in range(0, count, size)]
+        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
     def _made(self, params: BodyParams) -> Iterator[tuple[Block, Float[Tensor, "b 3 v"]]]:
         """Yield each block with its weighted vertices."""
@@ -100,6 +112,53 @@ class VertexBlocks:
             for axis in range(3):
                 made.addcmul_(blended[:, :, axis], shaped[:, axis : axis + 1])
             yield block, made
+
+
+class Fused:
+    """The same vertices on a GPU: the shapes by matrix products, all else by one kernel a block."""
+
+    def __init__(self, body: BodyModel, blocks: list[Block], whole: Block) -> None:
+        from pmnet.body.kernels import tiles_of
+
+        self._body = body
+        self._parts = [(block, tiles_of(block.skinning, block.joints)) for block in blocks]
+        self._whole = [(whole, tiles_of(whole.skinning, whole.joints))]
+
+    def pack(self, params: BodyParams, points: Float[Tensor, "b p"]) -> None:
+        """Write the vertices, as `VertexBlocks.packed` has them."""
+        from pmnet.body.kernels import skin
+
+        first = 0
+        for block, tiles, shaped, moves in self._shaped(params):
+            skin(shaped, moves, tiles, points, first)
+            first += len(block.vertices)
+
+    def squared_norms(self, params: BodyParams, origin: Float[Tensor, "p"]) -> Float[Tensor, "b"]:
+        """Return the squared lengths of the vertices less a packed origin."""
+        from pmnet.body.kernels import squares
+
+        first, tile = 0, 0
+        count = sum(len(tiles[0]) - 1 for _, tiles in self._used(len(params)))
+        sums = params.betas.new_empty(len(params), count)
+        for block, tiles, shaped, moves in self._shaped(params):
+            squares(shaped, moves, tiles, origin, first, sums, tile)
+            first, tile = first + len(block.vertices), tile + len(tiles[0]) - 1
+        return sums.sum(1)
+
+    def _used(self, count: int) -> list[tuple[Block, tuple[Tensor, Tensor, Tensor]]]:
+        return self._whole if count <= FEW else self._parts
+
+    def _shaped(
+        self, params: BodyParams
+    ) -> Iterator[tuple[Block, tuple[Tensor, Tensor, Tensor], Tensor, Tensor]]:
+        """Yield each block with its tiles, the unposed bodies and what moves them."""
+        from pmnet.body.kernels import pose
+
+        features = self._body.features(params)
+        moves, _ = pose(params.rotmats, self._body.rest_joints(params.betas))
+        for block, tiles in self._used(len(params)):
+            moved = features.index_select(1, block.features)
+            yield block, tiles, torch.addmm(block.template, moved, block.directions), moves
 
 
 def _square(values: Tensor) -> Tensor:

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.blocks import VertexBlocks
+from pmnet.machine import has_kernels
 
 LEARNT_FROM = 128  # bodies of each kind: given ones and random ones
-CPU_BODIES, GPU_BODIES = (
-    128,
-    1 << 14,
-)  # at a time: what is made of them stays in cache, or is bounded
+# at a time: what is made of them stays in cache, or is bounded
+CPU_BODIES, GPU_BODIES = 128, 1 << 14
 JOINT_SPREAD_RAD = 0.4
 
 
@@ -68,9 +67,8 @@ class Basis:
     def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
         """Return U^T (x - origin), float32: x, y, z of the first column, then of the next."""
         b, rank = len(params), self.shifts.shape[1]
-        rotations, joints = self.body.skeleton(params)
+        axes, joints = self._posed(params)
         features = self.body.features(params)
-        axes = rotations.transpose(1, 2).reshape(b, 3, 72)
         made = torch.baddbmm(
             -self.offset.expand(b, -1, -1), joints.transpose(1, 2), self.shifts.expand(b, -1, -1)
         )
@@ -82,6 +80,17 @@ class Basis:
             torch.addmm(self.maps[0], features[rows], self.maps[1:], out=part)
             made[rows].baddbmm_(axes[rows], part.view(-1, 72, rank))
         return made.transpose(1, 2).flatten(1)
+
+    def _posed(self, params: BodyParams) -> tuple[Float[Tensor, "b 3 72"], Float[Tensor, "b 24 3"]]:
+        """Return the rotations of all joints, axis by axis, and the joints (m)."""
+        if has_kernels(params.betas.device):
+            from pmnet.body.kernels import pose
+
+            moves, joints = pose(params.rotmats, self.body.rest_joints(params.betas))
+            rotations = moves[..., :3]
+        else:
+            rotations, joints = self.body.skeleton(params)
+        return rotations.transpose(1, 2).reshape(len(params), 3, 72), joints
 
 
 def _joint_maps(

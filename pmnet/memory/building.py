@@ -15,6 +15,7 @@ from typing import Final, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import BODY_PARTS, vertex_weights
@@ -22,8 +23,9 @@ from pmnet.camera import fit_camera
 from pmnet.errors import InputError
 from pmnet.memory.basis import LEARNT_FROM
 from pmnet.memory.kmeans import Search, kmeans
-from pmnet.memory.points import Points
+from pmnet.memory.points import Points, Run
 from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.memory.sharding import Shard
 from pmnet.memory.space import ParameterSpace, Space, VertexSpace
 from pmnet.params import Cluster
 from pmnet.samples import Samples
@@ -33,10 +35,13 @@ FEWEST_KEYPOINTS: Final = 6  # that a camera is fitted to
 
 
 class StoredBodies:
-    """The bodies of files of samples, read row by row: the files stay on disk, mapped."""
+    """The bodies of files of samples, read row by row: the files stay on disk, mapped.
 
-    def __init__(self, tables: list[Samples]) -> None:
-        self._tables = tables
+    What is read is turned into rotation matrices on the device where it is wanted.
+    """
+
+    def __init__(self, tables: list[Samples], device: torch.device | None = None) -> None:
+        self._tables, self._device = tables, device or torch.device("cpu")
         self._valid = [table.has_smpl.nonzero()[:, 0] for table in tables]
         self._ends = torch.tensor([len(rows) for rows in self._valid]).cumsum(0)
 
@@ -46,16 +51,18 @@ class StoredBodies:
     def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> BodyParams:
         """Return the bodies of some rows, in their order."""
         if isinstance(rows, slice):
-            rows = torch.arange(len(self))[rows]
+            rows = torch.arange(*rows.indices(len(self)))
+        rows = rows.cpu()
         table_of = torch.searchsorted(self._ends, rows, right=True)
-        rotmats, betas = torch.empty(len(rows), 24, 3, 3), torch.empty(len(rows), 10)
+        rotvecs, betas = torch.empty(len(rows), 24, 3), torch.empty(len(rows), 10)
         for index, (table, valid) in enumerate(zip(self._tables, self._valid, strict=True)):
             mine = (table_of == index).nonzero()[:, 0]
             if len(mine):
                 first = self._ends[index] - len(valid)
-                found = table.body_params(valid[rows[mine] - first])
-                rotmats[mine], betas[mine] = found.rotmats, found.betas
-        return BodyParams(rotmats, betas)
+                own = valid[rows[mine] - first]
+                turned = torch.cat([table.global_orient[own], table.body_pose[own]], 1)
+                rotvecs[mine], betas[mine] = turned.view(-1, 24, 3), table.betas[own]
+        return BodyParams.from_rotvecs(rotvecs.to(self._device), betas.to(self._device))
 
     def spread(self, count: int) -> BodyParams:
         """Return some bodies from all over."""
@@ -81,24 +88,29 @@ def build_memory(
     cache_gib: float,
     device: torch.device | None = None,
     checkpoint: Path | None = None,
+    group: ProcessGroup | None = None,
 ) -> PrototypeMemory:
     """Return the memory of all samples of the files that have a pose and shape.
 
+    The processes of a `group` share the samples out, and all return the memory.
     Raises InputError where the files do not belong to the body, or K exceeds the samples.
     """
     model = BodyModel.load(body)
     by_vertex = vertex_weights(model.parts, part_weights(options, weights))
     used = by_vertex if space == "vertex" else None
-    bodies = training_bodies(samples, model)
-    points = points_of(bodies, used, model, cache_gib, device)
-    found = kmeans(points, search_of(options), None, checkpoint)
+    bodies = training_bodies(samples, model, device)
+    shard = Shard.of(len(bodies), group) if group else Shard.whole(len(bodies))
+    points = points_of(bodies, used, model, cache_gib, device, shard)
+    found = kmeans(points, search_of(options), shard, checkpoint)
     settings = {**asdict(options), "space": space, "weights": weights}
     return PrototypeMemory.of(found, used, bodies.mean_camera(model.cpu()), model.sha256, settings)
 
 
-def training_bodies(files: list[Path], body: BodyModel) -> StoredBodies:
-    """Return the bodies of all samples that can be clustered, in order."""
-    return StoredBodies(_tables(files, body))
+def training_bodies(
+    files: list[Path], body: BodyModel, device: torch.device | None = None
+) -> StoredBodies:
+    """Return the bodies of all samples that can be clustered, in order, to be used on a device."""
+    return StoredBodies(_tables(files, body), device)
 
 
 def training_samples(files: list[Path], body: BodyModel) -> Samples:
@@ -128,11 +140,16 @@ def points_of(
     body: BodyModel,
     cache_gib: float,
     device: torch.device | None,
+    shard: Shard | None = None,
 ) -> Points:
-    """Return the bodies as points of the space of a memory, on a device (None: the CPU)."""
+    """Return the bodies, or those of a shard, as points of the space of a memory on a device.
+
+    Without a `device` it is the CPU.
+    """
     body = body if device is None else body.to(device)
     space = space_of(by_vertex, body, bodies.spread(LEARNT_FROM))
-    return Points(space, bodies, cache_gib, device)
+    mine = bodies if shard is None else Run(bodies, shard.start, shard.stop)
+    return Points(space, mine, cache_gib, device)
 
 
 def space_of(by_vertex: Tensor | None, body: BodyModel, sample: BodyParams | None = None) -> Space:

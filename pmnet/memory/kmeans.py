@@ -117,7 +117,8 @@ def kmeans(
     mean body does not minimise the vertex distance, so the mean distance may rise: the best iteration
     of the best restart is returned. An empty cluster keeps its centre.
     Where there are several processes, each gives its own points and its `shard`; all get the whole
-    answer, the same as of one process. A search that finds its `checkpoint` goes on from there.
+    answer, the same as of one process. A search that finds its `checkpoint` goes on from there; only
+    the first process needs to know of it.
     Raises InputError where K is not between 1 and the number of bodies.
     """
     shard = shard or Shard.whole(len(points))
@@ -125,10 +126,12 @@ def kmeans(
         raise InputError(
             f"cluster.k is {search.k}: it must be from 1 to the {shard.total} training samples"
         )
-    state = _State()
+    state, plain = _State(), None
     if checkpoint is not None and checkpoint.exists():
-        device = points.bounds.squared.device
-        state = _State.of(torch.load(checkpoint, weights_only=True), device)
+        plain = torch.load(checkpoint, weights_only=True)
+    plain = shard.of_first(plain)
+    if plain is not None:
+        state = _State.of(plain, points.device)
     # the centre of everything does not depend on the start
     restarts = 1 if search.k == 1 and search.max_iterations else max(search.restarts, 1)
     while state.restart < restarts:
@@ -153,7 +156,7 @@ def _descend(
     if state.history:  # the assignment was made before the kill
         assert state.centres is not None
         sums.move(assign(points, state.centres, ROUGH)[0])
-        state.centres = _moved(state.centres, points, sums, shard)
+        state.centres = _moved(state.centres, points, *sums.means(shard))
     elif search.k == 1 and last:
         everything = Sums(points, 1)
         everything.move(torch.zeros_like(points.bounds.squared, dtype=torch.long))
@@ -168,7 +171,8 @@ def _descend(
         state.history.append(row)
         if row.mean_distance < state.least:
             state.best, state.least = state.centres, row.mean_distance
-        _tell(row, state.restart, (time.monotonic() - begun) / (iteration + 1 - done), last)
+        if shard.rank == 0:
+            _tell(row, state.restart, (time.monotonic() - begun) / (iteration + 1 - done), last)
         if iteration == last or _settled(state.history, search.tolerance):
             break
         if checkpoint is not None and shard.rank == 0 and time.monotonic() - saved >= SAVE_EVERY_S:
@@ -182,13 +186,14 @@ def iterate(
 ) -> tuple[Iteration, BodyParams]:
     """Return what an assignment to these centres is like, and the centres that follow from it."""
     labels, distances = assign(points, centres, ROUGH)
-    row = _describe(iteration, sums.move(labels), distances, sums, shard)
-    return row, _moved(centres, points, sums, shard)
-
-
-def _moved(centres: BodyParams, points: Points, sums: Sums, shard: Shard) -> BodyParams:
-    """Return the mean body of each cluster; an empty one keeps its centre."""
+    changed = sums.move(labels)
     means, sizes = sums.means(shard)
+    row = _describe(iteration, changed, distances, sizes, shard)
+    return row, _moved(centres, points, means, sizes)
+
+
+def _moved(centres: BodyParams, points: Points, means: Tensor, sizes: Tensor) -> BodyParams:
+    """Return the mean body of each cluster; an empty one keeps its centre."""
     moved = points.space.mean_body(means)
     kept = sizes == 0
     return BodyParams(
@@ -198,14 +203,14 @@ def _moved(centres: BodyParams, points: Points, sums: Sums, shard: Shard) -> Bod
 
 
 def _describe(
-    iteration: int, changed: int, distances: Tensor, sums: Sums, shard: Shard
+    iteration: int, changed: int, distances: Tensor, sizes: Tensor, shard: Shard
 ) -> Iteration:
     total = (distances.double() * FIXED).round().long().sum()
     return Iteration(
         iteration=iteration,
         mean_distance=int(shard.sum(total)) / FIXED / shard.total,
         changed=sum(shard.counts(changed)),
-        empty=int((sums.means(shard)[1] == 0).sum()),
+        empty=int((sizes == 0).sum()),
     )
 
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.machine import full_precision, in_threads
+from pmnet.machine import Recorded, full_precision, has_kernels, in_threads
+from pmnet.memory.halves import HalfScores, Halves, bodies_in_halves, scale_of
+from pmnet.memory.scores import Nearest, Scores, factor
 from pmnet.memory.sharding import CHUNK
-from pmnet.memory.space import UP, Bounds, Space
+from pmnet.memory.space import Bounds, Space
 
 
 @runtime_checkable
@@ -28,38 +30,44 @@ class Bodies(Protocol):
 
 
 @dataclass(frozen=True)
+class Run:
+    """The bodies from `start` to `stop` of others."""
+
+    bodies: Bodies
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> BodyParams:
+        """Return the bodies of some rows, counted from the start."""
+        if isinstance(rows, slice):
+            first, last, _ = rows.indices(len(self))
+            return self.bodies[slice(self.start + first, self.start + max(first, last))]
+        return self.bodies[rows + self.start]
+
+
+@dataclass(frozen=True)
 class Chunk:
-    """Some bodies with their coordinates, and what decides most assignments: see `factor`."""
+    """Some bodies with their coordinates, and what decides most assignments: see `scores`."""
 
     params: BodyParams
     coordinates: Float[Tensor, "b d"]
-    head: Float[Tensor, "b h"]
+    head: Tensor | Halves
 
 
 HEAD = 72  # the first coordinates: they decide most assignments
-GPU_CHUNK = 1 << 17
-UNIT = 2.0**-24  # rounding of one float32 operation
-
-
-def gamma(terms: int) -> float:
-    """Return the bound on the rounding of a float32 product of so many terms, summed in any order."""
-    terms += 8  # the terms of the bounds, and what is added
-    return terms * UNIT / (1 - terms * UNIT)
-
-
-def factor(coordinates: Float[Tensor, "b d"], b: Bounds) -> Float[Tensor, "b d+3"]:
-    """Return the bodies' factor of the product of `assignment.Scores`: coordinates, and their bounds."""
-    norm = coordinates.norm(dim=1)
-    noise = b.noise + gamma(coordinates.shape[1]) * norm
-    bounds = torch.stack([b.residual, noise, norm + b.noise], 1)
-    return torch.cat([coordinates, UP * bounds], 1)
+GPU_CHUNK = 1 << 19
 
 
 class Points:
     """The coordinates of bodies in a space, and the bounds on what they leave out.
 
     As many chunks as `cache_gib` has room for are kept; the others are made anew each time they are
-    needed. The bounds, three numbers a body, are always kept: they need whole points, once.
+    needed. The bounds, three numbers a body, are always kept: they need whole points, once. On a GPU
+    the bodies come first in the budget, so that none has to be fetched again. Without a `device` the
+    points are where the bodies are. `scale` is that of `halves`; None where these are not used.
     """
 
     @full_precision()
@@ -71,29 +79,52 @@ class Points:
         device: torch.device | None = None,
     ) -> None:
         self.space, self._bodies = space, bodies
-        self._device = device
-        self._kept: list[Chunk] = []
-        self.size = CHUNK if device is None else GPU_CHUNK
+        self.scale: float | None = None
+        self._source = bodies[slice(0, 0)].betas.device
+        self.device = device or self._source
+        self.recorded: dict[int, Recorded[Any]] = {}  # what is made of K centres, by K
+        self.size = CHUNK if self.device.type == "cpu" else GPU_CHUNK
         room, bounds = cache_gib * 2**30, []
+        self._held = bodies if isinstance(bodies, BodyParams) else None
+        self._filled = self.device != self._source or self._held is None
+        self._filled &= self.device.type != "cpu" and len(bodies) * 4 * 226 <= room
+        if self._filled:
+            self._held = BodyParams(
+                torch.empty(len(bodies), 24, 3, 3, device=self.device),
+                torch.empty(len(bodies), 10, device=self.device),
+            )
+            room -= len(bodies) * 4 * 226
+        elif self.device != self._source:
+            self._held = None
+        self._kept: list[Chunk] = []
         for chunk, bound in self._made():
             bounds.append(bound)
-            kept = chunk.coordinates, chunk.head, chunk.params.rotmats, chunk.params.betas
-            room -= sum(4 * part.numel() for part in kept)
+            room -= chunk.coordinates.nbytes + chunk.head.nbytes
+            room -= 0 if self._filled else chunk.params.rotmats.nbytes + chunk.params.betas.nbytes
             if room >= 0:
                 self._kept.append(chunk)
         columns = zip(*((b.residual, b.noise, b.squared) for b in bounds), strict=True)
         self.bounds = Bounds(*(torch.cat(column) for column in columns))
 
     def _made(self) -> Iterator[tuple[Chunk, Bounds]]:
-        def make(rows: slice) -> tuple[Chunk, Bounds]:
+        def make(rows: slice) -> tuple[BodyParams, Tensor, Bounds]:
             params = self._moved(self._bodies[rows])
+            if self._filled and self._held:
+                self._held.rotmats[rows], self._held.betas[rows] = params.rotmats, params.betas
+                params = self._held[rows]
             coordinates = self.space.coordinates(params)
-            bounds = self.space.bounds(params, coordinates)
-            return _chunk(params, coordinates, bounds), bounds
+            return params, coordinates, self.space.bounds(params, coordinates)
+
+        def finish(made: tuple[BodyParams, Tensor, Bounds]) -> tuple[Chunk, Bounds]:
+            params, coordinates, bounds = made
+            return Chunk(params, coordinates, self._head(coordinates, bounds)), bounds
 
         first, *others = self.chunks()
-        yield make(first)  # what the space needs only once is made here
-        yield from map(make, others) if self._device else in_threads(make, others)
+        made = make(first)  # what the space needs only once is made here
+        self.scale = scale_of(made[2]) if has_kernels(self.device) else None
+        yield finish(made)
+        in_turn = self.device.type != "cpu"
+        yield from map(finish, map(make, others) if in_turn else in_threads(make, others))
 
     def __len__(self) -> int:
         return len(self._bodies)
@@ -108,17 +139,36 @@ class Points:
         if index < len(self._kept):
             return self._kept[index]
         rows = self.chunks()[index]
-        params = self._moved(self._bodies[rows])
-        return _chunk(params, self.space.coordinates(params), self.bounds[rows])
+        params = self._held[rows] if self._held else self._moved(self._bodies[rows])
+        coordinates = self.space.coordinates(params)
+        return Chunk(params, coordinates, self._head(coordinates, self.bounds[rows]))
 
     def bodies(self, rows: Int[Tensor, "n"]) -> BodyParams:
         """Return the bodies of some rows."""
-        return self._moved(self._bodies[rows.to("cpu") if self._device else rows])
+        if self._held:
+            return self._held[rows]
+        return self._moved(self._bodies[rows.to(self._source)])
+
+    def _head(self, coordinates: Tensor, b: Bounds) -> Tensor | Halves:
+        if self.scale is not None:
+            return bodies_in_halves(coordinates, b, self.scale)
+        return factor(coordinates[:, :HEAD], b.without(coordinates[:, HEAD:]))
 
     def _moved(self, params: BodyParams) -> BodyParams:
-        return params if self._device is None else params.to(self._device)
+        return params if self.device == self._source else params.to(self.device)
 
 
-def _chunk(params: BodyParams, coordinates: Tensor, bounds: Bounds) -> Chunk:
-    head, tail = coordinates[:, :HEAD], coordinates[:, HEAD:]
-    return Chunk(params, coordinates, factor(head, bounds.without(tail)))
+@runtime_checkable
+class HeadScores(Protocol):
+    """Centres as the other factor of the `head` of chunks."""
+
+    def nearest(self, bodies: Any) -> Nearest:
+        """Return the centres of the lowest bounds."""
+        ...
+
+
+def head_scores(coordinates: Float[Tensor, "k d"], b: Bounds, scale: float | None) -> HeadScores:
+    """Return centres as the other factor of the `head` of chunks; `scale` is that of the points."""
+    if scale is not None:
+        return HalfScores(coordinates, b, scale)
+    return Scores(coordinates[:, :HEAD], b.without(coordinates[:, HEAD:]))

@@ -4,7 +4,11 @@ What is summed is int64, or a row that one process has and the others have as ze
 depend on how many processes there are, to the last bit.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -39,12 +43,19 @@ class Shard:
         """Return the number of this process."""
         return 0 if self.group is None else distributed.get_rank(self.group)
 
+    @property
+    def _where(self) -> torch.device:
+        """Return where tensors have to be to be sent: NCCL sends from the GPU of the process."""
+        nccl = distributed.get_backend(self.group) == "nccl"
+        return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
+
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over all processes."""
-        if self.group is not None:
-            values = values.clone()
-            distributed.all_reduce(values, group=self.group)
-        return values
+        if self.group is None:
+            return values
+        total = values.to(self._where, copy=True)
+        distributed.all_reduce(total, group=self.group)
+        return total.to(values.device)
 
     def gather(self, mine: Tensor) -> Tensor:
         """Return the numbers of all samples, from those of each process's own."""
@@ -61,3 +72,32 @@ class Shard:
         numbers = torch.zeros(distributed.get_world_size(self.group), dtype=torch.long)
         numbers[self.rank] = here
         return self.sum(numbers).tolist()
+
+    def of_first(self, here: Any) -> Any:
+        """Return what the first process has."""
+        if self.group is None:
+            return here
+        held = [here]
+        distributed.broadcast_object_list(held, src=0, group=self.group, device=self._where)
+        return held[0]
+
+
+@contextmanager
+def processes(
+    device: torch.device,
+) -> Iterator[tuple[torch.device, distributed.ProcessGroup | None]]:
+    """Join the processes of a launcher (torchrun, fabric run); yield this one's device and the group.
+
+    There is no group where this process is alone. Each has a GPU of its own, or they share the CPU.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device, None
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device, distributed.group.WORLD
+    finally:
+        distributed.destroy_process_group()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.blocks import VertexBlocks
+from pmnet.machine import has_kernels
 from pmnet.memory.basis import Basis
 from pmnet.rotations import (
     mean_rotation,
@@ -128,8 +129,8 @@ class VertexSpace:
         return self.basis.coordinates(params)
 
     @cached_property
-    def _origin(self) -> Float[Tensor, "3 v"]:
-        return self.basis.origin.to(self._weights)
+    def _origin(self) -> Float[Tensor, "p"]:
+        return self._blocks.pack(self.basis.origin.to(self._weights))
 
     def bounds(
         self,
@@ -141,7 +142,7 @@ class VertexSpace:
         if points is None:
             squared = self._blocks.squared_norms(params, self._origin)
         else:
-            squared = (points - self._blocks.pack(self._origin)).square_().sum(1)
+            squared = (points - self._origin).square_().sum(1)
         noise = COORDINATES * self.noise_of(params)
         whole = (squared.double() * (1 + PAIRWISE)).sqrt() + noise
         inside = (coordinates.double().norm(dim=1) - noise).clamp_min(0)
@@ -166,9 +167,14 @@ class VertexSpace:
 
     def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
         """Return mean betas and mean rotations (Markley et al. 2007)."""
-        moments = moments_of_rotmats(means[:, :-10].reshape(-1, 24, 3, 3))
-        rotmats = unitquat_to_rotmat(mean_rotation(moments))
-        return BodyParams(rotmats.float(), means[:, -10:].float())
+        rotmats = means[:, :-10].reshape(-1, 24, 3, 3)
+        if has_kernels(means.device):
+            from pmnet.memory.kernels import mean_rotations
+
+            middle = mean_rotations(rotmats.reshape(-1, 9)).view(-1, 24, 3, 3)
+        else:
+            middle = unitquat_to_rotmat(mean_rotation(moments_of_rotmats(rotmats))).float()
+        return BodyParams(middle, means[:, -10:].float())
 
 
 class ParameterSpace:

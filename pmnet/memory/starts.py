@@ -9,8 +9,9 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.machine import full_precision
-from pmnet.memory.assignment import Centres
-from pmnet.memory.points import Points, factor
+from pmnet.memory.points import Points
+from pmnet.memory.scores import factor
+from pmnet.memory.settling import Centres
 from pmnet.memory.sharding import Shard
 
 FIXED: Final = 2.0**20  # squared distances are drawn by as integers: the same draw on any machine
@@ -30,7 +31,7 @@ def start(
 
 def taken(points: Points, rows: Int[Tensor, "k"], shard: Shard) -> BodyParams:
     """Return the bodies of any rows of all samples, whichever process has them."""
-    rows = rows.to(points.bounds.squared.device)
+    rows = rows.to(points.device)
     mine = ((rows >= shard.start) & (rows < shard.stop)).nonzero()[:, 0]
     held = points.bodies(rows[mine] - shard.start)
     rotmats = held.rotmats.new_zeros(len(rows), 24, 3, 3).index_copy_(0, mine, held.rotmats)
@@ -61,7 +62,9 @@ def _spread(points: Points, k: int, generator: torch.Generator, shard: Shard) ->
         if sum(totals) == 0:  # only copies are left
             rows += torch.randint(shard.total, (k - len(rows),), generator=generator).tolist()
             break
-        drawn = int(torch.randint(sum(totals), (1,), generator=generator))
+        # a share of the sum: where rounding makes it another one, the draw stays
+        share = float(torch.rand((), dtype=torch.float64, generator=generator))
+        drawn = min(int(share * sum(totals)), sum(totals) - 1)
         before = sum(totals[: shard.rank])
         found = 0
         if before <= drawn < before + totals[shard.rank]:

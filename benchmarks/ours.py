@@ -1,0 +1,130 @@
+"""Ours: the time to embed, of an iteration and of a whole job, and the errors against brute force."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from benchmarks.measuring import Memory, seconds, wrong
+from pmnet.body import BodyModel, BodyParams
+from pmnet.memory.assignment import ROUGH, assign, search, settle
+from pmnet.memory.kmeans import iterate
+from pmnet.memory.points import Bodies, Points
+from pmnet.memory.settling import Centres
+from pmnet.memory.sharding import Shard
+from pmnet.memory.space import VertexSpace
+from pmnet.memory.starts import start
+from pmnet.memory.sums import Sums
+
+LEARNT_FROM = 256  # bodies
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a clustering took, and where it ended."""
+
+    embed_s: float
+    iterations_s: list[float]
+    last_s: float  # the last assignment, with distances within 0.2 %
+    peak_gib: float
+    wrong: int
+    checked: int
+
+    @property
+    def iteration_s(self) -> float:
+        """Return the median of the iterations after the first."""
+        return median(self.iterations_s[1:])
+
+    @property
+    def whole_s(self) -> float:
+        """Return the time of everything."""
+        return self.embed_s + sum(self.iterations_s) + self.last_s
+
+
+class Ours:
+    """Bodies as points on a device, clustered there."""
+
+    def __init__(
+        self, body: BodyModel, weights: Tensor, device: torch.device, cache_gib: float
+    ) -> None:
+        self._body, self._weights, self._device = body, weights, device
+        self._cache_gib = cache_gib
+
+    def embed(self, bodies: Bodies) -> tuple[Points, float, float]:
+        """Return bodies as points, the time it took and the memory (GiB)."""
+
+        def made() -> Points:
+            sample = bodies[slice(0, LEARNT_FROM)]
+            space = VertexSpace(self._body, self._weights, sample)
+            return Points(space, bodies, self._cache_gib, self._device)
+
+        with Memory(self._device) as memory:
+            embed_s, points = seconds(made, self._device)
+        return points, embed_s, memory.peak_gib
+
+    def clustered(
+        self, embedded: tuple[Points, float, float], k: int, count: int, checked: int
+    ) -> Result:
+        """Return how long so many iterations take, with all assignments of some samples checked."""
+        points, embed_s, gib = embedded
+        shard, took = Shard.whole(len(points)), []
+        with Memory(self._device) as memory:
+            start_s, centres = seconds(lambda: start(points, k, 0, "random", shard), self._device)
+            sums = Sums(points, k)
+            for _ in range(count):
+                used = centres
+                each_s, (_, centres) = seconds(
+                    lambda used=used: iterate(points, used, sums, shard), self._device
+                )
+                took.append(each_s)
+            last_s, (labels, _) = seconds(lambda: assign(points, centres), self._device)
+        self._tell_parts(points, centres, sums, shard)
+        generator = torch.Generator().manual_seed(1)
+        rows = torch.randperm(len(points), generator=generator)[:checked].to(labels.device)
+        bad = self._wrong(points.bodies, rows, centres, labels[rows])
+        cpu = self._device.type == "cpu"
+        peak = gib + memory.peak_gib if cpu else max(gib, memory.peak_gib)
+        return Result(embed_s + start_s, took, last_s, peak, bad, len(rows))
+
+    def _tell_parts(self, points: Points, params: BodyParams, sums: Sums, shard: Shard) -> None:
+        """Print what the parts of an iteration take."""
+        where = self._device
+        centres_s, centres = seconds(lambda: Centres(points, params), where)
+        search_s, found = seconds(lambda: search(centres, ROUGH), where)
+        settle_s, (labels, _) = seconds(lambda: settle(found), where)
+        sums_s, _ = seconds(lambda: sums.move(labels), where)
+        means_s, _ = seconds(lambda: points.space.mean_body(sums.means(shard)[0]), where)
+        parts = {
+            "centres": centres_s,
+            "search": search_s,
+            "settle": settle_s,
+            "sums": sums_s,
+            "means": means_s,
+        }
+        text = ", ".join(f"{name} {part * 1e3:.2f}" for name, part in parts.items())
+        print(f"# K={len(params)}: parts of an iteration (ms): {text}", flush=True)
+
+    def _wrong(
+        self,
+        bodies_of: Callable[[Tensor], BodyParams],
+        rows: Tensor,
+        centres: BodyParams,
+        labels: Tensor,
+    ) -> int:
+        """Count the labels of some rows that float64 vertices, made by other code, do not give."""
+        reference = self._body.double_precision()
+        weights = self._weights.double()
+
+        def vectors(params: BodyParams) -> Tensor:
+            return (reference.vertices_by_axis(params.to(torch.float64)) * weights).flatten(1)
+
+        ends = torch.cat([vectors(centres[part]) for part in _parts(len(centres))])
+        return sum(
+            wrong(vectors(bodies_of(rows[part])), ends, labels[part]) for part in _parts(len(rows))
+        )
+
+
+def _parts(count: int, size: int = 2048) -> list[slice]:
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]

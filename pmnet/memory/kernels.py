@@ -1,0 +1,226 @@
+"""What a GPU does in kernels of its own, because operations of torch would write it to memory.
+
+Imported only where `machine.has_kernels`.
+"""
+
+from typing import no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+BODIES, CENTRES = 128, 64  # of a tile of scores
+LENGTH = 2048  # numbers of two points that are compared at a time: at most 32 roundings of a sum
+SQUARINGS = 24  # after them the eigenvector counts 2^24 times: a gap of 1e-6 is enough
+
+
+def nearest(
+    bodies: Float[Tensor, "b w"],
+    body_bounds: Float[Tensor, "b 3"],
+    centres: Float[Tensor, "k w"],
+    centre_bounds: Float[Tensor, "k 3"],
+    up: float,
+) -> tuple[Int[Tensor, "b"], Float[Tensor, "b"], Float[Tensor, "b"], Bool[Tensor, "b"]]:
+    """Return the least of the products of each body with all centres: which, its size, its width.
+
+    The last says whether all other products are larger than that one and its width. Rows are of half
+    precision, k is a multiple of CENTRES. The width is twice the product of the bounds and of `up`,
+    and what it takes to keep the number of the tile in the low bits of a score.
+    """
+    count, tiles = len(bodies), len(centres) // CENTRES
+    bits = max(tiles - 1, 0).bit_length()
+    which = torch.empty(count, dtype=torch.int32, device=bodies.device)
+    low, width = (torch.empty(count, dtype=torch.float32, device=bodies.device) for _ in range(2))
+    alone = torch.empty(count, dtype=torch.uint8, device=bodies.device)
+    if count:
+        grid = (triton.cdiv(count, BODIES),)
+        _nearest[grid](
+            bodies,
+            body_bounds,
+            centres,
+            centre_bounds,
+            which,
+            low,
+            width,
+            alone,
+            count,
+            tiles,
+            2.0 * up,
+            2.0 ** (bits - 22),
+            bodies.shape[1],
+            BODIES,
+            CENTRES,
+            (1 << bits) - 1,
+            num_warps=8,
+            num_stages=3,
+        )
+    return which, low, width, alone.bool()
+
+
+@triton.jit(do_not_specialize=["count", "tiles"])
+@no_type_check  # it is compiled, not called
+def _nearest(
+    bodies,
+    body_bounds,
+    centres,
+    centre_bounds,
+    which,
+    low,
+    width,
+    alone,
+    count,
+    tiles,
+    up,
+    packed,
+    WIDTH: tl.constexpr,
+    BODIES: tl.constexpr,
+    CENTRES: tl.constexpr,
+    TILE_BITS: tl.constexpr,
+):
+    row = (tl.program_id(0) * BODIES + tl.arange(0, BODIES)).to(tl.int64)
+    real = row < count
+    column = tl.arange(0, WIDTH)
+    lane = tl.arange(0, CENTRES)
+    body = tl.load(bodies + row[:, None] * WIDTH + column[None, :], real[:, None], 0.0)
+    # the least two scores of each lane; their low bits say which tile they are of
+    first = tl.full((BODIES, CENTRES), float("inf"), tl.float32)
+    second = tl.full((BODIES, CENTRES), float("inf"), tl.float32)
+    for tile in range(tiles):
+        at = (tile * CENTRES + lane)[:, None] * WIDTH + column[None, :]
+        score = tl.dot(body, tl.trans(tl.load(centres + at)))
+        bits = (score.to(tl.int32, bitcast=True) & (-1 - TILE_BITS)) | tile
+        score = bits.to(tl.float32, bitcast=True)
+        second = tl.minimum(second, tl.maximum(first, score))
+        first = tl.minimum(first, score)
+    least = tl.min(first, axis=1)
+    at = tl.argmin(first, axis=1)
+    others = tl.where(lane[None, :] == at[:, None], second, first)
+    next_least = tl.min(others, axis=1)
+    tile = least.to(tl.int32, bitcast=True) & TILE_BITS
+    centre = tile * CENTRES + at
+    bound = tl.zeros((BODIES,), tl.float32)
+    for term in tl.static_range(3):
+        of_body = tl.load(body_bounds + row * 3 + term, real, 0.0)
+        bound += of_body * tl.load(centre_bounds + centre * 3 + term)
+    lowest = least - tl.abs(least) * packed
+    wide = bound * up + 2 * tl.abs(least) * packed
+    tl.store(which + row, centre, real)
+    tl.store(low + row, lowest, real)
+    tl.store(width + row, wide, real)
+    settled = next_least - tl.abs(next_least) * packed > lowest + wide
+    tl.store(alone + row, settled.to(tl.uint8), real)
+
+
+def gaps(
+    x: Float[Tensor, "n p"],
+    c: Float[Tensor, "k p"],
+    row: Int[Tensor, "m"],
+    column: Int[Tensor, "m"],
+) -> Float[Tensor, "m"]:
+    """Return the squared distances of pairs of points."""
+    squared = x.new_empty(len(row))
+    if len(row):
+        _gaps[(len(row),)](x, c, row, column, squared, x.shape[1], LENGTH, num_warps=8)
+    return squared
+
+
+@triton.jit(do_not_specialize=["length"])
+@no_type_check  # it is compiled, not called
+def _gaps(x, c, row, column, squared, length, LENGTH: tl.constexpr):
+    pair = tl.program_id(0)
+    x += tl.load(row + pair).to(tl.int64) * length
+    c += tl.load(column + pair).to(tl.int64) * length
+    sums = tl.zeros((LENGTH,), squared.dtype.element_ty)
+    for begin in range(0, length, LENGTH):
+        at = begin + tl.arange(0, LENGTH)
+        gap = tl.load(x + at, at < length, 0.0) - tl.load(c + at, at < length, 0.0)
+        sums += gap * gap
+    tl.store(squared + pair, tl.sum(sums, axis=0))
+
+
+def mean_rotations(means: Float64[Tensor, "n 9"]) -> Float[Tensor, "n 3 3"]:
+    """Return the mean rotations of groups, from the means of their matrices.
+
+    The same as `rotations.mean_rotation` (Markley et al. 2007): the eigenvector of the mean of q q^T, of
+    the largest eigenvalue, by squaring the matrix until nothing else is left of it.
+    """
+    found = torch.empty(len(means), 3, 3, dtype=torch.float32, device=means.device)
+    if len(means):
+        block = 64
+        grid = (triton.cdiv(len(means), block),)
+        _mean_rotations[grid](means.contiguous(), found, len(means), SQUARINGS, block, num_warps=2)
+    return found
+
+
+@triton.jit(do_not_specialize=["count"])
+@no_type_check  # it is compiled, not called
+def _mean_rotations(means, found, count, SQUARINGS: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    real = row < count
+    r = means + row * 9
+    r00 = tl.load(r, real, 0.0)
+    r01 = tl.load(r + 1, real, 0.0)
+    r02 = tl.load(r + 2, real, 0.0)
+    r10 = tl.load(r + 3, real, 0.0)
+    r11 = tl.load(r + 4, real, 0.0)
+    r12 = tl.load(r + 5, real, 0.0)
+    r20 = tl.load(r + 6, real, 0.0)
+    r21 = tl.load(r + 7, real, 0.0)
+    r22 = tl.load(r + 8, real, 0.0)
+    # 4 q q^T, q = (x, y, z, w): see rotations.moments_of_rotmats
+    xx = 1 + r00 - r11 - r22
+    yy = 1 - r00 + r11 - r22
+    zz = 1 - r00 - r11 + r22
+    ww = 1 + r00 + r11 + r22
+    xy = r01 + r10
+    xz = r02 + r20
+    yz = r12 + r21
+    xw = r21 - r12
+    yw = r02 - r20
+    zw = r10 - r01
+    for _ in range(SQUARINGS):
+        scale = 1 / (xx + yy + zz + ww)
+        xx *= scale
+        yy *= scale
+        zz *= scale
+        ww *= scale
+        xy *= scale
+        xz *= scale
+        yz *= scale
+        xw *= scale
+        yw *= scale
+        zw *= scale
+        xx_ = xx * xx + xy * xy + xz * xz + xw * xw
+        yy_ = xy * xy + yy * yy + yz * yz + yw * yw
+        zz_ = xz * xz + yz * yz + zz * zz + zw * zw
+        ww_ = xw * xw + yw * yw + zw * zw + ww * ww
+        xy_ = xx * xy + xy * yy + xz * yz + xw * yw
+        xz_ = xx * xz + xy * yz + xz * zz + xw * zw
+        yz_ = xy * xz + yy * yz + yz * zz + yw * zw
+        xw_ = xx * xw + xy * yw + xz * zw + xw * ww
+        yw_ = xy * xw + yy * yw + yz * zw + yw * ww
+        zw_ = xz * xw + yz * yw + zz * zw + zw * ww
+        xx, yy, zz, ww = xx_, yy_, zz_, ww_
+        xy, xz, yz, xw, yw, zw = xy_, xz_, yz_, xw_, yw_, zw_
+    # any column is the eigenvector now; that of the largest number is told best
+    most = tl.maximum(tl.maximum(xx, yy), tl.maximum(zz, ww))
+    in_x = xx >= most
+    in_y = (yy >= most) & (xx < most)
+    in_z = (zz >= most) & (xx < most) & (yy < most)
+    x = tl.where(in_x, xx, tl.where(in_y, xy, tl.where(in_z, xz, xw)))
+    y = tl.where(in_x, xy, tl.where(in_y, yy, tl.where(in_z, yz, yw)))
+    z = tl.where(in_x, xz, tl.where(in_y, yz, tl.where(in_z, zz, zw)))
+    w = tl.where(in_x, xw, tl.where(in_y, yw, tl.where(in_z, zw, ww)))
+    scale = 2 / (x * x + y * y + z * z + w * w)
+    to = found + row * 9
+    tl.store(to, (1 - scale * (y * y + z * z)).to(tl.float32), real)
+    tl.store(to + 1, (scale * (x * y - z * w)).to(tl.float32), real)
+    tl.store(to + 2, (scale * (x * z + y * w)).to(tl.float32), real)
+    tl.store(to + 3, (scale * (x * y + z * w)).to(tl.float32), real)
+    tl.store(to + 4, (1 - scale * (x * x + z * z)).to(tl.float32), real)
+    tl.store(to + 5, (scale * (y * z - x * w)).to(tl.float32), real)
+    tl.store(to + 6, (scale * (x * z - y * w)).to(tl.float32), real)
+    tl.store(to + 7, (scale * (y * z + x * w)).to(tl.float32), real)
+    tl.store(to + 8, (1 - scale * (x * x + y * y)).to(tl.float32), real)

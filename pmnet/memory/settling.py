@@ -1,0 +1,176 @@
+"""Bodies whose nearest centre their coordinates do not tell, settled by whole points.
+
+What is within the rounding of float32 points is compared in float64.
+"""
+
+from functools import partial
+
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from pmnet.body import BodyParams
+from pmnet.machine import Recorded, has_kernels
+from pmnet.memory.points import HeadScores, Points, head_scores
+from pmnet.memory.scores import UNIT, Scores
+from pmnet.memory.space import PAIRWISE, Space
+
+# bodies whose whole points are made at a time, and centres whose points are kept
+CPU_MADE, GPU_MADE = 2048, 1 << 14
+SUBTRACTED = 32  # pairs subtracted at a time: they stay in the cache of a core
+OPEN = 1 << 16  # undecided pairs that are collected before they are settled
+TIE = 1e-12, 1e-11  # relative, absolute: equal bodies differ by the rounding of two forward passes
+
+
+class Centres:
+    """Centres to be compared with points: by the first coordinates, by all, and whole."""
+
+    def __init__(self, points: Points, params: BodyParams) -> None:
+        self.points, self.params = points, params
+        self.made = CPU_MADE if points.device.type == "cpu" else GPU_MADE
+        made = self._prepared(params.rotmats, params.betas)
+        self._whole, self.all, self.head, self.noise = made
+
+    def _prepared(self, rotmats: Tensor, betas: Tensor) -> "_Prepared":
+        k, points = len(betas), self.points
+        work = partial(_prepare, points.space, points.scale, k <= self.made)
+        if points.device.type != "cuda" or points.scale is None:
+            return work(rotmats, betas)
+        return points.recorded.setdefault(k, Recorded(work))(rotmats, betas)
+
+    @property
+    def in_halves(self) -> bool:
+        """Return whether the first coordinates are in half precision."""
+        return not isinstance(self.head, Scores)
+
+    def whole(self, rows: Int[Tensor, "m"]) -> tuple[Float[Tensor, "c p"], Int[Tensor, "m"]]:
+        """Return whole points in float32 among which those of `rows` are, and where."""
+        if self._whole is not None:
+            return self._whole, rows
+        some, where = rows.unique(return_inverse=True)
+        return self.points.space.embed(self.params[some]), where
+
+
+_Prepared = tuple[Tensor | None, Scores, HeadScores, Tensor]
+
+
+def _prepare(
+    space: Space, scale: float | None, keep: bool, rotmats: Tensor, betas: Tensor
+) -> _Prepared:
+    """Return what is known of centres: the whole points, if kept, both kinds of scores, the noise."""
+    params = BodyParams(rotmats, betas)
+    whole = space.embed(params) if keep else None
+    y = space.coordinates(params)
+    bounds = space.bounds(params, y, whole)
+    return whole, Scores(y, bounds), head_scores(y, bounds, scale), space.noise_of(params)
+
+
+class Undecided:
+    """Pairs of bodies with centres that may be the nearest."""
+
+    def __init__(self, centres: Centres) -> None:
+        self._centres = centres
+        self._open: list[tuple[Tensor, Tensor]] = []
+        self._found: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._waiting = 0
+
+    def add(self, body: Int[Tensor, "p"], best: Int[Tensor, "p"], other: Int[Tensor, "p"]) -> None:
+        """Take pairs, sorted by body: the other centres that may be nearer than the `best`."""
+        if not len(body):
+            return
+        once = torch.ones_like(body, dtype=torch.bool)
+        once[1:] = body[1:] != body[:-1]
+        pairs = torch.cat([body[once], body]), torch.cat([best[once], other])
+        order = pairs[0].argsort(stable=True)
+        self._open.append((pairs[0][order], pairs[1][order]))
+        self._waiting += len(order)
+        if self._waiting > OPEN:
+            self._settle()
+
+    def settled(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Return the bodies that were undecided, their nearest centres and the distances."""
+        self._settle()
+        return self._found
+
+    def _settle(self) -> None:
+        if self._waiting:
+            body, centre = (torch.cat(part) for part in zip(*self._open, strict=True))
+            self._found.append(_nearest(self._centres, body, centre))
+        self._open, self._waiting = [], 0
+
+
+def _nearest(
+    centres: Centres, body: Int[Tensor, "p"], centre: Int[Tensor, "p"]
+) -> tuple[Int[Tensor, "b"], Int[Tensor, "b"], Float[Tensor, "b"]]:
+    """Return the bodies of pairs (sorted by body), the nearest centre paired with each, the distance."""
+    space = centres.points.space
+    rows, group = body.unique_consecutive(return_inverse=True)
+    noise = centres.noise[centre] + space.noise_of(centres.points.bodies(rows))[group]
+    between = gaps(centres, rows, group, centre)
+    slack = noise.double() + (PAIRWISE + 4 * UNIT) * between
+    close = between - slack <= _least(between + slack, group, len(rows))[group]
+    several = torch.zeros_like(rows).index_add_(0, group, close.long())[group] > 1
+    pairs = (close & several).nonzero()[:, 0]
+    if len(pairs):  # float32 points cannot tell them apart
+        exact = exact_gaps(centres, body[pairs], centre[pairs])
+        tied = exact <= _least(exact, group[pairs], len(rows))[group[pairs]] * (1 + TIE[0]) + TIE[1]
+        close[pairs] = tied
+    none = len(centres.params)
+    chosen = torch.full_like(rows, none)
+    chosen.scatter_reduce_(0, group, centre.masked_fill(~close, none), "amin")
+    own = centre == chosen[group]
+    distances = torch.zeros_like(rows, dtype=torch.float32)
+    distances.scatter_reduce_(0, group, between.masked_fill(~own, 0).float(), "amax")
+    return rows, chosen, distances
+
+
+def _least(values: Tensor, group: Tensor, count: int) -> Float[Tensor, "b"]:
+    least = torch.full((count,), torch.inf, dtype=values.dtype, device=values.device)
+    return least.scatter_reduce_(0, group, values, "amin")
+
+
+def gaps(
+    centres: Centres, rows: Int[Tensor, "b"], group: Int[Tensor, "p"], column: Int[Tensor, "p"]
+) -> Float64[Tensor, "p"]:
+    """Return the distances of pairs by whole float32 points: of the body rows[group] and a centre.
+
+    `group` is sorted.
+    """
+    found = [torch.empty(0, dtype=torch.float64, device=rows.device)]
+    starts = torch.arange(0, len(rows), centres.made, device=rows.device)
+    edges = [*torch.searchsorted(group, starts).tolist(), len(group)]
+    for part, some in enumerate(rows.split(centres.made)):
+        x = centres.points.space.embed(centres.points.bodies(some))
+        mine = slice(edges[part], edges[part + 1])
+        c, k = centres.whole(column[mine])
+        found.append(_lengths(x, c, group[mine] - part * centres.made, k))
+    return torch.cat(found)
+
+
+def exact_gaps(
+    centres: Centres, body: Int[Tensor, "p"], centre: Int[Tensor, "p"]
+) -> Float64[Tensor, "p"]:
+    """Return the distances of pairs by whole float64 points."""
+    space = centres.points.space
+    found = [torch.empty(0, dtype=torch.float64, device=body.device)]
+    for some, others in zip(body.split(CPU_MADE), centre.split(CPU_MADE), strict=True):
+        rows, row = some.unique(return_inverse=True)
+        columns, column = others.unique(return_inverse=True)
+        x = space.exact(centres.points.bodies(rows))
+        c = space.exact(centres.params[columns])
+        found.append(_lengths(x, c, row, column))
+    return torch.cat(found)
+
+
+def _lengths(x: Tensor, c: Tensor, row: Tensor, column: Tensor) -> Float64[Tensor, "p"]:
+    """Return |x[row] - c[column]|, from sums of at most 32 roundings."""
+    if has_kernels(x.device):
+        from pmnet.memory.kernels import gaps as squared_gaps
+
+        return squared_gaps(x, c, row, column).double().sqrt()
+    size = SUBTRACTED if x.device.type == "cpu" else CPU_MADE
+    found = [torch.empty(0, dtype=torch.float64, device=x.device)]
+    for r, k in zip(row.split(size), column.split(size), strict=True):
+        gap = x[r].sub_(c[k])
+        found.append(gap.mul_(gap).sum(1).double().sqrt())
+    return torch.cat(found)
