@@ -76,6 +76,13 @@ class World:
         """Return whether a training has got so far."""
         return any(self.checkpoints.glob("*.ckpt"))
 
+    def rows_of_log(self) -> int:
+        """Return how many rows the log has by now."""
+        try:
+            return len((self.out / "log.csv").read_text().splitlines()) - 1
+        except FileNotFoundError:
+            return 0
+
     def results(self) -> dict[str, bytes]:
         """Return the weights and the log."""
         return {path.name: path.read_bytes() for path in self.out.iterdir()}

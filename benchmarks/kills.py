@@ -25,6 +25,7 @@ from pathlib import Path
 from benchmarks.killing import Training, World
 
 KINDS = ("trainer", "dvc", "rank")
+BEFORE = 0.2  # share of the kills that come before training has begun
 
 
 @dataclass
@@ -41,22 +42,38 @@ class Row:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A run that nobody kills: its bytes, and when (s) it began to train and ended."""
+    """A run that nobody kills: its bytes, its rows of the log, and when (s) the first one was there."""
 
     results: dict[str, bytes]
+    rows: int
     began_s: float
-    ended_s: float
 
     @staticmethod
     def of(world: World, kind: str) -> "Undisturbed":
         """Train once."""
         world.clear()
         training = Training(world, kind)
-        began = training.seconds_until(lambda: (world.out / "log.csv").exists())
-        ended = began + training.seconds_until(lambda: False)
+        began = training.seconds_until(lambda: world.rows_of_log() > 0)
+        training.seconds_until(lambda: False)
         if training.process.returncode:
             raise RuntimeError(f"{kind}: undisturbed, it failed:\n{training.said()}")
-        return Undisturbed(world.results(), began, ended)
+        return Undisturbed(world.results(), world.rows_of_log(), began)
+
+    def moment(self, world: World, chance: random.Random) -> Callable[[], bool]:
+        """Return a random moment: before training begins, or a while after a row of the log."""
+        start, row = time.monotonic(), chance.randint(1, self.rows)
+        if chance.random() < BEFORE:
+            after = start + chance.uniform(0, self.began_s)
+            return lambda: time.monotonic() > after
+        while_s = chance.uniform(0, 1)
+
+        def come() -> bool:
+            if world.rows_of_log() < row:
+                return False
+            time.sleep(while_s)
+            return True
+
+        return come
 
 
 def kill_one(
@@ -67,7 +84,6 @@ def kill_one(
     wanted: dict[str, bytes],
 ) -> None:
     """Kill one training at an event, run it again to its end, and count what came of it."""
-    world.clear()
     training = Training(world, row.kind)
     if not training.killed_at(event, chance):
         return  # it had ended before
@@ -85,14 +101,13 @@ def kill_one(
 
 
 def measure(world: World, kind: str, kills: int, chance: random.Random) -> Row:
-    """Kill trainings of a kind at moments from before they begin to train until they end."""
+    """Kill trainings of a kind at random moments."""
     run, row = Undisturbed.of(world, kind), Row(kind)
     while row.kills < kills:
         start = time.monotonic()
-        moment = start + chance.uniform(0.8 * run.began_s, run.ended_s)
-        kill_one(world, row, lambda: time.monotonic() > moment, chance, run.results)  # noqa: B023
-        took = time.monotonic() - start
-        print(f"killed at {moment - start:.1f} s; {took:.0f} s: {row}", file=sys.stderr, flush=True)
+        world.clear()
+        kill_one(world, row, run.moment(world, chance), chance, run.results)
+        print(f"{time.monotonic() - start:.0f} s: {row}", file=sys.stderr, flush=True)
     return row
 
 
