@@ -113,7 +113,9 @@ def measure(world: World, kind: str, kills: int, chance: random.Random) -> Row:
 
 def main() -> None:
     """Print the table; the exit code is 1 where a run was not resumed or ended with other bytes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--steps", type=int, default=150)

@@ -76,7 +76,8 @@ class Evaluator:
         first, step = place()
         mine = rows.split(BLOCK)[first::step]
         found = [self._errors(table.select(b), pixels, b, protocol) for b in mine]
-        return pd.concat(interleaved(found), ignore_index=True)
+        tables: list[pd.DataFrame] = interleaved(found)
+        return pd.concat(tables, ignore_index=True)
 
     def _errors(
         self, table: Samples, pixels: Pixels, rows: Tensor, protocol: Protocol

@@ -124,9 +124,8 @@ def _side_by_side(jobs: list[Job], settings: Path, devices: int) -> Iterator[str
     for index in range(min(devices or len(gpus) or 1, len(jobs))):
         waiting.put(None)  # one a worker: no more to do
         gpu = gpus[index % len(gpus)] if gpus else ""
-        process = context.Process(target=_work, args=(gpu, settings, waiting, done))
-        process.start()
-        processes.append(process)
+        processes.append(context.Process(target=_work, args=(gpu, settings, waiting, done)))
+        processes[-1].start()
     left = [job.title for job in jobs]
     while left and (end := _next(done, processes)):
         title, error = end

@@ -6,6 +6,7 @@ from the vertices (J = J V^T, section 3.1).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -77,8 +78,8 @@ def loss_terms(
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the TERMS: those of the paper, or with other `classes`, or Balanced MSE with a `noise`.
 
-    Where several processes share a batch the mean of their terms is the term of the batch: weights are
-    summed `everywhere`. Only Balanced MSE compares the samples of one process alone.
+    Where processes share a batch the mean of their terms is that of the batch, for weights are summed
+    `everywhere`; only Balanced MSE compares the samples of one process alone.
     """
     classes = classes or Classes.plain(scores.shape[1], scores.device)
     on_skeleton = joint_set == "smpl24"
@@ -88,15 +89,12 @@ def loss_terms(
     has_smpl = truth.has_smpl[:, None]
     points = project(joints, pred.camera)
     poses = pred.params.rotmats.flatten(1), truth.params.rotmats.flatten(1), has_smpl
+    square = partial(masked_square, everywhere=everywhere)
     return {
-        "keypoints_3d": masked_square(rooted, true_rooted, weight_3d, everywhere),
-        "keypoints_2d": masked_square(
-            points, truth.keypoints_2d[..., :2], truth.keypoints_2d[..., 2:], everywhere
-        ),
-        "pose": balanced_square(*poses, noise, everywhere)
-        if noise
-        else masked_square(*poses, everywhere),
-        "betas": masked_square(pred.params.betas, truth.params.betas, has_smpl, everywhere),
+        "keypoints_3d": square(rooted, true_rooted, weight_3d),
+        "keypoints_2d": square(points, *truth.keypoints_2d.split([2, 1], 2)),
+        "pose": balanced_square(*poses, noise, everywhere) if noise else square(*poses),
+        "betas": square(pred.params.betas, truth.params.betas, has_smpl),
         "prototype": _classification(scores, truth, classes, everywhere),
     }
 

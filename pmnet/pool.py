@@ -55,7 +55,9 @@ def tasks_to_do() -> list[Task]:
         with Repo() as repo:
             changed = set(repo.status(targets=[FILE]))
             graph = Index.from_file(repo, FILE).graph
-            needs = {s.addressing: {n.addressing for n in graph[s]} for s in repo.stage.collect(FILE)}
+            needs = {
+                s.addressing: {n.addressing for n in graph[s]} for s in repo.stage.collect(FILE)
+            }
     except DvcException as error:
         raise InputError(f"dvc: {error}") from None
     todo = set[str]()

@@ -8,12 +8,23 @@ from pmnet.pool import repro_parallel, tasks_to_do
 
 GRAPH = """
 stages:
-  body: {cmd: 'echo body >> order; echo 1 > body', outs: [body]}
-  ingest: {foreach: [x, y], do: {cmd: 'echo ingest >> order; cp body ${item}.in', deps: [body], outs: ['${item}.in']}}
-  images: {foreach: [x, y], do: {cmd: 'cp ${item}.in ${item}.out', deps: ['${item}.in'], outs: ['${item}.out']}}
-  # fails once
-  table: {cmd: 'test -e again || { touch again; exit 1; }; cat x.out y.out > table', deps: [x.out, y.out], outs: [table]}
-  figure: {cmd: 'echo figure >> order; cp table figure', deps: [table], outs: [figure]}
+  body:
+    cmd: echo body >> order; echo 1 > body
+    outs: [body]
+  ingest:
+    foreach: [x, y]
+    do: {cmd: "echo ingest >> order; cp body ${item}.in", deps: [body], outs: ["${item}.in"]}
+  images:
+    foreach: [x, y]
+    do: {cmd: "cp ${item}.in ${item}.out", deps: ["${item}.in"], outs: ["${item}.out"]}
+  table:  # fails once
+    cmd: test -e again || { touch again; exit 1; }; cat x.out y.out > table
+    deps: [x.out, y.out]
+    outs: [table]
+  figure:
+    cmd: echo figure >> order; cp table figure
+    deps: [table]
+    outs: [figure]
 """
 
 

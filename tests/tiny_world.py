@@ -111,7 +111,7 @@ def draw_samples(body: BodyModel, n: int = N) -> Samples:
 
 
 def write_world(folder: Path, body: BodyModel, samples: Samples | None = None) -> World:
-    """Write samples, drawn of the open body where none are given, images of noise, P3DH with K = 3 and the single prototype."""
+    """Write samples (or some of the open body), images of noise, P3DH with K = 3 and one prototype."""
     names = ("samples.arrow", "images.arrow", "memory.npz", "single.npz")
     world = World(*(folder / name for name in names))
     (samples or draw_samples(body)).save(world.samples)

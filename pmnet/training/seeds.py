@@ -70,9 +70,7 @@ def _train_seed(
         with fabric.rank_zero_first(local=True):  # who may fetch weights for the others
             fabric.seed_everything(seed, verbose=False)
             network = build_network(options, memory)
-        train_model(
-            network, data, memory, body, options, machine, seed, fabric, checkpoint, log
-        )
+        train_model(network, data, memory, body, options, machine, seed, fabric, checkpoint, log)
         if fabric.is_global_zero:
             _write(network, settings, body, model_file(out, seed))
 
