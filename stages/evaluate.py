@@ -16,7 +16,7 @@ from pmnet.stage import Section, command
 
 
 def evaluate(
-    run: str,
+    name: str,
     sets: Path,
     memory: Path,
     single: Path,
@@ -27,9 +27,10 @@ def evaluate(
     evaluate: Evaluate,
     machine: Machine,
 ) -> None:
-    """Write the errors of each sample of the test sets; distances are measured to the `single` memory.
+    """Write the errors of each sample of the test sets, for the run `name`.
 
-    The weights are recorded by now: what their training kept to begin again from is deleted.
+    Distances are measured to the `single` memory. The weights are recorded by now: what their training
+    kept to begin again from is deleted.
     """
     set_threads(machine)
     evaluator = Evaluator.load(memory, single, models, body, seeds, evaluate, machine)
@@ -37,10 +38,10 @@ def evaluate(
     errors = pd.concat([evaluator.errors(*pair) for pair in pairs], ignore_index=True)
     if place()[0] > 0:
         return
-    about = {"run": run, **evaluator.about([samples for samples, _ in pairs])}
-    write_errors(errors.assign(run=run), about, out)
+    about = {"run": name, **evaluator.about([samples for samples, _ in pairs])}
+    write_errors(errors.assign(run=name), about, out)
     forget(models)
-    say(f"{run}: errors of {len(errors)} predictions -> {out}")
+    say(f"{name}: errors of {len(errors)} predictions -> {out}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 import two_processes
+from ruamel.yaml import YAML
 from tiny_world import OPTIONS, SPIN, World, draw_samples, write_world
+from torch.distributed.run import get_args_parser
 
 from pmnet import checkpoints, evaluation
 from pmnet.body import BodyModel
@@ -85,3 +87,12 @@ def test_two_processes_write_the_errors_that_one_writes(world, together, tmp_pat
     mine = tmp_path / "errors.parquet"
     two_processes.evaluate(world, EVERYTHING, together / "train", mine)
     assert mine.read_bytes() == (together / "errors.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_torchrun_takes_no_option_of_a_stage_for_its_own(stage):
+    graph = YAML(typ="safe", pure=True).load((TESTS.parent / "dvc.yaml").read_text())
+    launch, *command = graph["stages"][stage]["do"]["cmd"].split()
+    assert launch == "$PMNET_LAUNCH"
+    parsed = get_args_parser().parse_args(["--standalone", "--no-python", *command])
+    assert [parsed.training_script, *parsed.training_script_args] == command
