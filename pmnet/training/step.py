@@ -98,6 +98,12 @@ class Step:
         self._done = 0
         self._waiting: deque[Any] = deque()
 
+    def compile(self) -> None:
+        """Let torch fuse what a step is made of, when it is first taken: it takes a minute."""
+        self.network.compile()
+        self.batch = torch.compile(self.batch)  # type: ignore[method-assign]
+        self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
+
     def __call__(self, inputs: Inputs, rate: float) -> None:
         """Take one step. Its measures are added to `sums`; `broken` is the first step that was."""
         inputs = inputs.to(self.fabric.device)
