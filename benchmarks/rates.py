@@ -1,6 +1,7 @@
 """Rates of training loops: windows of steps, the most memory, and how busy the GPU was."""
 
 import gc
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -59,18 +60,18 @@ class Clock:
 class Busy:
     """What the GPU did while this was entered: the share of the time that a kernel ran, and which.
 
-    `share` is None on a CPU, or where the profiler saw no kernel.
+    `share` is None where it is not `watched`, or where the profiler saw no kernel (on a CPU).
     """
 
     share: float | None = None
 
-    def __init__(self, device: torch.device, steps: int) -> None:
-        self._steps, self._on_gpu = steps, device.type == "cuda"
+    def __init__(self, steps: int, watched: bool) -> None:
+        self._steps, self._watched = steps, watched
         self._kernels: list[Any] = []
 
     def __enter__(self) -> "Busy":
         """Start to watch."""
-        if self._on_gpu:
+        if self._watched:
             self._profiler = torch.profiler.profile(
                 activities=[torch.profiler.ProfilerActivity.CUDA]
             )
@@ -81,7 +82,7 @@ class Busy:
 
     def __exit__(self, *_: Any) -> None:
         """Stop to watch."""
-        if self._on_gpu:
+        if self._watched:
             torch.cuda.synchronize()
             wall_us = (time.perf_counter() - self._begun) * 1e6
             self._profiler.__exit__(None, None, None)
@@ -116,7 +117,8 @@ def covered(spans: list[tuple[float, float]]) -> float:
 
 def start_afresh() -> None:
     """Forget what was compiled and free what is no longer used."""
-    torch.compiler.reset()
+    if "torch._dynamo" in sys.modules:  # it takes seconds to import
+        torch.compiler.reset()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

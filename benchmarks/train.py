@@ -85,7 +85,7 @@ class Benchmark:
 
     def bare(self) -> None:
         """Measure the encoder alone."""
-        with Memory(self.device) as memory:
+        with self._memory() as memory:
             found = {}
             for how, rate, share in bare_rates(self.options, self.plan):
                 found[how] = rate
@@ -93,45 +93,50 @@ class Benchmark:
         self.table.add("bare_encoder", max(found.values()), memory.peak_gib)
 
     def ours(self) -> None:
-        """Measure our loop: as users of a GPU set it, and what each of two settings is worth."""
+        """Measure our loop, from the file and from the memory of the GPU."""
         self._loop("pmnet_loop")
         if self.device.type == "cuda":
             self._loop("pmnet_loop_resident", resident_gib=40.0)
-            self._loop("pmnet_loop_plain", compile=False)
-
-    def _loop(self, what: str, **change: object) -> None:
-        machine = machine_of(self.options.device, self.options.workers, **change)
-        batch = self.options.batch
-        with Memory(self.device) as memory:
-            loop = our_loop(self.world, machine, fabric_of(machine), self.plan, batch)
-        describe(what, loop)
-        self.table.add(what, loop.clock.rate, memory.peak_gib)
 
     def spin(self) -> None:
         """Measure the loop in SPIN's style."""
         self._spin("spin_style_loop", tf32=False)
-        if self.device.type == "cuda":
-            self._spin("spin_style_loop_tf32", tf32=True)
 
-    def _spin(self, what: str, tf32: bool) -> None:
-        start_afresh()
-        cudnn = torch.backends.cudnn
-        cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = tf32, False, True
-        workers = self.options.workers or os.cpu_count() or 1
-        with Memory(self.device) as memory:
-            clock, busy = spin_style_loop(self.world, self.device, self.plan, workers)
-        cudnn.allow_tf32, cudnn.benchmark = True, False
-        _print_busy(what, busy)
-        self.table.add(what, clock.rate, memory.peak_gib)
+    def more(self) -> None:
+        """Measure what compiling is worth to us, and TF32 to the other."""
+        if self.device.type == "cuda":
+            self._loop("pmnet_loop_plain", compile=False)
+            self._spin("spin_style_loop_tf32", tf32=True)
 
     def ranks(self) -> None:
         """Measure our loop on several GPUs: the same global batch, and as many images on each."""
         start_afresh()
-        devices = self.options.devices
         for what, rate, peak_gib in rates_of_ranks(self.options, self.world.folder):
             self.table.add(what, rate, peak_gib)
             if one := self.table.rates.get("pmnet_loop"):
-                print(f"  {rate / one:.2f} times one device, with {devices}", flush=True)
+                print(f"  {rate / one:.2f} times one device", flush=True)
+
+    def _memory(self) -> Memory:
+        start_afresh()
+        return Memory(self.device)
+
+    def _loop(self, what: str, **change: object) -> None:
+        machine = machine_of(self.options.device, self.options.workers, **change)
+        fabric, batch, watched = fabric_of(machine), self.options.batch, self.options.profile
+        with self._memory() as memory:
+            loop = our_loop(self.world, machine, fabric, self.plan, batch, watched)
+        describe(what, loop)
+        self.table.add(what, loop.clock.rate, memory.peak_gib)
+
+    def _spin(self, what: str, tf32: bool) -> None:
+        cudnn = torch.backends.cudnn
+        cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = tf32, False, True
+        workers, watched = self.options.workers or os.cpu_count() or 1, self.options.profile
+        with self._memory() as memory:
+            clock, busy = spin_style_loop(self.world, self.device, self.plan, workers, watched)
+        cudnn.allow_tf32, cudnn.benchmark = True, False
+        _print_busy(what, busy)
+        self.table.add(what, clock.rate, memory.peak_gib)
 
 
 def describe(what: str, loop: Loop) -> None:
@@ -166,8 +171,9 @@ def summary(rates: dict[str, float]) -> list[str]:
 
 def sections(benchmark: Benchmark) -> dict[str, Callable[[], None]]:
     """Return what can be measured, by name, in order."""
-    found = {"bare": benchmark.bare, "ours": benchmark.ours, "spin": benchmark.spin}
-    return found | ({"ranks": benchmark.ranks} if benchmark.options.devices > 1 else {})
+    several = {"ranks": benchmark.ranks} if benchmark.options.devices > 1 else {}
+    first = {"bare": benchmark.bare, "ours": benchmark.ours, "spin": benchmark.spin}
+    return first | several | {"more": benchmark.more}
 
 
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -179,19 +185,21 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, help="256; on the CPU 32")
     parser.add_argument("--encoder", help="resnet50; on the CPU resnet18")
     parser.add_argument("--samples", type=int, help="images in the file: 4096; on the CPU 256")
-    parser.add_argument("--steps", type=int, help="that are timed: 200; on the CPU 20")
+    parser.add_argument("--steps", type=int, help="that are timed: 100; on the CPU 20")
     parser.add_argument("--window", type=int, help="steps: 25; on the CPU 5")
     parser.add_argument(
         "--workers", type=int, default=0, help="threads, or processes; 0: one a core"
     )
-    parser.add_argument("--only", nargs="+", choices=["bare", "ours", "spin", "ranks"])
+    parser.add_argument("--only", nargs="+", choices=["bare", "ours", "spin", "ranks", "more"])
+    parser.add_argument("--no-profile", dest="profile", action="store_false")
     parser.add_argument("--quick", action="store_true", help="few small steps; writes nothing")
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks"))
     options = parser.parse_args(arguments)
     on_gpu = options.device.startswith("cuda")
-    usual = (224, 256, "resnet50", 4096, 200, 25) if on_gpu else (96, 32, "resnet18", 256, 20, 5)
+    usual = (224, 256, "resnet50", 4096, 100, 25) if on_gpu else (96, 32, "resnet18", 256, 20, 5)
     if options.quick:
         usual = (64, 8, "resnet18", 32, 4, 2)
+    options.profile = options.profile and on_gpu
     names = ("size_px", "batch", "encoder", "samples", "steps", "window")
     for name, value in zip(names, usual, strict=True):
         setattr(options, name, getattr(options, name) or value)
@@ -201,6 +209,9 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run the comparison, print it, and write it where it is a full one; 1 where a section failed."""
     options = parsed(arguments)
+    os.environ.setdefault(
+        "TEARDOWN_CUPTI", "0"
+    )  # the profiler would not bear its end beside CUDA graphs
     device = torch.device(options.device)
     kind = "gpu" if device.type == "cuda" else "cpu"
     table = Table(

@@ -11,6 +11,7 @@ from benchmarks.rates import Busy, Clock, Plan, start_afresh
 from pmnet.encoders import build_encoder
 
 WARM: Final = 5  # steps before a capture
+AFTER: Final = 5  # steps in which the profiler watches
 # how cuDNN chooses its convolutions: by itself, as the project does (same numbers each run), by trying
 CHOICES: Final = {"cudnn": (False, False), "deterministic": (True, False), "tried": (False, True)}
 Step = Callable[[], None]
@@ -26,12 +27,12 @@ def bare_rates(
         step = _step(options, device, compiled)
         name = "compiled" if compiled else "eager"
         if compiled or device.type == "cpu":
-            yield name, *_rate(step, plan, options.batch, device)
+            yield name, *_rate(step, plan, options)
         if device.type == "cuda":
             for choice in CHOICES if compiled else ("cudnn", "tried"):
                 with _choosing(choice):
                     graph = _captured(step)
-                    yield f"{name}_graph_{choice}", *_rate(graph, plan, options.batch, device)
+                    yield f"{name}_graph_{choice}", *_rate(graph, plan, options)
                     del graph
 
 
@@ -71,16 +72,16 @@ def _captured(step: Step) -> Step:
     return graph.replay
 
 
-def _rate(step: Step, plan: Plan, batch: int, device: torch.device) -> tuple[float, float | None]:
-    clock = Clock(plan, batch)
+def _rate(step: Step, plan: Plan, options: argparse.Namespace) -> tuple[float, float | None]:
+    clock = Clock(plan, options.batch)
     for _ in range(plan.counted):
         for _ in range(plan.window):
             step()
-        if device.type == "cuda":
+        if torch.cuda.is_initialized():
             torch.cuda.synchronize()
         clock.tick()
-    with Busy(device, 5) as busy:
-        for _ in range(5 if device.type == "cuda" else 0):
+    with Busy(AFTER, options.profile) as busy:
+        for _ in range(AFTER if options.profile else 0):
             step()
     return clock.rate, busy.share
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from benchmarks.rates import Busy, Clock, Plan, start_afresh
+from benchmarks.rates import Busy, Clock, Plan
 from benchmarks.train_world import World
 from pmnet.machine import set_threads
 from pmnet.params import Machine
@@ -36,6 +36,7 @@ class _Windows(Log):
         self._clock.tick()
         last = self._clock.plan.counted + 1  # the one with a checkpoint
         if len(rows) == last:
+            print(f"  {self._clock.rate:.0f} images/s", flush=True)
             self._busy.__enter__()
         elif len(rows) == last + 1:
             self._busy.__exit__()
@@ -44,12 +45,13 @@ class _Windows(Log):
         """Keep nothing."""
 
 
-def our_loop(world: World, machine: Machine, fabric: Fabric, plan: Plan, batch: int) -> Loop:
+def our_loop(
+    world: World, machine: Machine, fabric: Fabric, plan: Plan, batch: int, watched: bool
+) -> Loop:
     """Train the network of the paper for the windows of a plan and two more, and return the rates.
 
     The first of the two writes a checkpoint, in the second the profiler watches.
     """
-    start_afresh()
     set_threads(machine)
     windows = plan.counted + 2
     options = replace(
@@ -59,7 +61,7 @@ def our_loop(world: World, machine: Machine, fabric: Fabric, plan: Plan, batch: 
         log_every=plan.window,
         checkpoint_every=plan.counted * plan.window,
     )
-    clock, busy = Clock(plan, batch), Busy(fabric.device, plan.window)
+    clock, busy = Clock(plan, batch), Busy(plan.window, watched)
     checkpoint = world.folder / f"{fabric.world_size}_{batch}.ckpt"
     _train(world, options, machine, fabric, checkpoint, _Windows(clock, busy))
     return Loop(clock, busy, clock.seconds_over(plan.counted))

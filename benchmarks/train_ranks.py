@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.measuring import Memory
+from benchmarks.rates import start_afresh
 from benchmarks.train_ours import our_loop
 from benchmarks.train_world import machine_of, plan_of, world_of
 from pmnet.fabric import fabric_of
@@ -40,8 +41,9 @@ def main(folder: Path, options: argparse.Namespace) -> None:
     fabric = fabric_of(machine)
     name = f"pmnet_loop_{options.devices}{'gpu' if fabric.device.type == 'cuda' else 'cpu'}"
     for batch in (options.batch, options.batch * options.devices):
+        start_afresh()
         with Memory(fabric.device) as memory:
-            loop = our_loop(world, machine, fabric, plan_of(options), batch)
+            loop = our_loop(world, machine, fabric, plan_of(options), batch, watched=False)
         what = name if batch == options.batch else f"{name}_batch{batch}"
         if fabric.is_global_zero:
             with (folder / FOUND).open("a") as stream:

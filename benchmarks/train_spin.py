@@ -30,6 +30,7 @@ from pmnet.params import LossWeights, Train
 from pmnet.runs import build_network
 
 MEAN, STD = (np.array(values, np.float32)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
+AFTER = 5  # steps in which the profiler watches
 MIRROR_AXES = np.array([1, -1, -1], np.float32)  # of a rotation vector, when x is mirrored
 
 
@@ -115,11 +116,11 @@ class People(Dataset):
 
 
 def spin_style_loop(
-    world: World, device: torch.device, plan: Plan, workers: int
+    world: World, device: torch.device, plan: Plan, workers: int, watched: bool
 ) -> tuple[Clock, Busy]:
-    """Train for the windows of a plan and five steps more, and return what was measured."""
-    loop = _Loop(world, device, plan)
-    steps = plan.counted * plan.window + 5
+    """Train for the windows of a plan and AFTER steps more, and return what was measured."""
+    loop = _Loop(world, device, plan, watched)
+    steps = plan.counted * plan.window + AFTER
     people = People(world)
     sampler = RandomSampler(people, num_samples=steps * world.train.batch_size)
     loader = DataLoader(
@@ -139,14 +140,14 @@ def spin_style_loop(
 class _Loop:
     """The model, its optimizer, and the clock."""
 
-    def __init__(self, world: World, device: torch.device, plan: Plan) -> None:
+    def __init__(self, world: World, device: torch.device, plan: Plan, watched: bool) -> None:
         self._body, memory, _ = world.opened()
         self._body.to(device)
         self._device, self._options, self._plan = device, world.train, plan
         self._network = build_network(world.train, memory).to(device).train()
         rate = world.train.learning_rate
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=rate)
-        self.clock, self.busy = Clock(plan, world.train.batch_size), Busy(device, 5)
+        self.clock, self.busy = Clock(plan, world.train.batch_size), Busy(AFTER, watched)
         self.log: dict[str, float] = {}
 
     def take(self, number: int, batch: dict[str, Tensor]) -> None:
