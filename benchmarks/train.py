@@ -8,7 +8,7 @@ Images/s are medians of windows of steps, after a warm-up with all compiling and
   device; the fastest of several ways to run it, all printed.
 - `pmnet_loop`: the whole loop of the train stage from a file of JPEG images on disk: decoding, augmentation,
   labels, losses on J24, one optimizer. `pmnet_loop_resident`: the same with all images on the GPU.
-  `pmnet_loop_plain`: streamed, the encoder not compiled.
+  `pmnet_loop_plain`: from the file, nothing compiled. `pmnet_loop_2gpu`: on two GPUs that share the batch.
 - `spin_style_loop`: see benchmarks/train_spin.py; `spin_style_loop_tf32` with TF32 convolutions.
 
 `peak_gib` is what torch had allocated on the GPU, or what the process grew by on the CPU. The GPU's share is
@@ -16,12 +16,10 @@ the time in which a kernel ran, by the profiler. Other loads on the machine dist
 """
 
 import argparse
-import csv
 import os
 import tempfile
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -32,48 +30,9 @@ from benchmarks.train_bare import bare_rates
 from benchmarks.train_ours import Loop, our_loop
 from benchmarks.train_ranks import rates_of_ranks
 from benchmarks.train_spin import spin_style_loop
+from benchmarks.train_table import Table, summary
 from benchmarks.train_world import World, machine_of, make_world, plan_of, world_of
 from pmnet.fabric import fabric_of
-from pmnet.files import replacing
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the table."""
-
-    what: str
-    images_per_s: float
-    peak_gib: float
-    machine: str
-
-
-class Table:
-    """The rows measured so far, in the file after each; those of other runs that were not measured stay."""
-
-    def __init__(self, file: Path | None, machine: str) -> None:
-        self._file, self._machine = file, machine
-        self.rates: dict[str, float] = {}
-
-    def add(self, what: str, rate: float, peak_gib: float) -> None:
-        """Print a row and write it."""
-        row = Row(what, round(rate, 1), round(peak_gib, 3), self._machine)
-        print("  ".join(map(str, asdict(row).values())), flush=True)
-        self.rates[what] = rate
-        if self._file is None:
-            return
-        names = [field.name for field in fields(Row)]
-        rows = {kept["what"]: kept for kept in _read(self._file)} | {what: asdict(row)}
-        with replacing(self._file) as unfinished, unfinished.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, names)
-            writer.writeheader()
-            writer.writerows(rows.values())
-
-
-def _read(file: Path) -> list[dict[str, str]]:
-    if not file.exists():
-        return []
-    with file.open(newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 class Benchmark:
@@ -158,17 +117,6 @@ def _share(share: float | None) -> str:
     return "" if share is None else f"; the GPU was busy {share:.1%} of the time"
 
 
-def summary(rates: dict[str, float]) -> list[str]:
-    """Return our loop beside the others."""
-    ours = {what: rate for what, rate in rates.items() if what.startswith("pmnet")}
-    lines = []
-    for what, rate in ours.items():
-        for other in ("bare_encoder", "spin_style_loop", "spin_style_loop_tf32"):
-            if other in rates:
-                lines.append(f"{what}: {rate / rates[other]:.2f} times {other}")
-    return lines
-
-
 def sections(benchmark: Benchmark) -> dict[str, Callable[[], None]]:
     """Return what can be measured, by name, in order."""
     several = {"ranks": benchmark.ranks} if benchmark.options.devices > 1 else {}
@@ -191,7 +139,8 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
         "--workers", type=int, default=0, help="threads, or processes; 0: one a core"
     )
     parser.add_argument("--only", nargs="+", choices=["bare", "ours", "spin", "ranks", "more"])
-    parser.add_argument("--no-profile", dest="profile", action="store_false")
+    unprofiled = "do not ask the profiler how busy the GPU was"
+    parser.add_argument("--no-profile", dest="profile", action="store_false", help=unprofiled)
     parser.add_argument("--quick", action="store_true", help="few small steps; writes nothing")
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks"))
     options = parser.parse_args(arguments)
@@ -209,9 +158,8 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run the comparison, print it, and write it where it is a full one; 1 where a section failed."""
     options = parsed(arguments)
-    os.environ.setdefault(
-        "TEARDOWN_CUPTI", "0"
-    )  # the profiler would not bear its end beside CUDA graphs
+    # a profiler that is taken down beside CUDA graphs may take the process with it
+    os.environ.setdefault("TEARDOWN_CUPTI", "0")
     device = torch.device(options.device)
     kind = "gpu" if device.type == "cuda" else "cpu"
     table = Table(

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from benchmarks.rates import Clock, Plan, covered
-from benchmarks.train import Benchmark, Table, parsed, summary
-from benchmarks.train_spin import MEAN, STD, People, spin_style_loop
+from benchmarks.train import Benchmark, parsed
+from benchmarks.train_spin import spin_style_loop
+from benchmarks.train_spin_people import MEAN, STD, People
+from benchmarks.train_table import Table, summary
 from benchmarks.train_world import World, world_of, write_world
 from pmnet.images.augmentation import Labels, Moves
 
