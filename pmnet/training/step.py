@@ -138,7 +138,8 @@ class Step:
         else:
             if self._graph is None:
                 self._graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._graph):
+                # other threads, such as NCCL's, may call CUDA meanwhile
+                with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                     self._compute(self._inputs)
             self._graph.replay()
         self._done += 1
