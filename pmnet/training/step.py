@@ -91,11 +91,18 @@ class Step:
         self.blame = torch.zeros(len(MEASURES), device=device)
         self.weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.weights] if options.ema else []
-        self._gradient = _flat_gradient(self.weights)
+        joined = fabric.world_size > 1 or options.clip_norm > 0
+        self._gradient = _flat_gradient(self.weights) if joined else None
         self._inputs: Inputs | None = None
         self._graph: Any = None
         self._done = 0
         self._waiting: deque[Any] = deque()
+
+    def compile(self) -> None:
+        """Let torch fuse what a step is made of, when it is first taken: it takes a minute."""
+        self.network.compile()
+        self.batch = torch.compile(self.batch)  # type: ignore[method-assign]
+        self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
 
     def __call__(self, inputs: Inputs, rate: float) -> None:
         """Take one step. Its measures are added to `sums`; `broken` is the first step that was."""
@@ -131,7 +138,8 @@ class Step:
         else:
             if self._graph is None:
                 self._graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._graph):
+                # other threads, such as NCCL's, may call CUDA meanwhile
+                with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                     self._compute(self._inputs)
             self._graph.replay()
         self._done += 1
@@ -141,26 +149,19 @@ class Step:
         images, truth = self.batch(inputs)
         with self.fabric.autocast():
             vector, scores = self.network(images, truth.prototype, inputs.predicted)
-        terms = loss_terms(
-            unpack(vector.float()),
-            scores.float(),
-            truth,
-            self._body,
-            self._joints,
-            self._classes,
-            options.balance.mse_noise,
-        )
-        loss = total_loss(terms, options.loss)
-        self._gradient.zero_()
-        loss.backward()
-        self._join()
+        loss, measures = self._losses(vector, scores, truth)
+        if self._gradient is None:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        else:
+            self._gradient.zero_()
+            loss.backward()
+            self._join(self._gradient)
         self.optimizer.step()
         with torch.no_grad():
             if self.average:
                 torch._foreach_lerp_(self.average, self.weights, 1 - options.ema)
-            right = (scores.argmax(1) == truth.prototype).float()
-            accuracy = masked_mean(right, truth.has_smpl)
-            self._measure(inputs, torch.stack([loss, *terms.values(), accuracy]))
+            self._measure(inputs, measures)
 
     def batch(self, inputs: Inputs) -> tuple[Float[Tensor, "b 3 s s"], Truth]:
         """Return the batch changed at random, with the prototypes of the changed bodies."""
@@ -175,13 +176,31 @@ class Step:
             truth = replace(truth, prototype=nearest)
         return images, truth
 
-    def _join(self) -> None:
+    def _losses(
+        self, vector: Float[Tensor, "b 157"], scores: Float[Tensor, "b k"], truth: Truth
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "m"]]:
+        """Return the loss, and all MEASURES without their gradient."""
+        terms = loss_terms(
+            unpack(vector.float()),
+            scores.float(),
+            truth,
+            self._body,
+            self._joints,
+            self._classes,
+            self.options.balance.mse_noise,
+        )
+        loss = total_loss(terms, self.options.loss)
+        right = (scores.argmax(1) == truth.prototype).float()
+        accuracy = masked_mean(right, truth.has_smpl)
+        return loss, torch.stack([loss, *terms.values(), accuracy]).detach()
+
+    def _join(self, gradient: Float[Tensor, "n"]) -> None:
         """Make the gradient that of the whole batch on all devices, no longer than `clip_norm`."""
         if self.fabric.world_size > 1:
-            torch.distributed.all_reduce(self._gradient)
-            self._gradient /= self.fabric.world_size
+            torch.distributed.all_reduce(gradient)
+            gradient /= self.fabric.world_size
         if limit := self.options.clip_norm:
-            self._gradient *= (limit / self._gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
+            gradient *= (limit / gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
 
     def _measure(self, inputs: Inputs, measures: Float[Tensor, "m"]) -> None:
         self.sums += measures

@@ -3,6 +3,9 @@
 import csv
 import fcntl
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +28,8 @@ from pmnet.training import loop, seeds
 from pmnet.training.batches import batches
 from pmnet.training.data import TrainingData
 from pmnet.training.loop import TrainingDiverged, learning_rate, predicted_share
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -295,6 +300,15 @@ def test_the_lock_is_free_after_an_error():
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), checkpoints.held("key"):
             raise ZeroDivisionError
+
+
+def test_a_compiled_step_is_whole_and_gives_the_same_numbers(tmp_path):
+    command = [sys.executable, str(Path(__file__).with_name("compiled_step.py")), str(tmp_path)]
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **path})
+    assert done.returncode == 0, done.stderr
+    plain, compiled = done.stdout.splitlines()
+    assert plain == compiled and "nan" not in plain
 
 
 # --- what the paper does not do
