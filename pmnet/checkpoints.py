@@ -1,12 +1,17 @@
-"""Checkpoints of a training or clustering: named by what goes into it, held by one process at a time."""
+"""Checkpoints of a training or clustering: named by what goes into it, held by one process at a time.
+
+A finished training keeps its last checkpoint until its evaluation has read the weights: a `dvc` that was
+killed has recorded nothing, deletes the weights, and asks for the same training again.
+"""
 
 import fcntl
 import hashlib
 import json
 import os
+import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +44,47 @@ def held(key: str) -> Iterator[Path]:
     InputError where another process holds it.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / f"{key}.lock").open("w") as lock:
+    with (FOLDER / f"{key}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            lock.seek(0)
             raise InputError(
-                f"{lock.name}: another process is at this very run; wait for it or end it"
+                f"{lock.name}: another process ({lock.read()}) is at this very run; wait for it or "
+                "end it, then run the same command again: what it has done is not lost"
             ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()} on {platform.node()}")
+        lock.flush()
+        remove_partials(path_of(key))
         yield path_of(key)
+
+
+@contextmanager
+def held_folder(folder: Path) -> Iterator[None]:
+    """Let no other process train into `folder` while this is entered, be it by other settings."""
+    with held(_place(folder)):
+        yield
+
+
+def claim(folder: Path, key: str) -> None:
+    """Note that the checkpoint `key` is that of a training into `folder`."""
+    (FOLDER / f"{_place(folder)}.{key}.claim").touch()
+
+
+def forget(folder: Path) -> None:
+    """Delete the checkpoints of trainings into `folder`, unless one is at work."""
+    with suppress(InputError), held_folder(folder):
+        for note in FOLDER.glob(f"{_place(folder)}.*.claim"):
+            path_of(note.name.split(".")[1]).unlink(missing_ok=True)
+            note.unlink()
+
+
+def remove_partials(path: Path) -> None:
+    """Delete what killed processes had written of `path`; only for who may write it alone."""
+    for partial in path.parent.glob(f".{path.name}.*.partial"):
+        partial.unlink(missing_ok=True)
+
+
+def _place(folder: Path) -> str:
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:20]

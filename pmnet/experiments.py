@@ -7,27 +7,31 @@ on the GPU once. What is done is not done again.
 
 import multiprocessing
 import os
+import queue
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
-import torch
 
 from pmnet import params
+from pmnet.checkpoints import forget
 from pmnet.datasets.sets import images_of, pairs_of, samples_of
 from pmnet.error_files import merge_errors
 from pmnet.errors import InputError
 from pmnet.evaluation import Evaluator, write_errors
+from pmnet.machine import visible_gpus
 from pmnet.params import Evaluate, Machine, Train
 from pmnet.progress import say
 from pmnet.training.seeds import train_seeds
 
 RUNS, BODY = Path("runs"), Path("data/body.npz")
 TRAIN_SETS, TEST_SETS = Path("data/train.json"), Path("data/test.json")
+POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Job:
     name: str
     experiment: Experiment
     seed: int
+
+    @property
+    def title(self) -> str:
+        """Return what it is called in messages."""
+        return f"{self.name} seed {self.seed}"
 
     @property
     def folder(self) -> Path:
@@ -95,7 +104,7 @@ def run_experiments(file: Path, settings: Path, groups: list[str], devices: int)
             raise InputError(f"{file}: {memory} is missing: run dvc repro cluster first")
     waiting = [job for job in jobs if not job.errors.exists()]
     say(f"{len(waiting)} of {len(jobs)} jobs to do")
-    failed = list(_side_by_side(waiting, settings, devices or max(torch.cuda.device_count(), 1)))
+    failed = list(_side_by_side(waiting, settings, devices))
     for name, experiment in experiments.items():
         parts = [Job(name, experiment, seed).errors for seed in experiment.seeds]
         if all(part.exists() for part in parts):
@@ -104,37 +113,51 @@ def run_experiments(file: Path, settings: Path, groups: list[str], devices: int)
         raise InputError(f"{len(failed)} jobs failed, see above: {', '.join(failed)}; run it again")
 
 
-def _side_by_side(jobs: list[Job], settings: Path, workers: int) -> Iterator[str]:
+def _side_by_side(jobs: list[Job], settings: Path, devices: int) -> Iterator[str]:
     """Run jobs in processes of their own and yield the names of those that failed."""
+    gpus = visible_gpus()
     context = multiprocessing.get_context("spawn")
     waiting, done = context.Queue(), context.Queue()
     for job in jobs:
         waiting.put(job)
     processes = []
-    for index in range(min(workers, len(jobs))):
+    for index in range(min(devices or len(gpus) or 1, len(jobs))):
         waiting.put(None)  # one a worker: no more to do
-        process = context.Process(target=_work, args=(index, settings, waiting, done))
-        process.start()
-        processes.append(process)
-    for number in range(1, len(jobs) + 1):
-        name, error = done.get()
-        say(f"{number} of {len(jobs)}: {name} {'failed:' + error if error else 'done'}")
+        gpu = gpus[index % len(gpus)] if gpus else ""
+        processes.append(context.Process(target=_work, args=(gpu, settings, waiting, done)))
+        processes[-1].start()
+    left = [job.title for job in jobs]
+    while left and (end := _next(done, processes)):
+        title, error = end
+        left.remove(title)
+        say(f"{title}: {'failed:' + error if error else 'done'}; {len(left)} of {len(jobs)} left")
         if error:
-            yield name
+            yield title
+    yield from left  # all workers were killed
     for process in processes:
         process.join()
 
 
-def _work(index: int, settings: Path, waiting: Any, done: Any) -> None:
-    """Take job after job, on one GPU."""
-    if torch.cuda.is_available():
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(index % torch.cuda.device_count())
+def _next(done: Any, processes: list[Any]) -> tuple[str, str] | None:
+    """Return what ended next, or None where no worker is alive to end anything."""
+    while True:
+        alive = any(process.is_alive() for process in processes)
+        with suppress(queue.Empty):
+            return cast(tuple[str, str], done.get(timeout=POLL_S))
+        if not alive:
+            return None
+
+
+def _work(gpu: str, settings: Path, waiting: Any, done: Any) -> None:
+    """Take job after job, on one GPU: it is chosen before torch has looked for any."""
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     while (job := waiting.get()) is not None:
         try:
             _run(job, settings)
-            done.put((f"{job.name} seed {job.seed}", ""))
+            done.put((job.title, ""))
         except Exception:  # the other jobs go on
-            done.put((f"{job.name} seed {job.seed}", "\n" + traceback.format_exc()))
+            done.put((job.title, "\n" + traceback.format_exc()))
 
 
 def _run(job: Job, settings: Path) -> None:
@@ -154,5 +177,6 @@ def _run(job: Job, settings: Path) -> None:
     about |= {"label": job.experiment.label, "group": job.experiment.group}
     about["set"] = job.experiment.set
     write_errors(errors.assign(run=job.name), about, job.errors)
+    forget(models)
     ended = time.monotonic()
     say(f"{job.name}: trained in {trained - started:.0f} s, evaluated in {ended - trained:.0f} s")

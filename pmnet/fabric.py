@@ -1,12 +1,16 @@
 """The engine that says which devices work together."""
 
 import os
+from collections.abc import Callable
+from typing import TypeVar, cast
 
-import torch
 from lightning_fabric import Fabric
 
-from pmnet.machine import device_of
+from pmnet.errors import InputError
+from pmnet.machine import device_of, set_precision
 from pmnet.params import Machine
+
+T = TypeVar("T")
 
 
 def fabric_of(machine: Machine) -> Fabric:
@@ -16,9 +20,7 @@ def fabric_of(machine: Machine) -> Fabric:
     """
     device = device_of(machine)
     on_gpu = device.type == "cuda"
-    if on_gpu:
-        torch.backends.cudnn.allow_tf32 = machine.precision == "tf32"
-        torch.backends.cudnn.deterministic = True
+    set_precision(machine)
     world, local = (int(os.environ.get(f"{name}WORLD_SIZE", 1)) for name in ("", "LOCAL_"))
     alone = [device.index] if device.index is not None else 1
     fabric = Fabric(
@@ -30,3 +32,20 @@ def fabric_of(machine: Machine) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def by_first(fabric: Fabric, action: Callable[[], T]) -> T:
+    """Return on all processes what `action` returns on the first of them, the only one that runs it.
+
+    Its InputError ends all of them: nobody waits for a process that has gone.
+    """
+    result, wrong = None, ""
+    if fabric.is_global_zero:
+        try:
+            result = action()
+        except InputError as error:
+            wrong = str(error)
+    result, wrong = fabric.broadcast((result, wrong))
+    if wrong:
+        raise InputError(wrong)
+    return cast(T, result)

@@ -4,7 +4,9 @@ The joints are those that the ground truth has: the skeleton's 24, or the annota
 from the vertices (J = J V^T, section 3.1).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
@@ -18,6 +20,8 @@ from pmnet.camera import project
 from pmnet.network import Prediction
 from pmnet.params import LossWeights
 from pmnet.samples import JointSet
+
+Everywhere = Callable[[Tensor], Tensor]  # a number of this process -> its mean over all processes
 
 TERMS: Final = ("keypoints_3d", "keypoints_2d", "pose", "betas", "prototype")
 
@@ -57,6 +61,11 @@ class Classes:
         return Classes(torch.eye(k, device=device), torch.ones(k, device=device))
 
 
+def alone(value: Tensor) -> Tensor:
+    """Return a number as its mean over all processes, where there is but one."""
+    return value
+
+
 def loss_terms(
     pred: Prediction,
     scores: Float[Tensor, "b k"],
@@ -65,8 +74,13 @@ def loss_terms(
     joint_set: JointSet,
     classes: Classes | None = None,
     noise: float = 0.0,
+    everywhere: Everywhere = alone,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the TERMS: those of the paper, or with other `classes`, or Balanced MSE with a `noise`."""
+    """Return the TERMS: those of the paper, or with other `classes`, or Balanced MSE with a `noise`.
+
+    Where processes share a batch the mean of their terms is that of the batch, for weights are summed
+    `everywhere`; only Balanced MSE compares the samples of one process alone.
+    """
     classes = classes or Classes.plain(scores.shape[1], scores.device)
     on_skeleton = joint_set == "smpl24"
     params = pred.params
@@ -75,14 +89,13 @@ def loss_terms(
     has_smpl = truth.has_smpl[:, None]
     points = project(joints, pred.camera)
     poses = pred.params.rotmats.flatten(1), truth.params.rotmats.flatten(1), has_smpl
+    square = partial(masked_square, everywhere=everywhere)
     return {
-        "keypoints_3d": masked_square(rooted, true_rooted, weight_3d),
-        "keypoints_2d": masked_square(
-            points, truth.keypoints_2d[..., :2], truth.keypoints_2d[..., 2:]
-        ),
-        "pose": balanced_square(*poses, noise) if noise else masked_square(*poses),
-        "betas": masked_square(pred.params.betas, truth.params.betas, has_smpl),
-        "prototype": _classification(scores, truth, classes),
+        "keypoints_3d": square(rooted, true_rooted, weight_3d),
+        "keypoints_2d": square(points, *truth.keypoints_2d.split([2, 1], 2)),
+        "pose": balanced_square(*poses, noise, everywhere) if noise else square(*poses),
+        "betas": square(pred.params.betas, truth.params.betas, has_smpl),
+        "prototype": _classification(scores, truth, classes, everywhere),
     }
 
 
@@ -120,24 +133,33 @@ def _hips(points: Float[Tensor, "b 24 c"]) -> Float[Tensor, "b 2 c"]:
 
 
 def masked_square(
-    pred: Float[Tensor, "*b n"], true: Float[Tensor, "*b n"], weights: Tensor
+    pred: Float[Tensor, "*b n"],
+    true: Float[Tensor, "*b n"],
+    weights: Tensor,
+    everywhere: Everywhere = alone,
 ) -> Float[Tensor, ""]:
     """Return the mean squared difference by `weights`, which broadcast.
 
     Where the weight is 0 the truth may be anything, NaN included: it does not reach the gradient.
     """
     kept = torch.where(weights.expand_as(true) > 0, true, pred.detach())
-    return masked_mean((pred - kept).square(), weights)
+    return masked_mean((pred - kept).square(), weights, everywhere)
 
 
-def masked_mean(values: Float[Tensor, "*b n"], weights: Tensor) -> Float[Tensor, ""]:
+def masked_mean(
+    values: Float[Tensor, "*b n"], weights: Tensor, everywhere: Everywhere = alone
+) -> Float[Tensor, ""]:
     """Return the mean of `values` by `weights`, which broadcast; 0 where all weights are 0."""
     weights = weights.to(values.dtype).expand_as(values)
-    return (values * weights).sum() / weights.sum().clamp_min(1e-6)
+    return (values * weights).sum() / everywhere(weights.sum()).clamp_min(1e-6)
 
 
 def balanced_square(
-    pred: Float[Tensor, "b n"], true: Float[Tensor, "b n"], known: Bool[Tensor, "b 1"], noise: float
+    pred: Float[Tensor, "b n"],
+    true: Float[Tensor, "b n"],
+    known: Bool[Tensor, "b 1"],
+    noise: float,
+    everywhere: Everywhere = alone,
 ) -> Float[Tensor, ""]:
     """Return the Balanced MSE of a batch (Ren et al. 2022, Eq. 9), a number of n as the plain one is.
 
@@ -149,13 +171,15 @@ def balanced_square(
     scores = torch.where(known.T, -apart / (2 * noise**2), -torch.inf)
     own = torch.arange(len(pred), device=pred.device)
     each = cross_entropy(torch.where(known, scores, 0.0), own, reduction="none")
-    return masked_mean(each, known[:, 0]) * 2 * noise**2 / pred.shape[1]
+    return masked_mean(each, known[:, 0], everywhere) * 2 * noise**2 / pred.shape[1]
 
 
-def _classification(scores: Tensor, truth: Truth, classes: Classes) -> Float[Tensor, ""]:
+def _classification(
+    scores: Tensor, truth: Truth, classes: Classes, everywhere: Everywhere
+) -> Float[Tensor, ""]:
     """Return the cross-entropy (Eq. 5) against the targets of each sample's prototype."""
     if scores.shape[1] == 1:
         return scores.new_zeros(())
     prototype = truth.prototype.clamp_min(0)
     each = -(classes.targets[prototype] * scores.log_softmax(1)).sum(1)
-    return masked_mean(each, truth.has_smpl * classes.weights[prototype])
+    return masked_mean(each, truth.has_smpl * classes.weights[prototype], everywhere)

@@ -31,9 +31,22 @@ def device_of(machine: Machine) -> torch.device:
     return device
 
 
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
+    numbers = [str(number) for number in range(torch.cuda.device_count())]
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named[: len(numbers)] or numbers
+
+
 def set_threads(machine: Machine) -> None:
     """Let torch use so many threads in this process; two processes of one thread beat two threads."""
     torch.set_num_threads(machine.threads)
+
+
+def set_precision(machine: Machine) -> None:
+    """Let a GPU convolve in the precision that is asked for, and to the same numbers in each run."""
+    torch.backends.cudnn.allow_tf32 = machine.precision == "tf32"
+    torch.backends.cudnn.deterministic = True
 
 
 def workers_of(machine: Machine) -> int:

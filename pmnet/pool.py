@@ -1,75 +1,120 @@
-"""Several runs trained at once: DVC runs one stage at a time, but lets processes share a graph."""
+"""The graph run side by side: DVC runs one stage at a time, but lets processes share a graph."""
 
 import os
-import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-import torch
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.repo.index import Index
 
 from pmnet.errors import InputError
+from pmnet.machine import visible_gpus
 from pmnet.progress import say
 
 DVC = (sys.executable, "-m", "dvc")
-RUN_STAGES = ("cluster", "train", "evaluate")
-SHARED = "cluster@single"  # every evaluation measures the distance to the mean body
+FILE = "dvc.yaml"
+# stages of one key that follow each other in one process; what all evaluations need runs apart
+CHAINS = {"cluster": "run", "train": "run", "evaluate": "run", "ingest": "data", "images": "data"}
+SHARED = "cluster@single"
+TRIES = 2  # DVC's own lock may be taken for a moment
 POLL_S = 0.2
 
 
+@dataclass
+class Task:
+    """Stages that one process runs, once the stages `after` have run."""
+
+    name: str
+    stages: list[str] = field(default_factory=list)
+    after: set[str] = field(default_factory=set)
+    tries: int = 0
+
+
 def repro_parallel(jobs: int) -> None:
-    """Run the graph like `dvc repro`, with `jobs` runs side by side (0: one a core, or one a GPU).
+    """Run the graph like `dvc repro`, with `jobs` processes side by side (0: one a core, or one a GPU).
 
-    First what all runs share, then each run's memory, training and evaluation in a process of its own
-    that sees one GPU, then whatever is left: tables, figures, and runs that failed. Raises InputError
-    where a stage fails again.
+    A run's memory, training and evaluation are one process, which sees one GPU; data sets, tables and
+    figures run as soon as what they need is there. At last DVC runs what is left: all that failed.
+    Raises InputError where a stage fails again.
     """
-    gpus = torch.cuda.device_count()
-    jobs = jobs or gpus or os.cpu_count() or 1
-    runs = [name.partition("@")[2] for name in _stages("train")]
-    if jobs > 1 and len(runs) > 1:
-        _run(["repro", *_stages("images"), SHARED])
-        _run_side_by_side(runs, jobs, gpus)
-    _run(["repro"])
+    gpus = visible_gpus()
+    jobs = jobs or len(gpus) or os.cpu_count() or 1
+    if jobs > 1:
+        _side_by_side(tasks_to_do(), jobs, gpus)
+    if subprocess.run([*DVC, "repro"]).returncode:
+        raise InputError("dvc repro failed, see above; run it again when that is mended")
 
 
-def _stages(name: str) -> list[str]:
-    listed = subprocess.run(
-        [*DVC, "stage", "list", "--name-only"], check=True, capture_output=True, text=True
-    )
-    return [line for line in listed.stdout.split() if re.fullmatch(rf"{name}(@.*)?", line)]
+def tasks_to_do() -> list[Task]:
+    """Return the tasks of the stages that are changed, and of all that follows from them, in order."""
+    try:
+        with Repo() as repo:
+            changed = set(repo.status(targets=[FILE]))
+            graph = Index.from_file(repo, FILE).graph
+            needs = {
+                s.addressing: {n.addressing for n in graph[s]} for s in repo.stage.collect(FILE)
+            }
+    except DvcException as error:
+        raise InputError(f"dvc: {error}") from None
+    todo = set[str]()
+    for stage in _in_order(needs):
+        if stage in changed or needs[stage] & todo:
+            todo.add(stage)
+    tasks: dict[str, Task] = {}
+    for stage in needs:
+        if stage in todo:
+            task = tasks.setdefault(_task_of(stage), Task(_task_of(stage)))
+            task.stages.append(stage)
+            task.after |= needs[stage] & todo
+    for task in tasks.values():
+        task.after -= set(task.stages)
+    return list(tasks.values())
 
 
-def _run(arguments: Sequence[str]) -> None:
-    if subprocess.run([*DVC, *arguments]).returncode:
-        raise InputError(f"dvc {arguments[0]} failed, see above; run it again when that is mended")
+def _in_order(needs: dict[str, set[str]]) -> Iterator[str]:
+    """Yield stages, each after those that it needs."""
+    left = dict(needs)
+    while left:
+        ready = [stage for stage, before in left.items() if not before & set(left)]
+        yield from ready
+        left = {stage: before for stage, before in left.items() if stage not in ready}
 
 
-def _run_side_by_side(runs: list[str], jobs: int, gpus: int) -> None:
-    waiting = list(runs)
-    running: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}
-    while waiting or running:
-        for slot in set(range(jobs)) - set(running):
-            if waiting:
-                running[slot] = waiting[0], _start(waiting.pop(0), slot % gpus if gpus else None)
-        for slot, (run, process) in list(running.items()):
+def _task_of(stage: str) -> str:
+    name, _, key = stage.partition("@")
+    return f"{CHAINS[name]} {key}" if name in CHAINS and stage != SHARED else stage
+
+
+def _side_by_side(tasks: list[Task], jobs: int, gpus: Sequence[str]) -> None:
+    """Run tasks, each when what it needs is done; what follows from a failed one is left out."""
+    undone = {stage for task in tasks for stage in task.stages}
+    running: dict[int, tuple[Task, subprocess.Popen[bytes]]] = {}
+    while True:
+        for slot in sorted(set(range(jobs)) - set(running)):
+            ready = next((task for task in tasks if not task.after & undone), None)
+            if ready is not None:
+                tasks.remove(ready)
+                running[slot] = ready, _start(ready, gpus[slot % len(gpus)] if gpus else None)
+        if not running:
+            return
+        for slot, (task, process) in list(running.items()):
             if process.poll() is not None:
                 del running[slot]
+                task.tries += 1
+                if not process.returncode:
+                    undone -= set(task.stages)
+                elif task.tries < TRIES:
+                    tasks.append(task)
                 end = "failed, to be tried again" if process.returncode else "done"
-                say(f"{run}: {end}, {len(waiting)} to start")
+                say(f"{task.name}: {end}, {len(tasks)} to start")
         time.sleep(POLL_S)
 
 
-def _start(run: str, gpu: int | None) -> "subprocess.Popen[bytes]":
-    visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)}
-    return subprocess.Popen([*DVC, *_arguments(run)], env={**os.environ, **visible})
-
-
-def _arguments(run: str) -> list[str]:
-    """Return what DVC runs of a run; -s: only these, for what they share is there and would be locked.
-
-    The memory of the mean body is there too, and other runs read it: DVC would call it busy.
-    """
-    stages = [f"{stage}@{run}" for stage in RUN_STAGES]
-    return ["repro", "-s", *(stage for stage in stages if stage != SHARED)]
+def _start(task: Task, gpu: str | None) -> "subprocess.Popen[bytes]":
+    """Let DVC run the stages of a task alone (-s): what they need is there."""
+    visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+    return subprocess.Popen([*DVC, "repro", "-s", *task.stages], env={**os.environ, **visible})

@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -13,6 +14,9 @@ LINE_EVERY_S = 10.0
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yield `items`, showing how far it is, `what` it is, and how long it will take."""
+    if not _is_first():
+        yield from items
+        return
     total = total if total is not None else len(items) if isinstance(items, Sized) else None
     if sys.stderr.isatty():
         yield from rich_track(items, what, total=total, transient=True)
@@ -29,4 +33,10 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 def say(line: str) -> None:
     """Print one plain line at once, on the error stream: standard output is for results."""
-    print(line, file=sys.stderr, flush=True)
+    if _is_first():
+        print(line, file=sys.stderr, flush=True)
+
+
+def _is_first() -> bool:
+    """Return whether this process speaks for those that torchrun started with it."""
+    return os.environ.get("RANK", "0") == "0"

@@ -8,6 +8,7 @@ A parameter annotated with a dataclass is the section of params.yaml that has it
 import inspect
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from pmnet import params
 from pmnet.errors import InputError
 
 PARAMS = Path("params.yaml")
+FIRST_SPEAKS_S = 3.0  # torchrun ends all processes when one has failed: one of them says why
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class user_errors:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         """Turn the user's errors into a message."""
         if isinstance(error, InputError) and not os.environ.get("PMNET_DEBUG"):
+            if os.environ.get("RANK", "0") != "0":
+                time.sleep(FIRST_SPEAKS_S)
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
 

@@ -1,7 +1,10 @@
 """`replacing`: a file is there whole or not at all."""
 
+import errno
+
 import pytest
 
+from pmnet.errors import InputError
 from pmnet.files import replacing
 
 
@@ -23,6 +26,17 @@ def test_an_error_leaves_nothing_behind(tmp_path, error):
         partial.write_text("half")
         raise error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_said_and_leaves_the_file_that_was_there(tmp_path):
+    path = tmp_path / "result.txt"
+    path.write_text("before")
+    told = r"result.txt: cannot be written .*make room"
+    with pytest.raises(InputError, match=told), replacing(path) as partial:
+        partial.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_error_leaves_the_file_that_was_there(tmp_path):

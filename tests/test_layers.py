@@ -39,7 +39,7 @@ LAYERS = [
     ["encoders"],
     ["network"],
     ["losses", "runs"],
-    ["checkpoints", "fabric", "selection"],
+    ["checkpoints", "fabric", "processes", "selection"],
     ["prediction"],
     [*package("training"), "evaluation"],
     ["error_files"],

@@ -7,6 +7,7 @@ import torch
 
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.camera import View
+from pmnet.checkpoints import forget
 from pmnet.datasets import synthetic
 from pmnet.images.pixels import encode, stored_side, write_pixels
 from pmnet.memory.building import build_memory
@@ -79,6 +80,12 @@ class World:
     body: Path = OPEN_BODY
 
     def train(self, out: Path, options: Train = OPTIONS) -> None:
+        """Train, and forget it: the same training again is done again."""
+        self.train_once(out, options)
+        forget(out)
+
+    def train_once(self, out: Path, options: Train = OPTIONS) -> None:
+        """Train as the stage does: what has ended is kept until it is evaluated."""
         train_seeds([self.samples], [self.images], self.memory, self.body, out, options, MACHINE)
 
 
@@ -103,11 +110,11 @@ def draw_samples(body: BodyModel, n: int = N) -> Samples:
     return synthetic.read("tiny", Path(synthetic.__file__), options, body)
 
 
-def write_world(folder: Path, body: BodyModel) -> World:
-    """Write samples of the open body, images of noise, P3DH with K = 3 and the single prototype."""
+def write_world(folder: Path, body: BodyModel, samples: Samples | None = None) -> World:
+    """Write samples (or some of the open body), images of noise, P3DH with K = 3 and one prototype."""
     names = ("samples.arrow", "images.arrow", "memory.npz", "single.npz")
     world = World(*(folder / name for name in names))
-    draw_samples(body).save(world.samples)
+    (samples or draw_samples(body)).save(world.samples)
     write_images(world.images, N)
     for path, k in ((world.memory, 3), (world.single, 1)):
         options = replace(CLUSTER, k=k)

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -12,8 +11,8 @@ from torch import Tensor
 
 from pmnet.body import BodyModel
 from pmnet.errors import InputError
-from pmnet.files import replacing
-from pmnet.images.augmentation import Draws, changes_bodies, draw
+from pmnet.fabric import by_first
+from pmnet.images.augmentation import changes_bodies
 from pmnet.images.store import feed
 from pmnet.machine import workers_of
 from pmnet.memory.labels import Labeller
@@ -21,14 +20,15 @@ from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.network import PMNet
 from pmnet.params import Machine, Train
 from pmnet.progress import say, track
-from pmnet.training.batches import combined_seed
 from pmnet.training.classes import classes_of
 from pmnet.training.data import TrainingData
+from pmnet.training.inputs import inputs_of
 from pmnet.training.log import MEASURES, Log, row
-from pmnet.training.step import Inputs, Step
+from pmnet.training.saving import resume, save
+from pmnet.training.step import Step
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(InputError):
     """The loss is no longer a number."""
 
 
@@ -38,12 +38,6 @@ def learning_rate(step: int, options: Train) -> float:
     if options.schedule == "constant":
         return options.learning_rate * warm
     return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / options.steps))
-
-
-def predicted_share(step: int, options: Train) -> float:
-    """Return how many of a step's samples start from the prototype that the network says."""
-    shares = {"assigned": 0.0, "mean": 0.0, "predicted": 1.0, "mixed": 0.5}
-    return shares.get(options.start, step / options.steps)
 
 
 def train_model(
@@ -58,21 +52,23 @@ def train_model(
     checkpoint: Path,
     log: Log,
 ) -> None:
-    """Train `network` in place, from `checkpoint` where there is one.
+    """Train `network` in place, from `checkpoint` where there is one; its last state is one, too.
 
     Raises TrainingDiverged naming the batch where the loss is not a finite number.
     """
     step = _ready(network, data, memory, body, options, machine, fabric)
-    done, rows_of_log = _resume(step, checkpoint)
+    done, rows_of_log = resume(step, checkpoint)
+    _refuse_apart(done, checkpoint, fabric)
     order, started = data.batches(options, seed, done), time.monotonic()
-    batches = _batches(data, order, fabric, machine)
+    batches = _batches(data, order, fabric, machine) if done < options.steps else ()
     for number, (rows, images) in enumerate(
         track(batches, f"training seed {seed}", options.steps - done), done
     ):
-        step(_inputs(number, rows, images, options, seed, fabric), learning_rate(number, options))
+        step(inputs_of(number, rows, images, options, seed, fabric), learning_rate(number, options))
         after = number + 1
-        logs, saves = after % options.log_every == 0, after % options.checkpoint_every == 0
-        if logs or saves or after == options.steps or fabric.device.type == "cpu":
+        logs = after % options.log_every == 0
+        saves = after % options.checkpoint_every == 0 or after == options.steps
+        if logs or saves or fabric.device.type == "cpu":
             _refuse_broken(step, data, options, seed)
         if logs:
             rows_of_log.append(row(seed, after, (step.sums / step.count).tolist()))
@@ -80,7 +76,7 @@ def train_model(
             step.count = 0
             log.write(rows_of_log)
         if saves and fabric.is_global_zero:
-            _save(step, after, rows_of_log, checkpoint)
+            save(step, after, rows_of_log, checkpoint)
     say(f"seed {seed}: {_rate(started, (options.steps - done) * options.batch_size)}")
     log.finish(rows_of_log)
     for weight, mean in zip(step.weights, step.average, strict=False):
@@ -130,16 +126,12 @@ def _batches(
     return feed(data.images, mine, fabric.device, workers_of(machine), machine.resident_gib)
 
 
-def _inputs(
-    number: int, rows: Tensor, images: Tensor, options: Train, seed: int, fabric: Fabric
-) -> Inputs:
-    """Return what differs between steps: the same draws for a sample, however many devices share it."""
-    generator = torch.Generator().manual_seed(combined_seed(seed, 2, number))
-    size, part = len(rows) * fabric.world_size, slice(fabric.global_rank, None, fabric.world_size)
-    draws = draw(size, generator)
-    predicted = torch.rand(size, generator=generator) < predicted_share(number, options)
-    draws = Draws(*(value[part] for value in vars(draws).values()))
-    return Inputs(torch.tensor(number), rows, images, draws, predicted[part])
+def _refuse_apart(done: int, checkpoint: Path, fabric: Fabric) -> None:
+    if by_first(fabric, lambda: done) != done:
+        raise InputError(
+            f"{checkpoint}: this node does not see the checkpoint that the first node goes on from; set "
+            "PMNET_WORK to a folder that all nodes share"
+        )
 
 
 def _refuse_broken(step: Step, data: TrainingData, options: Train, seed: int) -> None:
@@ -152,48 +144,7 @@ def _refuse_broken(step: Step, data: TrainingData, options: Train, seed: int) ->
     rows = next(data.batches(options, seed, number))
     names = [data.image_names[sample] for sample in rows[:4].tolist()]
     raise TrainingDiverged(
-        f"the loss is NaN or infinite at step {number} (term: {', '.join(bad) or 'sum'}); the batch "
+        f"the loss is NaN or infinite at step {number} (term: {', '.join(bad) or 'gradient'}); the batch "
         f"holds {len(rows)} samples such as {', '.join(names)}; lower train.learning_rate or look "
         "for broken samples"
     )
-
-
-def _save(step: Step, done: int, rows: list[dict[str, Any]], checkpoint: Path) -> None:
-    """Write a checkpoint, whole; where that fails the one before it stays."""
-    state = {
-        "network": step.network.state_dict(),
-        "optimizer": step.optimizer.state_dict(),
-        "average": step.average,
-        "sums": step.sums,
-        "count": step.count,
-        "step": done,
-        "rows": rows,
-    }
-    try:
-        with replacing(checkpoint) as partial:
-            torch.save(state, partial)
-    except (OSError, RuntimeError) as error:  # torch says a full disk as RuntimeError
-        raise InputError(
-            f"{checkpoint}: the checkpoint of step {done} cannot be written ({error}); the one before "
-            "is kept: make room on the disk and run the same command again"
-        ) from None
-
-
-def _resume(step: Step, checkpoint: Path) -> tuple[int, list[dict[str, Any]]]:
-    """Bring the step to where a checkpoint was, and return the steps done and the rows of the log."""
-    if not checkpoint.exists():
-        return 0, []
-    try:
-        state = torch.load(checkpoint, map_location=step.fabric.device, weights_only=True)
-        step.network.load_state_dict(state["network"])
-        step.optimizer.load_state_dict(state["optimizer"])
-        for mine, saved in zip(step.average, state["average"], strict=True):
-            mine.copy_(saved)
-        step.sums.copy_(state["sums"])
-    except Exception as error:  # torch raises many kinds for a broken file
-        raise InputError(
-            f"{checkpoint}: not a readable checkpoint ({error}); delete it to train from the start"
-        ) from None
-    step.count = state["count"]
-    say(f"going on from step {state['step']} of {step.options.steps}")
-    return state["step"], state["rows"]

@@ -5,58 +5,26 @@ is one CUDA graph: what Python and the launching of a thousand kernels cost is p
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from pmnet.body import BodyModel
-from pmnet.images.augmentation import Draws, Labels, augment
+from pmnet.images.augmentation import Labels, augment
 from pmnet.losses import Classes, Truth, loss_terms, masked_mean, total_loss
 from pmnet.memory.labels import Labeller
 from pmnet.network import PMNet, unpack
 from pmnet.params import Train
 from pmnet.samples import JointSet
+from pmnet.training.inputs import Inputs
 from pmnet.training.log import MEASURES
 
 EAGER: Final = 3  # steps before the capture: they allocate what all later steps use
 AHEAD: Final = 8  # steps that wait on the device at most
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What differs between steps; `predicted` rows start from the prototype that the network says."""
-
-    number: Int[Tensor, ""]
-    rows: Int[Tensor, "b"]
-    images: UInt8[Tensor, "b s s 3"]
-    draws: Draws
-    predicted: Bool[Tensor, "b"]
-
-    def to(self, device: torch.device) -> "Inputs":
-        """Return a copy on the device; from pinned memory, so that nothing waits."""
-
-        def moved(value: Tensor) -> Tensor:
-            if value.device.type == device.type:
-                return value
-            return value.pin_memory().to(device, non_blocking=True)
-
-        draws = Draws(*map(moved, vars(self.draws).values()))
-        plain = (moved(v) for k, v in vars(self).items() if k != "draws")
-        number, rows, images, predicted = plain
-        return Inputs(number, rows, images, draws, predicted)
-
-    def take(self, other: "Inputs") -> None:
-        """Copy the values of other inputs into these tensors."""
-        for mine, theirs in zip(self._tensors(), other._tensors(), strict=True):
-            mine.copy_(theirs)
-
-    def _tensors(self) -> list[Tensor]:
-        plain = [v for k, v in vars(self).items() if k != "draws"]
-        return [*plain, *vars(self.draws).values()]
 
 
 class Step:
@@ -102,7 +70,8 @@ class Step:
         """Let torch fuse what a step is made of, when it is first taken: it takes a minute."""
         self.network.compile()
         self.batch = torch.compile(self.batch)  # type: ignore[method-assign]
-        self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
+        if self.fabric.world_size == 1:  # else it sums over processes
+            self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
 
     def __call__(self, inputs: Inputs, rate: float) -> None:
         """Take one step. Its measures are added to `sums`; `broken` is the first step that was."""
@@ -156,12 +125,14 @@ class Step:
         else:
             self._gradient.zero_()
             loss.backward()
-            self._join(self._gradient)
-        self.optimizer.step()
+            self._everywhere(self._gradient)
+            self._clip(self._gradient)
         with torch.no_grad():
-            if self.average:
+            self._measure(inputs, self._everywhere(measures))
+        self.optimizer.step()
+        if self.average:
+            with torch.no_grad():
                 torch._foreach_lerp_(self.average, self.weights, 1 - options.ema)
-            self._measure(inputs, measures)
 
     def batch(self, inputs: Inputs) -> tuple[Float[Tensor, "b 3 s s"], Truth]:
         """Return the batch changed at random, with the prototypes of the changed bodies."""
@@ -188,23 +159,31 @@ class Step:
             self._joints,
             self._classes,
             self.options.balance.mse_noise,
+            self._everywhere,
         )
         loss = total_loss(terms, self.options.loss)
         right = (scores.argmax(1) == truth.prototype).float()
-        accuracy = masked_mean(right, truth.has_smpl)
+        accuracy = masked_mean(right, truth.has_smpl, self._everywhere)
         return loss, torch.stack([loss, *terms.values(), accuracy]).detach()
 
-    def _join(self, gradient: Float[Tensor, "n"]) -> None:
-        """Make the gradient that of the whole batch on all devices, no longer than `clip_norm`."""
+    def _everywhere(self, value: Tensor) -> Tensor:
+        """Make a value its mean over all devices: a batch is the same however many share it."""
         if self.fabric.world_size > 1:
-            torch.distributed.all_reduce(gradient)
-            gradient /= self.fabric.world_size
+            torch.distributed.all_reduce(value)
+            value /= self.fabric.world_size
+        return value
+
+    def _clip(self, gradient: Float[Tensor, "n"]) -> None:
+        """Make the gradient no longer than `clip_norm`."""
         if limit := self.options.clip_norm:
             gradient *= (limit / gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
 
     def _measure(self, inputs: Inputs, measures: Float[Tensor, "m"]) -> None:
+        """Add up the measures, and note the first step whose measures or gradients are no numbers."""
         self.sums += measures
-        broke = (self.broken < 0) & ~torch.isfinite(measures).all()
+        gradients = [p.grad for p in self.weights if p.grad is not None]
+        sizes = torch.stack(torch._foreach_norm(gradients))
+        broke = (self.broken < 0) & ~(torch.isfinite(measures).all() & torch.isfinite(sizes).all())
         self.broken.copy_(torch.where(broke, inputs.number, self.broken))
         self.blame.copy_(torch.where(broke, measures, self.blame))
 

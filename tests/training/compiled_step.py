@@ -16,6 +16,7 @@ from pmnet.fabric import fabric_of
 from pmnet.runs import build_network, load_memory
 from pmnet.training import loop
 from pmnet.training.data import load_training_data
+from pmnet.training.inputs import inputs_of
 
 
 def measures(world: World, compiled: bool) -> list[float]:
@@ -30,7 +31,7 @@ def measures(world: World, compiled: bool) -> list[float]:
     step = loop._ready(network, data, memory, body, options, machine, fabric)
     for number in range(3):
         rows = torch.arange(8) + number
-        inputs = loop._inputs(number, rows, data.images.read(rows), options, 0, fabric)
+        inputs = inputs_of(number, rows, data.images.read(rows), options, 0, fabric)
         step(inputs, 1e-3)
     return step.sums.tolist()
 

@@ -4,6 +4,7 @@ import csv
 import fcntl
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from tiny_world import MACHINE, OPTIONS, SIZE_PX, SPIN, STILL, N, World, write_i
 from pmnet import checkpoints
 from pmnet.errors import InputError
 from pmnet.fabric import fabric_of
-from pmnet.losses import Truth
+from pmnet.losses import Truth, total_loss
 from pmnet.memory.building import space_of
 from pmnet.memory.kmeans import Points, assign
 from pmnet.memory.labels import Labeller
@@ -27,7 +28,8 @@ from pmnet.samples import Samples
 from pmnet.training import loop, seeds
 from pmnet.training.batches import batches
 from pmnet.training.data import TrainingData
-from pmnet.training.loop import TrainingDiverged, learning_rate, predicted_share
+from pmnet.training.inputs import inputs_of, predicted_share
+from pmnet.training.loop import TrainingDiverged, learning_rate
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +48,11 @@ def work(tmp_path, monkeypatch) -> Path:
 
 def weights(folder: Path, seed: int = 0) -> dict[str, torch.Tensor]:
     return torch.load(folder / f"seed_{seed}.pt", weights_only=True)["state"]
+
+
+def assert_same_bytes(one: Path, other: Path) -> None:
+    for name in ("seed_0.pt", "log.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
 def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
@@ -167,10 +174,62 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
     assert not (tmp_path / "train/seed_0.pt").exists()
     assert len(list(work.glob("*.ckpt"))) == (1 if step >= 2 else 0)
     world.train(tmp_path / "train")
-    assert_same(weights(tmp_path / "train"), weights(undisturbed))
-    log = (tmp_path / "train/log.csv").read_bytes()
-    assert log == (undisturbed / "log.csv").read_bytes()
+    assert_same_bytes(tmp_path / "train", undisturbed)
     assert not list(work.glob("*.ckpt"))
+
+
+def test_what_has_ended_is_not_trained_again_before_it_is_evaluated(
+    world, undisturbed, tmp_path, work, monkeypatch
+):
+    out = tmp_path / "train"
+    world.train_once(out)
+    shutil.rmtree(out)  # as DVC does that was killed before it took note
+    with monkeypatch.context() as patch:
+        patch.setattr("pmnet.training.loop.learning_rate", dies_at(0))
+        world.train_once(out)
+    assert_same_bytes(out, undisturbed)
+    checkpoints.forget(out)
+    assert {path.suffix for path in work.iterdir()} == {".lock"}
+
+
+def test_a_seed_that_has_ended_is_not_trained_again_for_the_next(world, tmp_path, monkeypatch):
+    options = replace(OPTIONS, seeds=[0, 1])
+    world.train(tmp_path / "whole", options)
+    rates = iter([learning_rate] * 4 + [dies_at(1)] * 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("pmnet.training.loop.learning_rate", lambda *at: next(rates)(*at))
+        with pytest.raises(KeyboardInterrupt):
+            world.train(tmp_path / "train", options)
+    shutil.rmtree(tmp_path / "train")
+    steps = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "pmnet.training.loop.learning_rate",
+            lambda *at: steps.append(at[0]) or learning_rate(*at),
+        )
+        world.train(tmp_path / "train", options)
+    assert steps == [0, 1, 2, 3]  # of seed 1 alone
+    assert_same_bytes(tmp_path / "train", tmp_path / "whole")
+
+
+def test_the_same_folder_is_not_trained_into_twice_at_once(world, tmp_path):
+    with (
+        checkpoints.held_folder(tmp_path / "train"),
+        pytest.raises(InputError, match=r"another process \(\d+ on .*\) is at this very run"),
+    ):
+        world.train(tmp_path / "train", replace(OPTIONS, learning_rate=0.5))
+
+
+def test_what_a_killed_process_had_half_written_is_removed(world, tmp_path, work):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/.log.csv.123.partial").touch()
+    key = "0123"
+    work.mkdir()
+    (work / f".{key}.ckpt.123.partial").touch()
+    world.train(tmp_path / "train")
+    assert {path.name for path in (tmp_path / "train").iterdir()} == {"seed_0.pt", "log.csv"}
+    with checkpoints.held(key):
+        assert not list(work.glob(".*.partial"))
 
 
 def test_a_log_of_several_steps_a_row_survives_a_kill(world, tmp_path, monkeypatch):
@@ -226,7 +285,7 @@ def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, b
         network = build_network(options, memory)
         step = loop._ready(network, data, memory, body, options, MACHINE, fabric)
         images = data.images.read(rows)
-        return step.batch(loop._inputs(0, rows, images, options, 0, fabric))[1]
+        return step.batch(inputs_of(0, rows, images, options, 0, fabric))[1]
 
     assert torch.equal(batch_of(STILL).prototype, memory.assignments)
     turned = replace(STILL, rotation_deg=90.0, rotation_share=1.0)
@@ -261,6 +320,20 @@ def test_a_broken_label_stops_the_run_and_is_named(world, tmp_path, monkeypatch)
     assert not (tmp_path / "train/seed_0.pt").exists()
 
 
+def test_a_gradient_that_is_no_number_is_not_kept(world, tmp_path, work, monkeypatch):
+    steps = iter(range(9))
+
+    def spoiled(*given):
+        loss = total_loss(*given)  # the root of 0 is a number, its gradient is none
+        return loss + (0 * loss).sqrt() if next(steps) == 3 else loss
+
+    monkeypatch.setattr("pmnet.training.step.total_loss", spoiled)
+    with pytest.raises(TrainingDiverged, match=r"step 3 \(term: gradient\)"):
+        world.train(tmp_path / "train")
+    (checkpoint,) = work.glob("*.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["step"] == 2
+
+
 def test_a_loss_that_diverges_later_names_its_step_and_samples(world, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "pmnet.training.loop.learning_rate", lambda step, _: (0.0, 0.0, math.nan, 0.0)[step]
@@ -278,9 +351,9 @@ def test_a_run_that_another_process_trains_is_refused(world, tmp_path, work, mon
     monkeypatch.setattr(seeds, "training_key", lambda *a: keys.append(training_key(*a)) or keys[-1])
     world.train(tmp_path / "first")
     # a second open file is a second holder, as another process would be
-    with (work / f"{keys[0]}.lock").open("w") as lock:
+    with (work / f"{keys[-1]}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match=r"\.lock: another process is at this very run"):
+        with pytest.raises(InputError, match=r"\.lock: another process .*is at this very run"):
             world.train(tmp_path / "second")
     assert not (tmp_path / "second/seed_0.pt").exists()
     world.train(tmp_path / "second")
@@ -395,21 +468,19 @@ def test_a_checkpoint_that_is_damaged_is_named(world, tmp_path, work, monkeypatc
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(world, undisturbed, tmp_path, work, monkeypatch):
-    save, count = torch.save, iter(range(9))
+    dump, count = torch.save, iter(range(9))
 
-    def full(state, path):
+    def full(state, stream):
         if next(count) == 1:
-            path.write_bytes(b"half")
+            stream.write(b"half")
             raise OSError(28, "No space left on device")
-        save(state, path)
+        dump(state, stream)
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
-        with pytest.raises(
-            InputError, match=r"step 4 cannot be written \(.*No space left.*is kept"
-        ):
+        with pytest.raises(InputError, match=r"\.ckpt: cannot be written \(No space left.*is kept"):
             world.train(tmp_path / "train")
     assert [path.suffix for path in work.iterdir()].count(".ckpt") == 1
     assert not list(work.glob("*.partial"))
     world.train(tmp_path / "train")
-    assert_same(weights(tmp_path / "train"), weights(undisturbed))
+    assert_same_bytes(tmp_path / "train", undisturbed)
