@@ -56,7 +56,7 @@ def _gains(rows: pd.DataFrame, labels: dict[str, str], runs: list[Run]) -> str:
     names = {"mpvpe": "MPVPE", "pa_mpjpe": "PA-MPJPE"}
     head = ["Run", "Against", "Seeds", *(f"{names[m]} {subset_label(s)}" for m, s in columns)]
     closed = bool(rows["gap_closed_percent"].notna().any())
-    head += ["Of P3DH's gap to its oracle, all / tail"] * closed + ["Settings"]
+    head += ["Of the reference's gap to its oracle, all / tail"] * closed + ["Settings"]
     lines = []
     for _, part in rows.groupby(["run", "against"], sort=False):
         run, against = part["run"].iloc[0], part["against"].iloc[0]

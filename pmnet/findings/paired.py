@@ -9,7 +9,7 @@ import pandas as pd
 
 from pmnet.error_files import METRICS
 from pmnet.errors import InputError
-from pmnet.findings.listing import Run, main_of
+from pmnet.findings.listing import Run
 from pmnet.findings.packed import Packed
 from pmnet.findings.subsets import interval, subsets
 from pmnet.params import Report
@@ -40,7 +40,7 @@ COLUMNS: Final = {
     "oracle_mm": "float",  # the network, told the right prototype
     "soft_mm": "float",  # the network, from the mean of the prototypes by score
     "prototype_alone_mm": "float",  # the chosen prototype, unrefined
-    "gap_closed_percent": "float",  # of that of main P3DH between its own choice and the oracle's
+    "gap_closed_percent": "float",  # of the reference's gap between its own choice and the oracle's
 }
 
 
@@ -54,8 +54,7 @@ def paired(packed: Packed, runs: list[Run], also: Sequence[str], report: Report)
         raise InputError(
             f"--against {' '.join(sorted(strange))}: the runs are {' '.join(packed.runs)}"
         )
-    p3dh = main_of(runs, packed)["p3dh"].run
-    comparison = _Comparison(packed, subsets(packed.samples, report.tails), report, p3dh)
+    comparison = _Comparison(packed, subsets(packed.samples, report.tails), report)
     rows: list[dict[str, Any]] = []
     for run in track(runs, "comparing"):
         about = {"run": run.run, "label": run.label, "group": run.group}
@@ -71,12 +70,11 @@ def paired(packed: Packed, runs: list[Run], also: Sequence[str], report: Report)
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What all comparisons share: `where` has the samples of each subset, `p3dh` is the main run."""
+    """What all comparisons share: `where` has the samples of each subset."""
 
     packed: Packed
     where: dict[str, np.ndarray]
     report: Report
-    p3dh: str
 
     def own(self, run: str, metric: str) -> Iterator[dict[str, Any]]:
         """Yield what is known of a run alone, subset by subset."""
@@ -113,8 +111,9 @@ class _Comparison:
             }
 
     def _gap(self, other: str, metric: str) -> np.ndarray | None:
-        """Return by sample what P3DH would win by the right prototype; None for another reference."""
-        if other != self.p3dh or "oracle" not in self.packed.facts(other).inferences:
+        """Return by sample what a run would win by the right prototype; None where it has no choice."""
+        if "oracle" not in self.packed.facts(other).inferences:
             return None
         hard, told = (self.packed.errors(other, start, metric) for start in ("model", "oracle"))
-        return (hard - told).mean(0)
+        gap: np.ndarray = (hard - told).mean(0)
+        return gap if gap.any() else None

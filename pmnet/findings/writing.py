@@ -14,6 +14,7 @@ from pmnet.files import replacing
 from pmnet.findings import drawings
 from pmnet.findings.claim import claim
 from pmnet.findings.deciles import deciles
+from pmnet.findings.details import by_choice, by_seed
 from pmnet.findings.listing import Run, main_of, read_listing
 from pmnet.findings.packed import Packed
 from pmnet.findings.pages import to_page
@@ -96,6 +97,8 @@ def _write_comparisons(
     by_decile = deciles(packed, runs, main["single"], report)
     analysis.write_csv(gains, folder / "tables" / "paired.csv")
     analysis.write_csv(by_decile, folder / "tables" / "deciles.csv")
+    analysis.write_csv(by_seed(packed, runs, report), folder / "tables" / "seeds.csv")
+    analysis.write_csv(by_choice(packed, runs, report), folder / "tables" / "choices.csv")
     with replacing(folder / "tables" / "paired.md") as partial:
         partial.write_text(to_page(gains, runs, protocol), encoding="utf-8")
     say("figures")

@@ -106,15 +106,16 @@ def _ready(
     rate = torch.tensor(options.learning_rate, device=device) if on_gpu else options.learning_rate
     weights = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=rate, fused=True, capturable=on_gpu)
-    if machine.compile:
-        network.encoder.compile()
     body = body.to(device)
     labeller = Labeller(memory, body) if changes_bodies(options.augmentation) else None
     classes = classes_of(memory, body, options)
     truth, size_px = data.truth.to(device), data.images.size_px
-    return Step(
+    step = Step(
         network, optimizer, truth, data.joints, size_px, body, labeller, classes, options, fabric
     )
+    if machine.compile:
+        step.compile()
+    return step
 
 
 def _batches(

@@ -59,15 +59,19 @@ class Step:
         self.blame = torch.zeros(len(MEASURES), device=device)
         self.weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.weights] if options.ema else []
-        # what is summed over all devices, in one go: the gradients of all weights, and the measures
-        self._flat = _flat_gradient(self.weights, more=len(MEASURES))
-        self._gradient, self._measures = self._flat.split(
-            [len(self._flat) - len(MEASURES), len(MEASURES)]
-        )
+        joined = fabric.world_size > 1 or options.clip_norm > 0
+        self._gradient = _flat_gradient(self.weights) if joined else None
         self._inputs: Inputs | None = None
         self._graph: Any = None
         self._done = 0
         self._waiting: deque[Any] = deque()
+
+    def compile(self) -> None:
+        """Let torch fuse what a step is made of, when it is first taken: it takes a minute."""
+        self.network.compile()
+        self.batch = torch.compile(self.batch)  # type: ignore[method-assign]
+        if self.fabric.world_size == 1:  # else it sums over processes
+            self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
 
     def __call__(self, inputs: Inputs, rate: float) -> None:
         """Take one step. Its measures are added to `sums`; `broken` is the first step that was."""
@@ -103,7 +107,8 @@ class Step:
         else:
             if self._graph is None:
                 self._graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(self._graph):
+                # other threads, such as NCCL's, may call CUDA meanwhile
+                with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                     self._compute(self._inputs)
             self._graph.replay()
         self._done += 1
@@ -113,26 +118,17 @@ class Step:
         images, truth = self.batch(inputs)
         with self.fabric.autocast():
             vector, scores = self.network(images, truth.prototype, inputs.predicted)
-        terms = loss_terms(
-            unpack(vector.float()),
-            scores.float(),
-            truth,
-            self._body,
-            self._joints,
-            self._classes,
-            options.balance.mse_noise,
-            self._everywhere,
-        )
-        loss = total_loss(terms, options.loss)
-        self._flat.zero_()
-        loss.backward()
+        loss, measures = self._losses(vector, scores, truth)
+        if self._gradient is None:
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        else:
+            self._gradient.zero_()
+            loss.backward()
+            self._everywhere(self._gradient)
+            self._clip(self._gradient)
         with torch.no_grad():
-            right = (scores.argmax(1) == truth.prototype).float()
-            accuracy = masked_mean(right, truth.has_smpl, self._everywhere)
-            self._measures.copy_(torch.stack([loss, *terms.values(), accuracy]))
-            self._everywhere(self._flat)
-            self._measure(inputs)
-            self._clip()
+            self._measure(inputs, self._everywhere(measures))
         self.optimizer.step()
         if self.average:
             with torch.no_grad():
@@ -151,6 +147,25 @@ class Step:
             truth = replace(truth, prototype=nearest)
         return images, truth
 
+    def _losses(
+        self, vector: Float[Tensor, "b 157"], scores: Float[Tensor, "b k"], truth: Truth
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "m"]]:
+        """Return the loss, and all MEASURES without their gradient."""
+        terms = loss_terms(
+            unpack(vector.float()),
+            scores.float(),
+            truth,
+            self._body,
+            self._joints,
+            self._classes,
+            self.options.balance.mse_noise,
+            self._everywhere,
+        )
+        loss = total_loss(terms, self.options.loss)
+        right = (scores.argmax(1) == truth.prototype).float()
+        accuracy = masked_mean(right, truth.has_smpl, self._everywhere)
+        return loss, torch.stack([loss, *terms.values(), accuracy]).detach()
+
     def _everywhere(self, value: Tensor) -> Tensor:
         """Make a value its mean over all devices: a batch is the same however many share it."""
         if self.fabric.world_size > 1:
@@ -158,21 +173,24 @@ class Step:
             value /= self.fabric.world_size
         return value
 
-    def _clip(self) -> None:
+    def _clip(self, gradient: Float[Tensor, "n"]) -> None:
+        """Make the gradient no longer than `clip_norm`."""
         if limit := self.options.clip_norm:
-            self._gradient *= (limit / self._gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
+            gradient *= (limit / gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
 
-    def _measure(self, inputs: Inputs) -> None:
+    def _measure(self, inputs: Inputs, measures: Float[Tensor, "m"]) -> None:
         """Add up the measures, and note the first step whose measures or gradients are no numbers."""
-        self.sums += self._measures
-        broke = (self.broken < 0) & ~torch.isfinite(self._flat.sum())
+        self.sums += measures
+        gradients = [p.grad for p in self.weights if p.grad is not None]
+        sizes = torch.stack(torch._foreach_norm(gradients))
+        broke = (self.broken < 0) & ~(torch.isfinite(measures).all() & torch.isfinite(sizes).all())
         self.broken.copy_(torch.where(broke, inputs.number, self.broken))
-        self.blame.copy_(torch.where(broke, self._measures, self.blame))
+        self.blame.copy_(torch.where(broke, measures, self.blame))
 
 
-def _flat_gradient(weights: list[Tensor], more: int) -> Float[Tensor, "n"]:
-    """Return one tensor that the gradients of all weights are views of, with room for `more` at its end."""
-    flat = torch.zeros(sum(p.numel() for p in weights) + more, device=weights[0].device)
+def _flat_gradient(weights: list[Tensor]) -> Float[Tensor, "n"]:
+    """Return one tensor that the gradients of all weights are views of: it is summed and clipped whole."""
+    flat = torch.zeros(sum(p.numel() for p in weights), device=weights[0].device)
     place = 0
     for p in weights:
         p.grad = flat.as_strided(p.size(), p.stride(), place)

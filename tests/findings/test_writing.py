@@ -58,6 +58,8 @@ def test_everything_is_written(folder):
         "claim.json",
         "tables/curves.csv",
         "tables/deciles.csv",
+        "tables/seeds.csv",
+        "tables/choices.csv",
         *(f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "md")),
         *(f"figures/{name}.png" for name in FIGURES),
     }

@@ -3,7 +3,10 @@
 import csv
 import fcntl
 import math
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +30,8 @@ from pmnet.training.batches import batches
 from pmnet.training.data import TrainingData
 from pmnet.training.inputs import inputs_of, predicted_share
 from pmnet.training.loop import TrainingDiverged, learning_rate
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -368,6 +373,15 @@ def test_the_lock_is_free_after_an_error():
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), checkpoints.held("key"):
             raise ZeroDivisionError
+
+
+def test_a_compiled_step_is_whole_and_gives_the_same_numbers(tmp_path):
+    command = [sys.executable, str(Path(__file__).with_name("compiled_step.py")), str(tmp_path)]
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **path})
+    assert done.returncode == 0, done.stderr
+    plain, compiled = done.stdout.splitlines()
+    assert plain == compiled and "nan" not in plain
 
 
 # --- what the paper does not do
