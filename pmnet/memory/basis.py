@@ -19,6 +19,7 @@ from pmnet.body.blocks import VertexBlocks
 from pmnet.machine import has_kernels
 
 LEARNT_FROM = 128  # bodies of each kind: given ones and random ones
+DRAWN = 0.1  # how much random ones count: they matter where the given ones say nothing
 # at a time: what is made of them stays in cache, or is bounded
 CPU_BODIES, GPU_BODIES = 128, 1 << 14
 JOINT_SPREAD_RAD = 0.4
@@ -48,9 +49,11 @@ class Basis:
         blocks = VertexBlocks(body, weights)
         points = blocks.points(given)
         origin = points.double().mean(0)
+        points -= origin.to(points)
         if sample is not None:
-            points = torch.cat([points, blocks.points(drawn)])
-        rows = (points - origin.to(points)).flatten(0, 1)
+            others = blocks.points(drawn) - origin.to(points)
+            points = torch.cat([points, DRAWN * others])
+        rows = points.flatten(0, 1)
         _, vectors = torch.linalg.eigh((rows @ rows.T).double().cpu())
         main = rows.double().T @ vectors[:, -rank:].flip(1).to(rows.device)
         columns = torch.linalg.qr(main)[0]

@@ -19,6 +19,7 @@ from torch import Tensor
 from pmnet.memory.space import PAIRWISE, UP, Bounds
 
 UNIT = 2.0**-24  # rounding of one float32 operation
+NOTHING = 2.0**-100  # more than the low bits of a zero
 
 
 def gamma(terms: int) -> float:
@@ -46,19 +47,25 @@ class Nearest:
 
 
 class Scores:
-    """Centres as the other factor of the product."""
+    """Centres as the other factor of the product.
+
+    A row is a centre's scores: what is looked for among centres goes through whole rows at a time.
+    """
 
     def __init__(self, coordinates: Float[Tensor, "k d"], b: Bounds) -> None:
         norm, whole = coordinates.norm(dim=1), b.squared.sqrt() + b.noise
         rounding = gamma(coordinates.shape[1]) + PAIRWISE
-        self._own = UP * (2 * whole * b.noise + rounding * b.squared)
-        self._bound = UP * 2 * torch.stack([b.residual, norm, b.noise], 1)
-        self._bias = b.squared - self._own
-        self._factor = torch.cat([2 * coordinates, self._bound], 1).T.contiguous()
+        own = UP * (2 * whole * b.noise + rounding * b.squared)
+        bound = UP * 2 * torch.stack([b.residual, norm, b.noise], 1)
+        self._widths = torch.cat([bound, own[:, None]], 1)
+        self._bias = (b.squared - own)[:, None]
+        self._factor = torch.cat([2 * coordinates, bound], 1)
+        self._numbers = torch.arange(len(norm), dtype=torch.int32, device=norm.device)[:, None]
+        self._bits = max(len(norm) - 1, 0).bit_length()
 
-    def low(self, bodies: Float[Tensor, "b f"]) -> Float[Tensor, "b k"]:
+    def low(self, bodies: Float[Tensor, "b f"]) -> Float[Tensor, "k b"]:
         """Return lower bounds of all scores; `bodies` is their `factor`."""
-        return torch.addmm(self._bias, bodies, self._factor, alpha=-1)
+        return torch.addmm(self._bias, self._factor, bodies.T, alpha=-1)
 
     def nearest(self, bodies: Float[Tensor, "b f"]) -> Nearest:
         """Return the centres of the lowest bounds; `bodies` is their `factor`."""
@@ -66,16 +73,26 @@ class Scores:
 
     def rivals(self, bodies: Float[Tensor, "b f"]) -> tuple[Nearest, Int[Tensor, "p"], Tensor]:
         """Return the same, and pairs: the bodies that are not settled, with each other near centre."""
-        found, others = self._nearest(bodies)
+        found, above, reach = self._nearest(bodies)
         unsure = (~found.alone).nonzero()[:, 0]
-        high = (found.low + found.width)[unsure]
-        body, centre = (others[unsure] <= high[:, None]).nonzero(as_tuple=True)
+        near = above[:, unsure].T <= reach[unsure, None]
+        body, centre = near.nonzero(as_tuple=True)
         return found, unsure[body], centre
 
-    def _nearest(self, bodies: Tensor) -> tuple[Nearest, Float[Tensor, "b k"]]:
-        low = self.low(bodies)
-        least, nearest = low.min(1)
-        width = (bodies[:, -3:] * self._bound[nearest]).sum(1).add_(self._own[nearest])
-        width *= 2 * UP
-        low.scatter_(1, nearest[:, None], torch.inf)
-        return Nearest(nearest, least, width, low.amin(1) > least + width), low
+    def _nearest(
+        self, bodies: Float[Tensor, "b f"]
+    ) -> tuple[Nearest, Float[Tensor, "k b"], Float[Tensor, "b"]]:
+        """Return the nearest, how far above its bound those of others are, and up to where they matter.
+
+        The low bits of how far say of which centre it is, so that the least of them does.
+        """
+        above = self.low(bodies)
+        least = above.amin(0)
+        packed = above.sub_(least).view(torch.int32)
+        packed.bitwise_and_(-1 << self._bits).bitwise_or_(self._numbers)
+        nearest = (packed.amin(0) & ((1 << self._bits) - 1)).long()
+        widths = self._widths.index_select(0, nearest)
+        width = (bodies[:, -3:] * widths[:, :3]).sum(1).add_(widths[:, 3]).mul_(2 * UP)
+        reach = width * (1 + 2.0 ** (self._bits - 22)) + NOTHING
+        above.scatter_(0, nearest[None], torch.inf)
+        return Nearest(nearest, least, width, above.amin(0) > reach), above, reach

@@ -17,7 +17,7 @@ from pmnet.memory.space import PAIRWISE, Space
 
 # bodies whose whole points are made at a time, and centres whose points are kept
 CPU_MADE, GPU_MADE = 2048, 1 << 14
-SUBTRACTED = 32  # pairs subtracted at a time: they stay in the cache of a core
+SUBTRACTED = 8  # pairs subtracted at a time: they stay in the cache of a core
 OPEN = 1 << 16  # undecided pairs that are collected before they are settled
 TIE = 1e-12, 1e-11  # relative, absolute: equal bodies differ by the rounding of two forward passes
 

@@ -77,7 +77,7 @@ def _squared(points: Points, centre: BodyParams) -> Float[Tensor, "n"]:
     """Return lower bounds of the squared distances of all bodies to one."""
     scores, b = Centres(points, centre).all, points.bounds
     low = [
-        scores.low(factor(points.chunk(index).coordinates, b[rows]))[:, 0]
+        scores.low(factor(points.chunk(index).coordinates, b[rows]))[0]
         for index, rows in enumerate(points.chunks())
     ]
     spread = b.noise * (2 * b.squared.sqrt() + b.noise)

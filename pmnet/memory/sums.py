@@ -47,8 +47,9 @@ class Sums:
     def _numbers(self, index: int, moved: Int[Tensor, "b"]) -> Int[Tensor, "b s"]:
         """Return the statistics of some bodies of a chunk as integers, and ones to count them."""
         params = self._points.chunk(index).params[moved]
-        numbers = self._points.space.statistics(params).double().mul_(FIXED).round_().long()
-        numbers = torch.cat([numbers, numbers.new_ones(len(numbers), 1)], 1)
+        found = self._points.space.statistics(params).mul(FIXED)  # exact: a power of two
+        numbers = found.new_ones(len(found), found.shape[1] + 1, dtype=torch.long)
+        numbers[:, :-1] = found.round_()
         if not self._sums.numel():
             self._sums = numbers.new_zeros(self._k, numbers.shape[1])
         return numbers
