@@ -75,7 +75,7 @@ class Scores:
         """Return the same, and pairs: the bodies that are not settled, with each other near centre."""
         found, above, reach = self._nearest(bodies)
         unsure = (~found.alone).nonzero()[:, 0]
-        near = above[:, unsure].T <= reach[unsure, None]
+        near = reach[unsure, None] >= above[:, unsure].T
         body, centre = near.nonzero(as_tuple=True)
         return found, unsure[body], centre
 
