@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import typer
-from dvc.repo import Repo
 from fake_benchmark import packed_benchmark
 from import_closure import ROOT
 from tiny_world import SIZE_PX, N, World, write_world
 from typer.testing import CliRunner
 
-from pmnet import cli, pool
+from pmnet import cli
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
@@ -139,83 +138,3 @@ def test_an_error_is_one_line_and_exit_code_1(tmp_path):
     assert done.returncode == 1
     assert done.stderr == "error: none.npz: no such file\n"
     assert done.stdout == ""
-
-
-def test_repro_runs_what_is_shared_then_each_run_then_the_rest(monkeypatch):
-    calls = []
-    listed = {"train": ["train@a", "train@b"], "images": ["images@x"]}
-    monkeypatch.setattr(pool, "_stages", listed.__getitem__)
-    monkeypatch.setattr(pool, "_run", lambda words: calls.append(list(words)))
-    monkeypatch.setattr(pool, "_run_side_by_side", lambda *found: calls.append(found))
-    pool.repro_parallel(2)
-    assert calls[0] == ["repro", "images@x", "cluster@single"]
-    assert calls[1][:2] == (["a", "b"], 2)
-    assert calls[2] == ["repro"]
-    calls.clear()
-    pool.repro_parallel(1)
-    assert calls == [["repro"]]
-
-
-def fake_process(monkeypatch, codes: dict[str, int]) -> list[tuple[str, int | None]]:
-    """Let runs end at once with these exit codes; return the list of what is started."""
-    started = []
-
-    class Process:
-        def __init__(self, code: int) -> None:
-            self.returncode = code
-
-        def poll(self) -> int:
-            return self.returncode
-
-    def start(run: str, gpu: int | None) -> Process:
-        started.append((run, gpu))
-        return Process(codes.get(run, 0))
-
-    monkeypatch.setattr(pool, "_start", start)
-    monkeypatch.setattr(pool, "POLL_S", 0)
-    return started
-
-
-def test_runs_are_spread_over_gpus(monkeypatch):
-    started = fake_process(monkeypatch, {})
-    pool._run_side_by_side(["a", "b", "c", "d"], jobs=4, gpus=2)
-    assert [run for run, _ in started] == ["a", "b", "c", "d"]
-    assert sorted(gpu for _, gpu in started) == [0, 0, 1, 1]
-
-
-def test_a_failed_run_is_named_and_the_others_are_done(monkeypatch, capsys):
-    started = fake_process(monkeypatch, {"b": 1})
-    pool._run_side_by_side(["a", "b", "c"], jobs=1, gpus=0)
-    assert started == [("a", None), ("b", None), ("c", None)]
-    said = capsys.readouterr().err.splitlines()
-    assert [line for line in said if "failed" in line] == [
-        "b: failed, to be tried again, 1 to start"
-    ]
-
-
-def test_what_fails_again_ends_in_an_error(monkeypatch):
-    fake_process(monkeypatch, {"b": 1})
-    listed = {"train": ["train@a", "train@b"], "images": ["images@x"]}
-    codes = iter([0, 1])
-    monkeypatch.setattr(pool, "_stages", listed.__getitem__)
-    monkeypatch.setattr(
-        pool.subprocess, "run", lambda words: subprocess.CompletedProcess(words, next(codes))
-    )
-    with pytest.raises(InputError, match="dvc repro failed, see above"):
-        pool.repro_parallel(2)
-
-
-def test_the_memory_that_all_runs_read_is_not_made_twice():
-    assert pool._arguments("single") == ["repro", "-s", "train@single", "evaluate@single"]
-    assert pool._arguments("a") == ["repro", "-s", "cluster@a", "train@a", "evaluate@a"]
-
-
-def test_the_runs_of_the_pool_are_those_of_the_graph(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    with Repo(str(ROOT)) as repo:
-        names = {stage.name for stage in repo.index.stages}
-    listed = "\n".join(sorted(names))
-    done = subprocess.CompletedProcess([], 0, stdout=listed)
-    monkeypatch.setattr(pool.subprocess, "run", lambda *_, **__: done)
-    assert set(pool._stages("train")) == {name for name in names if name.startswith("train@")}
-    assert set(pool._stages("images")) == {name for name in names if name.startswith("images@")}

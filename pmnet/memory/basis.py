@@ -45,6 +45,7 @@ class Basis:
         The origin is the mean of the sample, so that its points are short and round little.
         """
         drawn = random_bodies(LEARNT_FROM).to(body.faces.device)
+        sample = sample if sample is not None and len(sample) else None
         given = drawn if sample is None else sample
         blocks = VertexBlocks(body, weights)
         points = blocks.points(given)
