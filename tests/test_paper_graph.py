@@ -115,13 +115,16 @@ def paper(tmp_path_factory) -> Path:
     }
     git = "git", "-c", "user.name=toy", "-c", "user.email=toy@example.org"
     dvc = sys.executable, "-m", "dvc", "repro"
-    images = [f"images@{name}" for name in params["datasets"]]
-    runs = f"from pmnet import pool; pool._run_side_by_side({list(RUNS)}, 2, 0)"
+    wanted = ["body", "sets", "cluster@single", *(f"run {run}" for run in RUNS)]
+    wanted += [f"data {name}" for name in params["datasets"]]
+    runs = (
+        "from pmnet import pool; tasks = pool.tasks_to_do(); "
+        f"pool._side_by_side([task for task in tasks if task.name in {wanted}], 2, [])"
+    )
     for command in (
         ("git", "init", "-q", ".."),
         (*git, "add", "-A", ".."),
         (*git, "commit", "-q", "--no-gpg-sign", "-m", "paper"),
-        (*dvc, *images, "cluster@single"),
         (sys.executable, "-c", runs),
         (*dvc, "table2", "table3", "table4", "gallery", "contact_sheet@pw3d"),
     ):
