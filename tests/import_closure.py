@@ -1,6 +1,7 @@
 """Which files of the project a stage runs: the closure of its imports."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -20,6 +21,7 @@ def import_closure(start: Path) -> set[str]:
     return {path.relative_to(ROOT).as_posix() for path in seen if not _is_docstring(path)}
 
 
+@cache
 def _imported(path: Path) -> set[str]:
     modules = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -31,6 +33,7 @@ def _imported(path: Path) -> set[str]:
     return {module for module in modules if module.split(".")[0] in ("pmnet", "stages")}
 
 
+@cache
 def _files_of(module: str) -> list[Path]:
     """Return the files that importing a module runs: those of its packages, then its own."""
     found, parts = [], module.split(".")
@@ -40,6 +43,7 @@ def _files_of(module: str) -> list[Path]:
     return found
 
 
+@cache
 def _is_docstring(path: Path) -> bool:
     body = ast.parse(path.read_text()).body
     return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
