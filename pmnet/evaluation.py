@@ -1,7 +1,7 @@
 """Evaluation of a run: the errors of each sample, seed and test set."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,20 @@ class Evaluator:
                 yield seed, *found
             chosen = encoded.scores.argmax(1)
             yield seed, "mean", self.mean[torch.zeros_like(chosen)], chosen
+
+    def write(
+        self, run: str, pairs: list[tuple[Path, Path]], out: Path, more: Mapping[str, Any]
+    ) -> None:
+        """Write the errors of all test sets (samples, images) as those of `run`; `more` says what it is.
+
+        Of several processes the first writes.
+        """
+        errors = pd.concat([self.errors(*pair) for pair in pairs], ignore_index=True)
+        if place()[0] > 0:
+            return
+        about = {"run": run, **self.about([samples for samples, _ in pairs]), **more}
+        write_errors(errors.assign(run=run), about, out)
+        say(f"{run}: errors of {len(errors)} predictions -> {out}")
 
     def about(self, samples: list[Path]) -> dict[str, Any]:
         """Return what was evaluated on these test sets and how, as error files say it of themselves."""

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import pandas as pd
-
 from pmnet import params
 from pmnet.checkpoints import forget
 from pmnet.datasets.sets import images_of, pairs_of, samples_of
 from pmnet.error_files import merge_errors
 from pmnet.errors import InputError
-from pmnet.evaluation import Evaluator, write_errors
+from pmnet.evaluation import Evaluator
 from pmnet.machine import visible_gpus
 from pmnet.params import Evaluate, Machine, Train
 from pmnet.progress import say
@@ -171,12 +169,9 @@ def _run(job: Job, settings: Path) -> None:
     train_seeds(*given, models, options, machine)
     trained = time.monotonic()
     evaluator = Evaluator.load(memory, single, models, BODY, [job.seed], evaluate, machine)
-    pairs = pairs_of(TEST_SETS)
-    errors = pd.concat([evaluator.errors(*pair) for pair in pairs], ignore_index=True)
-    about = {"run": job.name, **evaluator.about([samples for samples, _ in pairs])}
-    about |= {"label": job.experiment.label, "group": job.experiment.group}
-    about["set"] = job.experiment.set
-    write_errors(errors.assign(run=job.name), about, job.errors)
+    experiment = job.experiment
+    more = {"label": experiment.label, "group": experiment.group, "set": experiment.set}
+    evaluator.write(job.name, pairs_of(TEST_SETS), job.errors, more)
     forget(models)
     ended = time.monotonic()
     say(f"{job.name}: trained in {trained - started:.0f} s, evaluated in {ended - trained:.0f} s")

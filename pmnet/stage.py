@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -92,9 +92,10 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
             continue
         if not is_dataclass(argument.kind):
             continue
+        shown = _shown_defaults(str(argument.section))
         for name, kind in argument.options():
-            shown = _shown_default(argument.section, name)
-            parameters.append(_option(name, kind | None, None, shown))
+            default = str(shown.get(name, f"{argument.section}.{name} of params.yaml"))
+            parameters.append(_option(name, kind | None, None, default))
     text = "Set any field of the params section: FIELD.KEY=VALUE (YAML)."
     parameters.append(
         inspect.Parameter(
@@ -146,11 +147,13 @@ def _option(name: str, kind: Any, default: Any, shown: str | None) -> inspect.Pa
     )
 
 
-def _shown_default(section: str, name: str) -> str:
+def _shown_defaults(section: str) -> Mapping[str, Any]:
+    """Return the values of a section, read once; none where they cannot be read."""
     try:
-        return str(params.read(PARAMS, f"{section}.{name}"))
+        values = params.read(PARAMS, section)
     except InputError:
-        return f"{section}.{name} of params.yaml"
+        return {}
+    return values if isinstance(values, Mapping) else {}
 
 
 def _refuse_unknown(overrides: dict[str, Any], stage_arguments: list[_Argument]) -> None:

@@ -3,15 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
-
 from pmnet.checkpoints import forget
 from pmnet.datasets.sets import pairs_of
-from pmnet.evaluation import Evaluator, write_errors
+from pmnet.evaluation import Evaluator
 from pmnet.machine import set_threads
 from pmnet.params import Evaluate, Machine
 from pmnet.processes import place
-from pmnet.progress import say
 from pmnet.stage import Section, command
 
 
@@ -34,14 +31,9 @@ def evaluate(
     """
     set_threads(machine)
     evaluator = Evaluator.load(memory, single, models, body, seeds, evaluate, machine)
-    pairs = pairs_of(sets)
-    errors = pd.concat([evaluator.errors(*pair) for pair in pairs], ignore_index=True)
-    if place()[0] > 0:
-        return
-    about = {"run": name, **evaluator.about([samples for samples, _ in pairs])}
-    write_errors(errors.assign(run=name), about, out)
-    forget(models)
-    say(f"{name}: errors of {len(errors)} predictions -> {out}")
+    evaluator.write(name, pairs_of(sets), out, {})
+    if place()[0] == 0:
+        forget(models)
 
 
 if __name__ == "__main__":
