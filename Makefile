@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
+# else every stage compiles torch anew: 5 s each
+unexport PYTHONDONTWRITEBYTECODE
 
 # tests that run whole graphs take as long as all others: both at once
 GRAPHS := tests/test_toy.py tests/test_paper_graph.py tests/test_plots_page.py

@@ -1,7 +1,10 @@
 """The command line: every stage as a command, and what is not a stage."""
 
+import ast
 import importlib
 import pkgutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -213,17 +216,29 @@ def import_body(
     typer.echo(f"{out}: set body.file to it in params.yaml")
 
 
-def _add_stages() -> None:
+def _add_stages(words: Sequence[str]) -> None:
+    """Add each stage as a command; those that no word names only for the list: torch takes seconds."""
     for module in pkgutil.iter_modules(stages.__path__):
-        function = getattr(importlib.import_module(f"stages.{module.name}"), module.name)
         # `body` is a group of commands already
         group, name = (body_app, "check") if module.name == "body" else (app, module.name)
-        group.command(name.replace("_", "-"))(as_command(function))
+        name = name.replace("_", "-")
+        if name in words:
+            code = importlib.import_module(f"stages.{module.name}")
+            group.command(name)(as_command(getattr(code, module.name)))
+        else:
+            group.command(name, help=_described(module.name))(lambda: None)
+
+
+def _described(stage: str) -> str | None:
+    """Return what a stage says of itself, without importing it."""
+    code = ast.parse((Path(stages.__path__[0]) / f"{stage}.py").read_text())
+    found = (n for n in code.body if isinstance(n, ast.FunctionDef) and n.name == stage)
+    return ast.get_docstring(next(found))
 
 
 def main() -> None:
     """Run the command line; the user's errors are one line and exit code 1."""
-    _add_stages()
+    _add_stages(sys.argv[1:])
     with user_errors():
         app()
 

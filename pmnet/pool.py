@@ -44,7 +44,11 @@ def repro_parallel(jobs: int) -> None:
     gpus = visible_gpus()
     jobs = jobs or len(gpus) or os.cpu_count() or 1
     if jobs > 1:
-        _side_by_side(tasks_to_do(), jobs, gpus)
+        tasks = tasks_to_do()
+        if not tasks:
+            say("nothing has changed")
+            return
+        _side_by_side(tasks, jobs, gpus)
     if subprocess.run([*DVC, "repro"]).returncode:
         raise InputError("dvc repro failed, see above; run it again when that is mended")
 
@@ -52,12 +56,11 @@ def repro_parallel(jobs: int) -> None:
 def tasks_to_do() -> list[Task]:
     """Return the tasks of the stages that are changed, and of all that follows from them, in order."""
     try:
-        with Repo() as repo:
-            changed = set(repo.status(targets=[FILE]))
-            graph = Index.from_file(repo, FILE).graph
-            needs = {
-                s.addressing: {n.addressing for n in graph[s]} for s in repo.stage.collect(FILE)
-            }
+        with Repo() as repo, repo.lock:
+            index = Index.from_file(repo, FILE)
+            changed = {stage.addressing for stage in index.stages if stage.status()}
+            graph = index.graph if changed else {}
+            needs = {stage.addressing: {n.addressing for n in graph[stage]} for stage in graph}
     except DvcException as error:
         raise InputError(f"dvc: {error}") from None
     todo = set[str]()

@@ -19,7 +19,8 @@ from pmnet.memory.prototypes import PrototypeMemory
 
 @pytest.fixture(scope="module")
 def app() -> typer.Typer:
-    cli._add_stages()
+    names = (path.stem.replace("_", "-") for path in (ROOT / "stages").glob("*.py"))
+    cli._add_stages([*names, "check"])
     return cli.app
 
 
