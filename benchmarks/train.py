@@ -28,7 +28,7 @@ from benchmarks.measuring import Memory, machine_name
 from benchmarks.rates import Busy, start_afresh
 from benchmarks.train_bare import bare_rates
 from benchmarks.train_ours import Loop, our_loop
-from benchmarks.train_ranks import rates_of_ranks
+from benchmarks.train_ranks import rate_of_ranks
 from benchmarks.train_spin import spin_style_loop
 from benchmarks.train_table import Table, summary
 from benchmarks.train_world import World, machine_of, make_world, plan_of, world_of
@@ -68,12 +68,12 @@ class Benchmark:
             self._spin("spin_style_loop_tf32", tf32=True)
 
     def ranks(self) -> None:
-        """Measure our loop on several GPUs: the same global batch, and as many images on each."""
+        """Measure our loop on several GPUs that share the batch."""
         start_afresh()
-        for what, rate, peak_gib in rates_of_ranks(self.options, self.world.folder):
-            self.table.add(what, rate, peak_gib)
-            if one := self.table.rates.get("pmnet_loop"):
-                print(f"  {rate / one:.2f} times one device", flush=True)
+        what, rate, peak_gib = rate_of_ranks(self.options, self.world.folder)
+        self.table.add(what, rate, peak_gib)
+        if one := self.table.rates.get("pmnet_loop"):
+            print(f"  {rate / one:.2f} times one device", flush=True)
 
     def _memory(self) -> Memory:
         start_afresh()

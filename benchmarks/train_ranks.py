@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -16,11 +15,11 @@ from benchmarks.train_ours import our_loop
 from benchmarks.train_world import machine_of, plan_of, world_of
 from pmnet.fabric import fabric_of
 
-FOUND = "ranks.jsonl"
+FOUND = "ranks.json"
 
 
-def rates_of_ranks(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, float, float]]:
-    """Yield (row, images/s, peak GiB of a device) at the same global batch, and at `batch` a device."""
+def rate_of_ranks(options: argparse.Namespace, folder: Path) -> tuple[str, float, float]:
+    """Return (row, images/s, peak GiB of a device) at the same global batch."""
     carried = {k: v for k, v in vars(options).items() if isinstance(v, (int, str))}
     launch = ["torch.distributed.run", "--standalone", f"--nproc-per-node={options.devices}"]
     done = subprocess.run(
@@ -28,9 +27,8 @@ def rates_of_ranks(options: argparse.Namespace, folder: Path) -> Iterator[tuple[
     )
     if done.returncode:
         raise RuntimeError("the processes of torchrun failed")
-    for line in (folder / FOUND).read_text().splitlines():
-        what, rate, peak_gib = json.loads(line)
-        yield what, rate, peak_gib
+    what, rate, peak_gib = json.loads((folder / FOUND).read_text())
+    return what, rate, peak_gib
 
 
 def main(folder: Path, options: argparse.Namespace) -> None:
@@ -40,15 +38,11 @@ def main(folder: Path, options: argparse.Namespace) -> None:
     machine = machine_of(torch.device(options.device).type, workers)
     fabric = fabric_of(machine)
     name = f"pmnet_loop_{options.devices}{'gpu' if fabric.device.type == 'cuda' else 'cpu'}"
-    for batch in (options.batch, options.batch * options.devices):
-        start_afresh()
-        with Memory(fabric.device) as memory:
-            loop = our_loop(world, machine, fabric, plan_of(options), batch, watched=False)
-        what = name if batch == options.batch else f"{name}_batch{batch}"
-        if fabric.is_global_zero:
-            with (folder / FOUND).open("a") as stream:
-                stream.write(json.dumps([what, loop.clock.rate, memory.peak_gib]) + "\n")
-        fabric.barrier()
+    start_afresh()
+    with Memory(fabric.device) as memory:
+        loop = our_loop(world, machine, fabric, plan_of(options), options.batch, watched=False)
+    if fabric.is_global_zero:
+        (folder / FOUND).write_text(json.dumps([name, loop.clock.rate, memory.peak_gib]))
 
 
 if __name__ == "__main__":

@@ -121,21 +121,22 @@ def cluster_quality(
         100,
     ],
     seeds: Annotated[int, typer.Option(help="Searches for each K: drift is between them.")] = 3,
-    space: Annotated[str, typer.Option(help="vertex | parameter")] = "vertex",
+    space: Annotated[str, typer.Option(help="vertex | body_pose | parameter")] = "vertex",
     weights: Annotated[str, typer.Option(help="parts | flat")] = "parts",
 ) -> None:
     """Say how good and how stable a memory of each K would be; the rest is as in params.yaml."""
     from pmnet import params
     from pmnet.cluster_quality import write_quality
+    from pmnet.memory.prototypes import SpaceName
     from pmnet.stage import PARAMS
 
-    spaces, parts = Literal["vertex", "parameter"], Literal["parts", "flat"]
+    parts = Literal["parts", "flat"]
     table = write_quality(
         samples,
         body,
         k,
         seeds,
-        params.parse(spaces, space, "--space"),
+        params.parse(SpaceName, space, "--space"),
         params.parse(parts, weights, "--weights"),
         params.load(PARAMS, "cluster", params.Cluster, {}),
         params.load(PARAMS, "machine", params.Machine, {}),

@@ -15,6 +15,7 @@ from pmnet.figures import quality_figure, save
 from pmnet.files import replacing
 from pmnet.machine import device_of, set_threads
 from pmnet.memory.building import part_weights, points_of, search_of, training_bodies
+from pmnet.memory.prototypes import SpaceName
 from pmnet.memory.quality import Quality, qualities
 
 SIZE = params.Figure(width_in=9.0, height_in=3.6, dpi=130)
@@ -25,7 +26,7 @@ def write_quality(
     body: Path,
     ks: Sequence[int],
     seeds: int,
-    space: Literal["vertex", "parameter"],
+    space: SpaceName,
     weights: Literal["parts", "flat"],
     options: params.Cluster,
     machine: params.Machine,
@@ -42,8 +43,9 @@ def write_quality(
     model = BodyModel.load(body)
     by_vertex = vertex_weights(model.parts, part_weights(options, weights))
     points = points_of(
+        space,
         training_bodies(samples, model, device),
-        by_vertex if space == "vertex" else None,
+        by_vertex,
         model,
         machine.cache_gib,
         None if device.type == "cpu" else device,

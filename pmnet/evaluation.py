@@ -96,7 +96,7 @@ class Evaluator:
 
     def assign(self, params: BodyParams) -> Tensor:
         """Return the nearest prototype of each body, in the space that the memory was made in."""
-        space = space_of(self.memory.vertex_weights, self.body)
+        space = space_of(self.memory.space, self.memory.vertex_weights, self.body)
         points = Points(space, params, self.cache_gib)
         return assign(points, self.memory.prototypes.to(params.betas.device))[0]
 

@@ -9,6 +9,7 @@ from pmnet.checkpoints import held, training_key
 from pmnet.datasets.sets import samples_of
 from pmnet.machine import device_of, set_threads
 from pmnet.memory.building import build_memory
+from pmnet.memory.prototypes import SpaceName
 from pmnet.memory.sharding import processes
 from pmnet.params import Cluster, Machine
 from pmnet.stage import command
@@ -20,7 +21,7 @@ def cluster(
     out: Path,
     cluster: Cluster,
     machine: Machine,
-    space: Literal["vertex", "parameter"] = "vertex",
+    space: SpaceName = "vertex",
     weights: Literal["parts", "flat"] = "parts",
 ) -> None:
     """Cluster the training bodies into K prototypes (Algorithm 1, Table II).

@@ -93,7 +93,8 @@ def _streamed(
     copies = torch.cuda.Stream(device)
     pending: deque[_Batch] = deque()
     spare: list[_Slot] = []
-    with ThreadPoolExecutor(workers) as pool:
+    # one thread of torch in each of them: they are as many as there are cores
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
         def first() -> tuple[Tensor, Tensor]:
             batch = pending.popleft()

@@ -22,9 +22,10 @@ from pmnet.body.parts import BODY_PARTS, vertex_weights
 from pmnet.camera import fit_camera
 from pmnet.errors import InputError
 from pmnet.memory.basis import LEARNT_FROM
+from pmnet.memory.body_pose import BodyPoseSpace
 from pmnet.memory.kmeans import Search, kmeans
 from pmnet.memory.points import Points, Run
-from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.memory.prototypes import PrototypeMemory, SpaceName
 from pmnet.memory.sharding import Shard
 from pmnet.memory.space import ParameterSpace, Space, VertexSpace
 from pmnet.params import Cluster
@@ -83,7 +84,7 @@ def build_memory(
     samples: list[Path],
     body: Path,
     options: Cluster,
-    space: Literal["vertex", "parameter"],
+    space: SpaceName,
     weights: Literal["parts", "flat"],
     cache_gib: float,
     device: torch.device | None = None,
@@ -97,12 +98,12 @@ def build_memory(
     """
     model = BodyModel.load(body)
     by_vertex = vertex_weights(model.parts, part_weights(options, weights))
-    used = by_vertex if space == "vertex" else None
     bodies = training_bodies(samples, model, device)
     shard = Shard.of(len(bodies), group) if group else Shard.whole(len(bodies))
-    points = points_of(bodies, used, model, cache_gib, device, shard)
+    points = points_of(space, bodies, by_vertex, model, cache_gib, device, shard)
     found = kmeans(points, search_of(options), shard, checkpoint)
     settings = {**asdict(options), "space": space, "weights": weights}
+    used = None if space == "parameter" else by_vertex
     return PrototypeMemory.of(found, used, bodies.mean_camera(model.cpu()), model.sha256, settings)
 
 
@@ -135,6 +136,7 @@ def _tables(files: list[Path], body: BodyModel) -> list[Samples]:
 
 
 def points_of(
+    name: SpaceName,
     bodies: StoredBodies,
     by_vertex: Tensor | None,
     body: BodyModel,
@@ -147,14 +149,18 @@ def points_of(
     Without a `device` it is the CPU.
     """
     body = body if device is None else body.to(device)
-    space = space_of(by_vertex, body, bodies.spread(LEARNT_FROM))
+    space = space_of(name, by_vertex, body, bodies.spread(LEARNT_FROM))
     mine = bodies if shard is None else Run(bodies, shard.start, shard.stop)
     return Points(space, mine, cache_gib, device)
 
 
-def space_of(by_vertex: Tensor | None, body: BodyModel, sample: BodyParams | None = None) -> Space:
-    """Return the space of a memory: vertices with these weights, or parameters where None."""
-    return ParameterSpace() if by_vertex is None else VertexSpace(body, by_vertex, sample)
+def space_of(
+    name: SpaceName, by_vertex: Tensor | None, body: BodyModel, sample: BodyParams | None = None
+) -> Space:
+    """Return a space by name: of vertices with these weights, turned as seen or not, or of parameters."""
+    if name == "parameter" or by_vertex is None:
+        return ParameterSpace()
+    return (BodyPoseSpace if name == "body_pose" else VertexSpace)(body, by_vertex, sample)
 
 
 def search_of(options: Cluster) -> Search:

@@ -18,7 +18,7 @@ class Labeller:
 
     def __init__(self, memory: PrototypeMemory, body: BodyModel) -> None:
         """Pose the prototypes, on the device of `body`."""
-        self._space = space_of(memory.vertex_weights, body)
+        self._space = space_of(memory.space, memory.vertex_weights, body)
         with torch.no_grad():
             points = self._space.embed(memory.prototypes.to(body.faces.device))
             self._origin = points.mean(0)  # near the bodies, so that rounding stays small

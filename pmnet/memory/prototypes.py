@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ ARRAYS: Final = {
     "vertex_weights": ("f", (None,)),
 }
 KEYS: Final = ("header", *ARRAYS)
+# what is compared: bodies as seen, bodies that all face the same way, or their parameters
+SpaceName = Literal["vertex", "body_pose", "parameter"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,13 @@ class PrototypeMemory:
 
     def __len__(self) -> int:
         return len(self.prototypes)
+
+    @property
+    def space(self) -> SpaceName:
+        """Return the space that it was made in."""
+        if self.vertex_weights is None:
+            return "parameter"
+        return "body_pose" if self.settings.get("space") == "body_pose" else "vertex"
 
     @property
     def sizes(self) -> Int[Tensor, "k"]:

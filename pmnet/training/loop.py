@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -56,7 +57,20 @@ def train_model(
 
     Raises TrainingDiverged naming the batch where the loss is not a finite number.
     """
-    step = _ready(network, data, memory, body, options, machine, fabric)
+    with closing(_ready(network, data, memory, body, options, machine, fabric)) as step:
+        _train(step, data, options, machine, seed, checkpoint, log)
+
+
+def _train(
+    step: Step,
+    data: TrainingData,
+    options: Train,
+    machine: Machine,
+    seed: int,
+    checkpoint: Path,
+    log: Log,
+) -> None:
+    fabric = step.fabric
     done, rows_of_log = resume(step, checkpoint)
     _refuse_apart(done, checkpoint, fabric)
     order, started = data.batches(options, seed, done), time.monotonic()

@@ -73,6 +73,10 @@ class Step:
         if self.fabric.world_size == 1:  # else it sums over processes
             self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
 
+    def close(self) -> None:
+        """Let go of the graph: processes that sum by NCCL hang at their end while one holds a sum."""
+        self._graph = None
+
     def __call__(self, inputs: Inputs, rate: float) -> None:
         """Take one step. Its measures are added to `sums`; `broken` is the first step that was."""
         inputs = inputs.to(self.fabric.device)

@@ -34,7 +34,7 @@ def launch(sets: Path, out: Path, device: str, ranks: int) -> list[int]:
         port = str(free.getsockname()[1])
     tests = Path(__file__).parents[1]
     common = {
-        "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)]),
+        "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent), *sys.path]),
         "PMNET_WORK": str(sets.parent / "work"),
         "WORLD_SIZE": str(ranks),
         "MASTER_ADDR": "localhost",

@@ -250,6 +250,9 @@ def test_the_memories_of_table_2_are_one_algorithm(files):
     assert (flat.vertex_weights == 1).all()
     naive = build("parameter", "flat")
     assert naive.vertex_weights is None and naive.settings["space"] == "parameter"
+    assert (flat.space, naive.space) == ("vertex", "parameter")
+    pose = build("body_pose", "parts")
+    assert pose.space == "body_pose" and (pose.distances < flat.distances.max()).all()
     chosen = build("vertex", "flat", max_iterations=0)
     assert len(chosen.history) == 1
     assert chosen.history[0].mean_distance == flat.history[0].mean_distance

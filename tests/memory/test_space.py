@@ -12,6 +12,7 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.body.blocks import VertexBlocks
 from pmnet.body.parts import BODY_PARTS, JOINTS, vertex_weights
 from pmnet.memory.assignment import assign
+from pmnet.memory.body_pose import BodyPoseSpace
 from pmnet.memory.points import Points
 from pmnet.memory.sharding import Shard
 from pmnet.memory.space import ParameterSpace, Space, VertexSpace
@@ -27,6 +28,7 @@ def spaces(body: BodyModel) -> dict[str, Space]:
     return {
         "parts": VertexSpace(body, vertex_weights(body.parts, PAPER)),
         "flat": VertexSpace(body, torch.ones(6890)),
+        "body_pose": BodyPoseSpace(body, vertex_weights(body.parts, PAPER)),
         "parameter": ParameterSpace(),
     }
 
@@ -48,7 +50,7 @@ def means_of(
 SPREADS = [(0.4, 1.0), (1.5, 3.0), (0.3, 6.0), (0.3, 50.0)]
 
 
-@pytest.mark.parametrize("name", ["parts", "flat", "parameter"])
+@pytest.mark.parametrize("name", ["parts", "flat", "body_pose", "parameter"])
 @pytest.mark.parametrize(("spread", "betas_spread"), SPREADS)
 def test_points_are_exact_within_the_noise(spaces, name, spread, betas_spread):
     space, params = spaces[name], random_bodies(40, 1, spread, betas_spread)
@@ -261,3 +263,17 @@ def test_chunks_made_in_threads_are_those_made_one_after_the_other(spaces, monke
         torch.set_num_threads(1)
     assert torch.equal(alone.bounds.residual, together.bounds.residual)
     assert torch.equal(alone.chunk(3).coordinates, together.chunk(3).coordinates)
+
+
+def test_turned_bodies_are_one_point_of_the_space_of_body_poses(spaces):
+    params = random_bodies(6)
+    turned = BodyParams(params.rotmats.clone(), params.betas)
+    turned.rotmats[:, 0] = random_bodies(6, seed=5).rotmats[:, 0]
+    space = spaces["body_pose"]
+    assert torch.equal(space.exact(params), space.exact(turned))
+    assert torch.equal(space.coordinates(params), space.coordinates(turned))
+    assert not torch.equal(spaces["parts"].exact(params), spaces["parts"].exact(turned))
+    # the middle is turned as its members are in the mean
+    middle, _ = means_of(space, turned, torch.zeros(6, dtype=torch.long), 1)
+    expected, _ = means_of(spaces["parts"], turned, torch.zeros(6, dtype=torch.long), 1)
+    assert torch.equal(middle.rotmats, expected.rotmats)
