@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,8 +33,7 @@ def rate_of_ranks(options: argparse.Namespace, folder: Path) -> tuple[str, float
 def main(folder: Path, options: argparse.Namespace) -> None:
     """Measure in one of the processes; the first writes what it found."""
     world = world_of(folder, options)
-    workers = options.workers or max((os.cpu_count() or 1) // options.devices, 1)
-    machine = machine_of(torch.device(options.device).type, workers)
+    machine = machine_of(torch.device(options.device).type, options.workers)
     fabric = fabric_of(machine)
     name = f"pmnet_loop_{options.devices}{'gpu' if fabric.device.type == 'cuda' else 'cpu'}"
     start_afresh()

@@ -50,8 +50,9 @@ def set_precision(machine: Machine) -> None:
 
 
 def workers_of(machine: Machine) -> int:
-    """Return the number of worker processes; 0 means one a core."""
-    return machine.workers or os.cpu_count() or 1
+    """Return the number of worker processes; 0 means one a core, shared with other ranks here."""
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return machine.workers or max((os.cpu_count() or 1) // ranks, 1)
 
 
 def has_kernels(device: torch.device) -> bool:

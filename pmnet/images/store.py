@@ -1,19 +1,17 @@
-"""The images of several data sets as one, read in any order by several threads."""
+"""The images of several data sets as one, read in any order, ahead of time."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 import torch
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from pmnet.images.pixels import Pixels
 
-PART: Final = 16  # images that a thread reads at a time
-AHEAD: Final = 6  # batches that are read before they are asked for
-BLOCK: Final = 4096  # images on their way to the device when all are put there
+MOST_WORKERS: Final = 16  # processes; each has two batches in shared memory
+BLOCK: Final = 1024  # images of a batch when all are put on the device
 
 
 class ImageStore:
@@ -73,8 +71,8 @@ def feed(
 ) -> Iterator[tuple[Int[Tensor, "b"], UInt8[Tensor, "b s s 3"]]]:
     """Yield the rows and images of each batch, the images on the device.
 
-    A GPU holds all images when they take no more than `resident_gib`; else threads read batches ahead
-    into pinned memory while it computes.
+    A GPU holds all images when they take no more than `resident_gib`; else processes read batches ahead
+    while it computes.
     """
     if device.type == "cpu":
         yield from ((rows, store.read(rows)) for rows in order)
@@ -89,56 +87,39 @@ def feed(
 def _streamed(
     store: ImageStore, order: Iterable[Tensor], device: torch.device, workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches in order, read AHEAD of time by threads: decoding leaves Python's lock free."""
+    """Yield batches in order; their copy to the device runs beside the computing."""
     copies = torch.cuda.Stream(device)
-    pending: deque[_Batch] = deque()
-    spare: list[_Slot] = []
-    # one thread of torch in each of them: they are as many as there are cores
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-
-        def first() -> tuple[Tensor, Tensor]:
-            batch = pending.popleft()
-            spare.append(batch.slot)
-            return batch.rows, batch.to(device, copies)
-
-        for rows in order:
-            slot = spare.pop() if spare else _Slot(store, len(rows))
-            pending.append(slot.start(store, rows, pool))
-            if len(pending) == AHEAD:
-                yield first()
-        while pending:
-            yield first()
-
-
-class _Slot:
-    """Pinned memory of one batch, used again once its copy to the device is done."""
-
-    def __init__(self, store: ImageStore, size: int) -> None:
-        shape = (size, store.side, store.side, 3)
-        self.images = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        self.copied = torch.cuda.Event()
-
-    def start(self, store: ImageStore, rows: Tensor, pool: ThreadPoolExecutor) -> "_Batch":
-        """Let the threads read `rows` into this memory."""
-        self.copied.synchronize()
-        parts = zip(rows.split(PART), self.images[: len(rows)].split(PART), strict=True)
-        return _Batch(rows, self, [pool.submit(store.fill, *part) for part in parts])
-
-
-class _Batch:
-    """A batch on its way."""
-
-    def __init__(self, rows: Tensor, slot: _Slot, parts: list["Future[None]"]) -> None:
-        self.rows, self.slot, self._parts = rows, slot, parts
-
-    def to(self, device: torch.device, copies: torch.cuda.Stream) -> Tensor:
-        """Return the images on the device, once they are read; the copy runs beside the computing."""
-        for part in self._parts:
-            part.result()
+    for rows, images in loaded(store, order, workers, pinned=True):
         with torch.cuda.stream(copies):
-            images = self.slot.images[: len(self.rows)].to(device, non_blocking=True)
-            self.slot.copied.record()
+            there = images.to(device, non_blocking=True)
         computing = torch.cuda.current_stream(device)
         computing.wait_stream(copies)
-        images.record_stream(computing)
-        return images
+        there.record_stream(computing)
+        yield rows, there
+
+
+def loaded(
+    store: ImageStore, order: Iterable[Tensor], workers: int, pinned: bool
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches in order, read ahead of time by processes: threads wait for Python's lock."""
+    return iter(
+        DataLoader(
+            _Batches(store),
+            batch_sampler=(rows.tolist() for rows in order),  # type: ignore[arg-type]
+            num_workers=min(workers, MOST_WORKERS),
+            collate_fn=lambda batch: batch,
+            pin_memory=pinned,
+            generator=torch.Generator(),  # else it draws from everybody's
+        )
+    )
+
+
+class _Batches(Dataset[Tensor]):
+    """What a DataLoader asks for batches."""
+
+    def __init__(self, store: ImageStore) -> None:
+        self._store = store
+
+    def __getitems__(self, rows: list[int]) -> tuple[Tensor, Tensor]:
+        wanted = torch.tensor(rows)
+        return wanted, self._store.read(wanted)

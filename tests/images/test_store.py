@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pmnet.images.pixels import Pixels, encode, write_pixels
-from pmnet.images.store import ImageStore, feed
+from pmnet.images.store import ImageStore, feed, loaded
 
 SIZE_PX = 16
 
@@ -32,5 +32,15 @@ def test_batches_come_in_order_with_their_rows(tmp_path):
     store = ImageStore([write(tmp_path / "one.arrow", 6, 0, "raw")])
     order = [torch.tensor([3, 1]), torch.tensor([5, 0])]
     found = list(feed(store, order, torch.device("cpu"), 1, 1.0))
+    for (rows, images), expected in zip(found, order, strict=True):
+        assert torch.equal(rows, expected) and torch.equal(images, store.read(expected))
+
+
+def test_processes_read_the_same_batches_ahead_and_leave_the_random_numbers_alone(tmp_path):
+    store = ImageStore([write(tmp_path / "one.arrow", 9, 0, "jpeg")])
+    order = [torch.tensor([3, 1]), torch.tensor([5, 0]), torch.tensor([8]), torch.tensor([2, 2])]
+    before = torch.get_rng_state()
+    found = list(loaded(store, order, 2, pinned=False))
+    assert torch.equal(torch.get_rng_state(), before)
     for (rows, images), expected in zip(found, order, strict=True):
         assert torch.equal(rows, expected) and torch.equal(images, store.read(expected))
