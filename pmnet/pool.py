@@ -12,7 +12,6 @@ from dvc.repo import Repo
 from dvc.repo.index import Index
 
 from pmnet.errors import InputError
-from pmnet.machine import visible_gpus
 from pmnet.progress import say
 
 DVC = (sys.executable, "-m", "dvc")
@@ -41,13 +40,15 @@ def repro_parallel(jobs: int) -> None:
     figures run as soon as what they need is there. At last DVC runs what is left: all that failed.
     Raises InputError where a stage fails again.
     """
+    tasks = tasks_to_do()
+    if not tasks:
+        say("nothing has changed")
+        return
+    from pmnet.machine import visible_gpus  # torch takes seconds to import
+
     gpus = visible_gpus()
     jobs = jobs or len(gpus) or os.cpu_count() or 1
     if jobs > 1:
-        tasks = tasks_to_do()
-        if not tasks:
-            say("nothing has changed")
-            return
         _side_by_side(tasks, jobs, gpus)
     if subprocess.run([*DVC, "repro"]).returncode:
         raise InputError("dvc repro failed, see above; run it again when that is mended")
