@@ -26,6 +26,7 @@ from pmnet.error_files import KEY, METRICS, SCHEMA, TOLD_BODIES
 from pmnet.errors import InputError
 
 FACTS: Final = [*KEY, "sequence", "distance_to_mean_mm"]  # of a sample
+SAME_MM: Final = 0.01
 PROTOTYPES: Final = ("assigned", "chosen")
 METADATA: Final = b"pmnet.packed"
 TENTHS: Final = 10  # of a millimetre
@@ -202,10 +203,19 @@ def _as_tuples(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
 
 
+def _same_samples(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Return whether all facts are equal, distances but for the rounding of another machine."""
+    distance = FACTS[-1]
+    others = [fact for fact in FACTS if fact != distance]
+    return one[others].equals(other[others]) and np.allclose(
+        one[distance], other[distance], rtol=0, atol=SAME_MM, equal_nan=True
+    )
+
+
 def _joined(first: Packed, other: Packed, path: Path) -> Packed:
     """Return the errors of both; refuse `other`, in the file `path`, where they do not fit."""
     there = next(iter(first.files.values()))
-    if not first.samples.equals(other.samples):
+    if not _same_samples(first.samples, other.samples):
         raise InputError(f"{path}: other samples than {there}; {CURE}, of the same test sets")
     if twice := first.runs.keys() & other.runs.keys():
         raise InputError(f"{path}: {', '.join(sorted(twice))}: also in {there}; pack a run once")

@@ -159,6 +159,20 @@ def test_broken_files_are_refused_by_name_with_a_cure(tmp_path):
         assert str(refused.value).startswith(f"{bad}: ")
 
 
+def test_distances_may_differ_by_the_rounding_of_another_machine(tmp_path):
+    for name, more, fits in (("b", 1e-3, True), ("c", 1.0, False)):
+        for run, shift in (("a", 0.0), (name, more)):
+            rows = fake_errors.frame_of(run, 0, samples=10)
+            rows["distance_to_mean_mm"] += shift
+            file = tmp_path / f"{run}.parquet"
+            pack([fake_errors.write(tmp_path / "run.parquet", rows)], file)
+        if fits:
+            assert list(Packed.load([tmp_path / "a.parquet", file]).runs) == ["a", name]
+        else:
+            with pytest.raises(InputError, match="other samples than"):
+                Packed.load([tmp_path / "a.parquet", file])
+
+
 def test_packed_files_of_other_samples_or_the_same_run_are_refused(tmp_path):
     for name, run, samples in (("a", "a", 10), ("b", "b", 12), ("c", "a", 10)):
         rows = fake_errors.frame_of(run, 0, samples=samples)
