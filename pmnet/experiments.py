@@ -2,9 +2,11 @@
 
 A file of experiments names, for each, the memory of which run of the graph it takes, what differs in
 `train`, and its seeds. Each seed is one job; a worker a GPU takes job after job, so that images are put
-on the GPU once. What is done is not done again.
+on the GPU once. What is done by the same settings is not done again.
 """
 
+import hashlib
+import json
 import multiprocessing
 import os
 import queue
@@ -12,7 +14,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,6 +44,11 @@ class Experiment:
     seeds: list[int]
     set: dict[str, Any]
 
+    @property
+    def memory_file(self) -> Path:
+        """Return the file of its memory."""
+        return RUNS / self.memory / "memory.npz"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -63,8 +70,29 @@ class Job:
 
     @property
     def errors(self) -> Path:
-        """Return the file of its errors: with it, the job is done."""
+        """Return the file of its errors."""
         return self.folder / "errors.parquet"
+
+    @property
+    def made_by(self) -> Path:
+        """Return the file that says what its errors were made by."""
+        return self.folder / "settings.json"
+
+    def settings(self, file: Path) -> str:
+        """Return all that its errors depend on, as text."""
+        memory = self.experiment.memory_file.read_bytes()
+        settings = {
+            "train": asdict(self.options(file)),
+            "evaluate": asdict(params.load(file, "evaluate", Evaluate, {})),
+            "memory": hashlib.sha256(memory).hexdigest(),
+            "sets": [json.loads(sets.read_text()) for sets in (TRAIN_SETS, TEST_SETS)],
+        }
+        return json.dumps(settings, indent=1)
+
+    def done(self, file: Path) -> bool:
+        """Return whether there are errors by these very settings."""
+        made = self.made_by.read_text() if self.made_by.exists() else ""
+        return self.errors.exists() and made == self.settings(file)
 
     def options(self, file: Path) -> Train:
         """Return its settings; raises InputError for one that there is not."""
@@ -98,14 +126,14 @@ def run_experiments(file: Path, settings: Path, groups: list[str], devices: int)
     jobs = [Job(name, e, seed) for name, e in experiments.items() for seed in e.seeds]
     for job in jobs:
         job.options(settings)
-        if not (memory := RUNS / job.experiment.memory / "memory.npz").exists():
+        if not (memory := job.experiment.memory_file).exists():
             raise InputError(f"{file}: {memory} is missing: run dvc repro cluster first")
-    waiting = [job for job in jobs if not job.errors.exists()]
+    waiting = [job for job in jobs if not job.done(settings)]
     say(f"{len(waiting)} of {len(jobs)} jobs to do")
     failed = list(_side_by_side(waiting, settings, devices))
     for name, experiment in experiments.items():
         parts = [Job(name, experiment, seed).errors for seed in experiment.seeds]
-        if all(part.exists() for part in parts):
+        if all(Job(name, experiment, seed).done(settings) for seed in experiment.seeds):
             merge_errors(parts, RUNS / name / "errors.parquet")
     if failed:
         raise InputError(f"{len(failed)} jobs failed, see above: {', '.join(failed)}; run it again")
@@ -162,7 +190,7 @@ def _run(job: Job, settings: Path) -> None:
     """Train and evaluate one job."""
     machine: Machine = params.load(settings, "machine", Machine, {})
     evaluate: Evaluate = params.load(settings, "evaluate", Evaluate, {})
-    memory, single = (RUNS / run / "memory.npz" for run in (job.experiment.memory, "single"))
+    memory, single = job.experiment.memory_file, RUNS / "single/memory.npz"
     options, models = job.options(settings), job.folder / "train"
     started = time.monotonic()
     given = samples_of(TRAIN_SETS), images_of(TRAIN_SETS), memory, BODY
@@ -172,6 +200,7 @@ def _run(job: Job, settings: Path) -> None:
     experiment = job.experiment
     more = {"label": experiment.label, "group": experiment.group, "set": experiment.set}
     evaluator.write(job.name, pairs_of(TEST_SETS), job.errors, more)
+    job.made_by.write_text(job.settings(settings))
     forget(models)
     ended = time.monotonic()
     say(f"{job.name}: trained in {trained - started:.0f} s, evaluated in {ended - trained:.0f} s")
