@@ -5,7 +5,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
-from pmnet.memory.space import Bounds, Few, Gaps, Pairs, VertexSpace, Whole
+from pmnet.memory.space import Bounds, VertexSpace
 
 
 class BodyPoseSpace(VertexSpace):
@@ -23,19 +23,18 @@ class BodyPoseSpace(VertexSpace):
         """Return 64 coordinates an axis of the unturned bodies (weighted m)."""
         return super().coordinates(_unturned(params))
 
-    def bounds(self, params: BodyParams, coordinates: Few, points: Whole = None) -> Bounds:
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
         """Return what these coordinates leave out of the unturned bodies."""
         return super().bounds(_unturned(params), coordinates, points)
 
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
         """Return weighted vertices of the unturned bodies (weighted m), float32."""
         return super().embed(_unturned(params))
-
-    def squared_gaps(
-        self, params: BodyParams, points: Float[Tensor, "k p"], row: Pairs, column: Pairs
-    ) -> Gaps:
-        """Return the squared distances of unturned bodies from whole points."""
-        return super().squared_gaps(_unturned(params), points, row, column)
 
     def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
         """Return weighted vertices of the unturned bodies (weighted m), float64."""

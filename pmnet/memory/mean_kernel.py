@@ -9,7 +9,6 @@ import torch
 import triton
 import triton.language as tl
 from jaxtyping import Float, Float64
-from torch import Tensor
 
 SQUARINGS = 24  # after them the eigenvector counts 2^24 times: a gap of 1e-6 is enough
 
