@@ -10,9 +10,9 @@ from torch import Tensor
 from benchmarks.measuring import Memory, seconds, wrong
 from pmnet.body import BodyModel, BodyParams
 from pmnet.memory.assignment import ROUGH, assign, search, settle
-from pmnet.memory.centres import Centres
 from pmnet.memory.kmeans import iterate
 from pmnet.memory.points import Bodies, Points
+from pmnet.memory.settling import Centres
 from pmnet.memory.sharding import Shard
 from pmnet.memory.space import VertexSpace
 from pmnet.memory.starts import start

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body.model import BodyModel
@@ -81,44 +81,17 @@ class VertexBlocks:
             if self._fused:
                 squared[rows] = self._fused.squared_norms(params[rows], origin)
                 continue
-            middle, sums = origin.view(3, -1), torch.zeros_like(squared[rows], dtype=torch.float64)
-            for own, made in self._placed(params[rows]):
-                sums += _square(made.sub_(middle[:, own])).sum((1, 2))
-            squared[rows] = sums.to(squared)
-        return squared
-
-    def squared_gaps(
-        self,
-        params: BodyParams,
-        points: Float[Tensor, "k p"],
-        row: Int[Tensor, "m"],
-        column: Int[Tensor, "m"],
-    ) -> Float64[Tensor, "m"]:
-        """Return |x - c|^2 of pairs, x `packed` of the body `row` (sorted), c a packed point.
-
-        The vertices are not written to memory. The sums are as those of `squared_norms`.
-        """
-        squared = torch.zeros_like(row, dtype=torch.float64)
-        ends = points.view(len(points), 3, -1)
-        for rows in self._chunks(len(params)):
-            first, last = torch.searchsorted(row, torch.tensor([rows.start, rows.stop])).tolist()
-            mine, other = row[first:last] - rows.start, column[first:last]
-            for own, made in self._placed(params[rows]):
-                gap = made[mine].sub_(ends[:, :, own][other])
-                squared[first:last] += _square(gap).sum((1, 2))
+            first = 0
+            for block, made in self._made(params[rows]):
+                last = first + len(block.vertices)
+                middle = origin.view(3, -1)[:, first:last]
+                squared[rows] += _square(made.sub_(middle)).sum((1, 2))
+                first = last
         return squared
 
     def _chunks(self, count: int) -> list[slice]:
         size = CPU_BODIES if self._body.faces.device.type == "cpu" else GPU_BODIES
         return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-    def _placed(self, params: BodyParams) -> Iterator[tuple[slice, Float[Tensor, "b 3 v"]]]:
-        """Yield weighted vertices block by block, and where they are among all."""
-        first = 0
-        for block, made in self._made(params):
-            last = first + len(block.vertices)
-            yield slice(first, last), made
-            first = last
 
     def _made(self, params: BodyParams) -> Iterator[tuple[Block, Float[Tensor, "b 3 v"]]]:
         """Yield each block with its weighted vertices."""

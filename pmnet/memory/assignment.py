@@ -14,10 +14,9 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.machine import full_precision, on_cores
-from pmnet.memory.centres import Centres
 from pmnet.memory.points import Points
 from pmnet.memory.scores import Nearest, factor
-from pmnet.memory.settling import Undecided, gaps
+from pmnet.memory.settling import Centres, Undecided, gaps
 from pmnet.memory.space import UP, Bounds
 
 # scores made at a time: they stay in the cache of a core, or take a gibibyte of a GPU

@@ -5,7 +5,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.memory.space import Bounds, Few, Gaps, Pairs, Whole, squared_gaps
+from pmnet.memory.space import Bounds, Few, Whole
 from pmnet.rotations import rot6d_to_rotmat, rotmat_to_rot6d
 
 
@@ -24,12 +24,6 @@ class ParameterSpace:
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
         """Return rotations in 6D and betas, side by side, float32."""
         return torch.cat([rotmat_to_rot6d(params.rotmats).flatten(1), params.betas], 1)
-
-    def squared_gaps(
-        self, params: BodyParams, points: Float[Tensor, "k p"], row: Pairs, column: Pairs
-    ) -> Gaps:
-        """Return the squared distances."""
-        return squared_gaps(self.embed(params), points, row, column)
 
     def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
         """Return zero: the numbers are copied."""

@@ -3,18 +3,78 @@
 What is within the rounding of float32 points is compared in float64.
 """
 
+from functools import partial
+
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from pmnet.machine import on_cores
-from pmnet.memory.centres import CPU_PART, Centres
-from pmnet.memory.scores import UNIT
-from pmnet.memory.space import PAIRWISE, squared_gaps
+from pmnet.body import BodyParams
+from pmnet.machine import Recorded, has_kernels, on_cores
+from pmnet.memory.points import HeadScores, Points, head_scores
+from pmnet.memory.scores import UNIT, Scores
+from pmnet.memory.space import PAIRWISE, Space
 
-EXACT = 2048  # pairs compared in float64 at a time
+# bodies whose whole points are made at a time, and centres whose points are kept
+CPU_MADE, GPU_MADE = 2048, 1 << 14
+CPU_PART = 64  # bodies whose whole points a core makes and compares at a time
+SUBTRACTED = 8  # pairs subtracted at a time: they stay in the cache of a core
 OPEN = 1 << 16  # undecided pairs that are collected before they are settled
 TIE = 1e-12, 1e-11  # relative, absolute: equal bodies differ by the rounding of two forward passes
+
+
+class Centres:
+    """Centres to be compared with points: by the first coordinates, by all, and whole."""
+
+    def __init__(self, points: Points, params: BodyParams) -> None:
+        self.points, self.params = points, params
+        self.made = CPU_MADE if points.device.type == "cpu" else GPU_MADE
+        made = self._prepared(params.rotmats, params.betas)
+        self._whole, self.all, self.head, self.noise = made
+
+    def _prepared(self, rotmats: Tensor, betas: Tensor) -> "_Prepared":
+        k, points = len(betas), self.points
+        work = partial(_prepare, points.space, points.scale, k <= self.made)
+        if points.device.type != "cuda" or points.scale is None:
+            return work(rotmats, betas)
+        return points.recorded.setdefault(k, Recorded(work))(rotmats, betas)
+
+    @property
+    def in_halves(self) -> bool:
+        """Return whether the first coordinates are in half precision."""
+        return not isinstance(self.head, Scores)
+
+    def whole(self, rows: Int[Tensor, "m"]) -> tuple[Float[Tensor, "c p"], Int[Tensor, "m"]]:
+        """Return whole points in float32 among which those of `rows` are, and where."""
+        if self._whole is not None:
+            return self._whole, rows
+        some, where = rows.unique(return_inverse=True)
+        return self.points.space.embed(self.params[some]), where
+
+
+_Prepared = tuple[Tensor | None, Scores, HeadScores, Tensor]
+
+
+def _prepare(
+    space: Space, scale: float | None, keep: bool, rotmats: Tensor, betas: Tensor
+) -> _Prepared:
+    """Return what is known of centres: the whole points, if kept, both kinds of scores, the noise."""
+    params = BodyParams(rotmats, betas)
+    whole = _embedded(space, params) if keep else None
+    y = space.coordinates(params)
+    bounds = space.bounds(params, y, whole)
+    return whole, Scores(y, bounds), head_scores(y, bounds, scale), space.noise_of(params)
+
+
+def _embedded(space: Space, params: BodyParams) -> Float[Tensor, "k p"]:
+    """Return the whole points, made on all cores of a CPU."""
+    if params.betas.device.type != "cpu":
+        return space.embed(params)
+    parts = [
+        params[slice(first, first + CPU_PART // 2)]
+        for first in range(0, len(params), CPU_PART // 2)
+    ]
+    return torch.cat(list(on_cores(space.embed, parts, params.betas.device)))
 
 
 class Undecided:
@@ -93,10 +153,10 @@ def gaps(
     edges = [*torch.searchsorted(group, starts).tolist(), len(group)]
 
     def lengths(part: int) -> Float64[Tensor, "p"]:
-        mine, some = slice(edges[part], edges[part + 1]), rows[part * size :][:size]
+        x = centres.points.space.embed(centres.points.bodies(rows[part * size :][:size]))
+        mine = slice(edges[part], edges[part + 1])
         c, k = centres.whole(column[mine])
-        bodies, own = centres.points.bodies(some), group[mine] - part * size
-        return centres.points.space.squared_gaps(bodies, c, own, k).double().sqrt()
+        return _lengths(x, c, group[mine] - part * size, k)
 
     return torch.cat(list(on_cores(lengths, range(len(starts)), rows.device)))
 
@@ -107,10 +167,24 @@ def exact_gaps(
     """Return the distances of pairs by whole float64 points."""
     space = centres.points.space
     found = [torch.empty(0, dtype=torch.float64, device=body.device)]
-    for some, others in zip(body.split(EXACT), centre.split(EXACT), strict=True):
+    for some, others in zip(body.split(CPU_MADE), centre.split(CPU_MADE), strict=True):
         rows, row = some.unique(return_inverse=True)
         columns, column = others.unique(return_inverse=True)
         both = centres.points.bodies(rows), centres.params[columns]
         x, c = on_cores(space.exact, both, body.device)
-        found.append(squared_gaps(x, c, row, column).sqrt())
+        found.append(_lengths(x, c, row, column))
+    return torch.cat(found)
+
+
+def _lengths(x: Tensor, c: Tensor, row: Tensor, column: Tensor) -> Float64[Tensor, "p"]:
+    """Return |x[row] - c[column]|, from sums of at most 32 roundings."""
+    if has_kernels(x.device):
+        from pmnet.memory.kernels import gaps as squared_gaps
+
+        return squared_gaps(x, c, row, column).double().sqrt()
+    size = SUBTRACTED if x.device.type == "cpu" else CPU_MADE
+    found = [torch.empty(0, dtype=torch.float64, device=x.device)]
+    for r, k in zip(row.split(size), column.split(size), strict=True):
+        gap = x[r].sub_(c[k])
+        found.append(gap.mul_(gap).sum(1).double().sqrt())
     return torch.cat(found)

@@ -23,14 +23,11 @@ RANK: Final = 64  # coordinates of vertices for each axis
 # body at least four times what is found (tests/memory/test_space.py)
 NOISE_M: Final = 2.5e-7
 COORDINATES: Final = 2.0
-SUBTRACTED: Final = 64  # pairs at a time
 UP: Final = 1 + 1e-4  # more than the rounding of the bounds themselves
 PAIRWISE: Final = 32 * 2.0**-24  # relative rounding of a pairwise sum of float32
 
 Few = Float[Tensor, "b d"]  # coordinates
 Whole = Float[Tensor, "b p"] | None  # points, where they are at hand
-Pairs = Int[Tensor, "m"]
-Gaps = Float[Tensor, "m"]
 
 
 @dataclass(frozen=True)
@@ -69,15 +66,6 @@ class Space(Protocol):
 
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
         """Return the whole points in float32, the numbers in any order; distances are Euclidean."""
-        ...
-
-    def squared_gaps(
-        self, params: BodyParams, points: Float[Tensor, "k p"], row: Pairs, column: Pairs
-    ) -> Gaps:
-        """Return |x - c|^2 of pairs: of the body `row` (sorted) with one of some whole points.
-
-        Sums are of at most 32 roundings.
-        """
         ...
 
     def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
@@ -152,14 +140,6 @@ class VertexSpace:
         """Return weighted vertices (weighted m), float32, in the order of the blocks."""
         return self._blocks.packed(params)
 
-    def squared_gaps(
-        self, params: BodyParams, points: Float[Tensor, "k p"], row: Pairs, column: Pairs
-    ) -> Gaps:
-        """Return the squared distances; on a CPU no whole point is written to memory."""
-        if has_kernels(points.device):
-            return squared_gaps(self.embed(params), points, row, column)
-        return self._blocks.squared_gaps(params, points, row, column)
-
     def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
         """Return the bound on the rounding of the vertices (weighted m), more for larger bodies."""
         return self._noise * (1 + params.betas.abs() @ self._growth)
@@ -182,15 +162,3 @@ class VertexSpace:
         else:
             middle = unitquat_to_rotmat(mean_rotation(moments_of_rotmats(rotmats))).float()
         return BodyParams(middle, means[:, -10:].float())
-
-
-def squared_gaps(
-    x: Float[Tensor, "n p"], points: Float[Tensor, "k p"], row: Pairs, column: Pairs
-) -> Gaps:
-    """Return |x[row] - points[column]|^2, from sums of at most 32 roundings."""
-    if has_kernels(x.device):
-        from pmnet.memory.kernels import gaps
-
-        return gaps(x, points, row, column)
-    pairs = zip(row.split(SUBTRACTED), column.split(SUBTRACTED), strict=True)
-    return torch.cat([(x[r] - points[c]).square_().sum(1) for r, c in pairs])

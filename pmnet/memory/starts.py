@@ -9,9 +9,9 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.machine import full_precision
-from pmnet.memory.centres import Centres
 from pmnet.memory.points import Points
 from pmnet.memory.scores import factor
+from pmnet.memory.settling import Centres
 from pmnet.memory.sharding import Shard
 
 FIXED: Final = 2.0**20  # squared distances are drawn by as integers: the same draw on any machine

@@ -19,7 +19,7 @@ from pmnet.memory.assignment import assign
 from pmnet.memory.kmeans import Clustering, Search, kmeans
 from pmnet.memory.parameters import ParameterSpace
 from pmnet.memory.points import Points
-from pmnet.memory.space import Bounds, Space, VertexSpace, squared_gaps
+from pmnet.memory.space import Bounds, Space, VertexSpace
 from pmnet.rotations import axis_rotation
 
 PAPER = {"limb": 5.0, "torso": 1.0, "foot": 0.5, "head": 0.3, "hand": 0.3}
@@ -77,11 +77,6 @@ class Plane:
     ) -> Bounds:
         nothing = torch.zeros(len(params))
         return Bounds(nothing, nothing, coordinates.square().sum(1))
-
-    def squared_gaps(
-        self, params: BodyParams, points: Tensor, row: Tensor, column: Tensor
-    ) -> Tensor:
-        return squared_gaps(self.embed(params), points, row, column)
 
     def noise_of(self, params: BodyParams) -> Tensor:
         return torch.zeros(len(params))

@@ -16,7 +16,7 @@ from pmnet.memory.body_pose import BodyPoseSpace
 from pmnet.memory.parameters import ParameterSpace
 from pmnet.memory.points import Points
 from pmnet.memory.sharding import Shard
-from pmnet.memory.space import PAIRWISE, Space, VertexSpace
+from pmnet.memory.space import Space, VertexSpace
 from pmnet.memory.sums import Sums
 from pmnet.rotations import axis_rotation
 
@@ -62,20 +62,6 @@ def test_points_are_exact_within_the_noise(spaces, name, spread, betas_spread):
     assert (4 * error <= space.noise_of(params)).all()
     typical = torch.cdist(exact, exact).max()
     assert space.noise_of(params).max() < 1e-4 * typical  # a bound that decides most assignments
-
-
-@pytest.mark.parametrize("name", ["parts", "flat", "parameter"])
-def test_distances_of_pairs_are_those_of_whole_points(spaces, name):
-    # some bodies have no pair, some have several; more bodies than are made at a time
-    space, params, others = spaces[name], random_bodies(140, 1), random_bodies(4, 2)
-    row = torch.tensor([0, 0, 2, 127, 128, 128, 128, 139])
-    column = torch.tensor([3, 1, 0, 2, 1, 0, 2, 3])
-    squared = space.squared_gaps(params, space.embed(others), row, column)
-    expected = (space.exact(params)[row] - space.exact(others)[column]).norm(dim=1)
-    noise = space.noise_of(params)[row] + space.noise_of(others)[column]
-    assert ((squared.double().sqrt() - expected).abs() <= noise + PAIRWISE * expected).all()
-    none = space.squared_gaps(params[slice(0, 0)], space.embed(others), row[:0], column[:0])
-    assert none.shape == (0,)
 
 
 @pytest.mark.parametrize("name", ["parts", "flat"])
