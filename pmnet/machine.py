@@ -1,9 +1,8 @@
 """The machine that a stage runs on: nothing here changes a result."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Generic, TypeVar
@@ -108,14 +107,6 @@ def full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def on_cores(
-    work: Callable[[Item], Result], items: Sequence[Item], device: torch.device
-) -> Iterator[Result]:
-    """Yield `work` of each item, in order: in threads where the CPU does it, else one by one."""
-    alone = device.type != "cpu" or len(items) < 2
-    return map(work, items) if alone else in_threads(work, items)
-
-
 def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield `work` of each item, in order, as many at a time as torch has threads, each with one.
 
@@ -128,12 +119,6 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
         return
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            waiting: deque[Future[Result]] = deque()
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * threads:  # what is done and not yet wanted is bounded
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from pool.map(work, items)
     finally:
         torch.set_num_threads(threads)

@@ -6,15 +6,13 @@ whole points (see `settling`). Ties go to the lower index. Matrix products are i
 half precision where the bounds know of it (`halves`).
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.machine import full_precision, on_cores
-from pmnet.memory.points import Points
+from pmnet.machine import full_precision
+from pmnet.memory.points import Chunk, Points
 from pmnet.memory.scores import Nearest, factor
 from pmnet.memory.settling import Centres, Undecided, gaps
 from pmnet.memory.space import UP, Bounds
@@ -36,15 +34,6 @@ def assign(
     return settle(search(Centres(points, params), tolerance))
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What the first coordinates tell of a chunk, and what they leave open."""
-
-    found: list[tuple[slice, Nearest]]
-    open: Int[Tensor, "m"]
-    coordinates: Float[Tensor, "m d"]
-
-
 class Search:
     """The nearest centres by coordinates: by the first ones, and by all of what these leave open."""
 
@@ -54,53 +43,46 @@ class Search:
         shape = centres.points.bounds.squared
         self.nearest = torch.empty_like(shape, dtype=torch.long)
         self.low, self.width = torch.empty_like(shape), torch.empty_like(shape)
-        self._open: list[tuple[Tensor, Tensor]] = []
+        self._rows: list[Tensor] = []
+        self._open: list[Tensor] = []
         self._waiting = 0
         scores = CPU_SCORES if shape.device.type == "cpu" else GPU_SCORES
         self._size = max(scores // len(centres.params), 512)
 
-    def look(self, index: int) -> Seen:
-        """Return what is seen of a chunk; nothing is kept: chunks may be looked at side by side."""
-        points, rows = self.centres.points, self.centres.points.chunks()[index]
-        chunk = points.chunk(index)
+    def take(self, chunk: Chunk, first: int, rows: slice) -> None:
+        """Look for the centres of some bodies of a chunk that begins at the row `first`."""
+        own = slice(rows.start - first, rows.stop - first)
         if self.tolerance < ROUGH:
-            every = torch.arange(rows.start, rows.stop, device=self.low.device)
-            return Seen([], every, chunk.coordinates)
-        # in half precision no score is written to memory
-        size = points.size if self.centres.in_halves else self._size
-        found, some = [], []
-        for start in range(rows.start, rows.stop, size):
-            part = slice(start, min(start + size, rows.stop))
-            own = slice(start - rows.start, part.stop - rows.start)
-            nearest = self.centres.head.nearest(chunk.head[own])
-            vague = _vague(points.bounds[part], nearest.low, nearest.width, self.tolerance)
-            some.append((vague | ~nearest.alone).nonzero()[:, 0] + own.start)
-            found.append((part, nearest))
-        left = torch.cat([torch.empty_like(self.nearest[:0]), *some])
-        return Seen(found, left + rows.start, chunk.coordinates[left])
-
-    def take(self, seen: Seen) -> None:
-        """Keep what was seen."""
-        for part, nearest in seen.found:
-            self._keep(part, nearest)
-        if len(seen.open):
-            self._open.append((seen.open, seen.coordinates))
-            self._waiting += len(seen.open)
-        if self._waiting >= self._size:
-            self.finish()
+            self._leave_open(
+                torch.arange(rows.start, rows.stop, device=self.low.device), chunk, own
+            )
+            return
+        found = self.centres.head.nearest(chunk.head[own])
+        self._keep(rows, found)
+        vague = _vague(self.centres.points.bounds[rows], found.low, found.width, self.tolerance)
+        some = (vague | ~found.alone).nonzero()[:, 0]
+        if len(some):
+            self._leave_open(some + rows.start, chunk, some + own.start)
 
     def finish(self) -> None:
         """Compare the bodies that are open by all coordinates."""
         if not self._waiting:
             return
-        rows, coordinates = (torch.cat(part) for part in zip(*self._open, strict=True))
-        self._open, self._waiting = [], 0
+        rows, coordinates = torch.cat(self._rows), torch.cat(self._open)
+        self._rows, self._open, self._waiting = [], [], 0
         parts = rows.split(self._size), coordinates.split(self._size)
         for part, open_ in zip(*parts, strict=True):
             bodies = factor(open_, self.centres.points.bounds[part])
             found, body, other = self.centres.all.rivals(bodies)
             self._keep(part, found)
             self.undecided.add(part[body], found.centre[body], other)
+
+    def _leave_open(self, rows: Tensor, chunk: Chunk, own: Tensor | slice) -> None:
+        self._rows.append(rows)
+        self._open.append(chunk.coordinates[own])
+        self._waiting += len(rows)
+        if self._waiting >= self._size:
+            self.finish()
 
     def _keep(self, rows: Tensor | slice, found: Nearest) -> None:
         self.nearest[rows], self.low[rows] = found.centre, found.low
@@ -109,9 +91,12 @@ class Search:
 
 def search(centres: Centres, tolerance: float) -> Search:
     """Return the nearest centres as far as coordinates tell them."""
-    found, chunks = Search(centres, tolerance), range(len(centres.points.chunks()))
-    for seen in on_cores(found.look, chunks, centres.points.device):
-        found.take(seen)
+    points, found = centres.points, Search(centres, tolerance)
+    halves = centres.in_halves and tolerance >= ROUGH  # then no score is written to memory
+    for index, rows in enumerate(points.chunks()):
+        chunk, size = points.chunk(index), points.size if halves else found._size
+        for start in range(rows.start, rows.stop, size):
+            found.take(chunk, rows.start, slice(start, min(start + size, rows.stop)))
     found.finish()
     return found
 

@@ -24,11 +24,10 @@ from pmnet.errors import InputError
 from pmnet.memory.basis import LEARNT_FROM
 from pmnet.memory.body_pose import BodyPoseSpace
 from pmnet.memory.kmeans import Search, kmeans
-from pmnet.memory.parameters import ParameterSpace
 from pmnet.memory.points import Points, Run
 from pmnet.memory.prototypes import PrototypeMemory, SpaceName
 from pmnet.memory.sharding import Shard
-from pmnet.memory.space import Space, VertexSpace
+from pmnet.memory.space import ParameterSpace, Space, VertexSpace
 from pmnet.params import Cluster
 from pmnet.samples import Samples
 

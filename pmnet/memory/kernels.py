@@ -8,11 +8,12 @@ from typing import no_type_check
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 BODIES, CENTRES = 128, 64  # of a tile of scores
 LENGTH = 2048  # numbers of two points that are compared at a time: at most 32 roundings of a sum
+SQUARINGS = 24  # after them the eigenvector counts 2^24 times: a gap of 1e-6 is enough
 
 
 def nearest(
@@ -137,3 +138,89 @@ def _gaps(x, c, row, column, squared, length, LENGTH: tl.constexpr):
         gap = tl.load(x + at, at < length, 0.0) - tl.load(c + at, at < length, 0.0)
         sums += gap * gap
     tl.store(squared + pair, tl.sum(sums, axis=0))
+
+
+def mean_rotations(means: Float64[Tensor, "n 9"]) -> Float[Tensor, "n 3 3"]:
+    """Return the mean rotations of groups, from the means of their matrices.
+
+    The same as `rotations.mean_rotation` (Markley et al. 2007): the eigenvector of the mean of q q^T, of
+    the largest eigenvalue, by squaring the matrix until nothing else is left of it.
+    """
+    found = torch.empty(len(means), 3, 3, dtype=torch.float32, device=means.device)
+    if len(means):
+        block = 64
+        grid = (triton.cdiv(len(means), block),)
+        _mean_rotations[grid](means.contiguous(), found, len(means), SQUARINGS, block, num_warps=2)
+    return found
+
+
+@triton.jit(do_not_specialize=["count"])
+@no_type_check  # it is compiled, not called
+def _mean_rotations(means, found, count, SQUARINGS: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    real = row < count
+    r = means + row * 9
+    r00 = tl.load(r, real, 0.0)
+    r01 = tl.load(r + 1, real, 0.0)
+    r02 = tl.load(r + 2, real, 0.0)
+    r10 = tl.load(r + 3, real, 0.0)
+    r11 = tl.load(r + 4, real, 0.0)
+    r12 = tl.load(r + 5, real, 0.0)
+    r20 = tl.load(r + 6, real, 0.0)
+    r21 = tl.load(r + 7, real, 0.0)
+    r22 = tl.load(r + 8, real, 0.0)
+    # 4 q q^T, q = (x, y, z, w): see rotations.moments_of_rotmats
+    xx = 1 + r00 - r11 - r22
+    yy = 1 - r00 + r11 - r22
+    zz = 1 - r00 - r11 + r22
+    ww = 1 + r00 + r11 + r22
+    xy = r01 + r10
+    xz = r02 + r20
+    yz = r12 + r21
+    xw = r21 - r12
+    yw = r02 - r20
+    zw = r10 - r01
+    for _ in range(SQUARINGS):
+        scale = 1 / (xx + yy + zz + ww)
+        xx *= scale
+        yy *= scale
+        zz *= scale
+        ww *= scale
+        xy *= scale
+        xz *= scale
+        yz *= scale
+        xw *= scale
+        yw *= scale
+        zw *= scale
+        xx_ = xx * xx + xy * xy + xz * xz + xw * xw
+        yy_ = xy * xy + yy * yy + yz * yz + yw * yw
+        zz_ = xz * xz + yz * yz + zz * zz + zw * zw
+        ww_ = xw * xw + yw * yw + zw * zw + ww * ww
+        xy_ = xx * xy + xy * yy + xz * yz + xw * yw
+        xz_ = xx * xz + xy * yz + xz * zz + xw * zw
+        yz_ = xy * xz + yy * yz + yz * zz + yw * zw
+        xw_ = xx * xw + xy * yw + xz * zw + xw * ww
+        yw_ = xy * xw + yy * yw + yz * zw + yw * ww
+        zw_ = xz * xw + yz * yw + zz * zw + zw * ww
+        xx, yy, zz, ww = xx_, yy_, zz_, ww_
+        xy, xz, yz, xw, yw, zw = xy_, xz_, yz_, xw_, yw_, zw_
+    # any column is the eigenvector now; that of the largest number is told best
+    most = tl.maximum(tl.maximum(xx, yy), tl.maximum(zz, ww))
+    in_x = xx >= most
+    in_y = (yy >= most) & (xx < most)
+    in_z = (zz >= most) & (xx < most) & (yy < most)
+    x = tl.where(in_x, xx, tl.where(in_y, xy, tl.where(in_z, xz, xw)))
+    y = tl.where(in_x, xy, tl.where(in_y, yy, tl.where(in_z, yz, yw)))
+    z = tl.where(in_x, xz, tl.where(in_y, yz, tl.where(in_z, zz, zw)))
+    w = tl.where(in_x, xw, tl.where(in_y, yw, tl.where(in_z, zw, ww)))
+    scale = 2 / (x * x + y * y + z * z + w * w)
+    to = found + row * 9
+    tl.store(to, (1 - scale * (y * y + z * z)).to(tl.float32), real)
+    tl.store(to + 1, (scale * (x * y - z * w)).to(tl.float32), real)
+    tl.store(to + 2, (scale * (x * z + y * w)).to(tl.float32), real)
+    tl.store(to + 3, (scale * (x * y + z * w)).to(tl.float32), real)
+    tl.store(to + 4, (1 - scale * (x * x + z * z)).to(tl.float32), real)
+    tl.store(to + 5, (scale * (y * z - x * w)).to(tl.float32), real)
+    tl.store(to + 6, (scale * (x * z - y * w)).to(tl.float32), real)
+    tl.store(to + 7, (scale * (y * z + x * w)).to(tl.float32), real)
+    tl.store(to + 8, (1 - scale * (x * x + y * y)).to(tl.float32), real)

@@ -1,9 +1,10 @@
 """K-Means over a Space (Algorithm 1): Lloyd's loop, exact assignments, memory bounded by a budget."""
 
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -11,16 +12,26 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.errors import InputError
+from pmnet.files import replacing
 from pmnet.memory.assignment import ROUGH, assign
 from pmnet.memory.points import Points
 from pmnet.memory.sharding import Shard
 from pmnet.memory.starts import restart_seed, start
-from pmnet.memory.state import Iteration, State
 from pmnet.memory.sums import Sums
 from pmnet.progress import say
 
 FIXED = 2.0**24  # distances are summed as integers: the same sum in any order
 SAVE_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One row of the history: after the assignment."""
+
+    iteration: int
+    mean_distance: float
+    changed: int
+    empty: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,53 @@ class Clustering:
     assignments: Int[Tensor, "n"]
     distances: Float[Tensor, "n"]
     history: list[Iteration]
+
+
+@dataclass
+class _State:
+    """Where a search is: all that it takes to go on after a kill."""
+
+    restart: int = 0
+    centres: BodyParams | None = None
+    history: list[Iteration] = field(default_factory=list)
+    best: BodyParams | None = None
+    least: float = math.inf
+    winner: "_State | None" = None
+
+    def save(self, path: Path) -> None:
+        """Write this state, whole or not at all."""
+        with replacing(path) as partial:
+            torch.save(self._plain(), partial)
+
+    def _plain(self) -> dict[str, Any]:
+        def body(params: BodyParams | None) -> tuple[Tensor, Tensor] | None:
+            return None if params is None else (params.rotmats.cpu(), params.betas.cpu())
+
+        return {
+            "restart": self.restart,
+            "centres": body(self.centres),
+            "history": [asdict(row) for row in self.history],
+            "best": body(self.best),
+            "least": self.least,
+            "winner": None if self.winner is None else self.winner._plain(),
+        }
+
+    @staticmethod
+    def of(plain: dict[str, Any], device: torch.device) -> "_State":
+        """Return the state that was written."""
+
+        def body(parts: tuple[Tensor, Tensor] | None) -> BodyParams | None:
+            return None if parts is None else BodyParams(*parts).to(device)
+
+        winner = plain["winner"]
+        return _State(
+            plain["restart"],
+            body(plain["centres"]),
+            [Iteration(**row) for row in plain["history"]],
+            body(plain["best"]),
+            plain["least"],
+            None if winner is None else _State.of(winner, device),
+        )
 
 
 def kmeans(
@@ -68,18 +126,18 @@ def kmeans(
         raise InputError(
             f"cluster.k is {search.k}: it must be from 1 to the {shard.total} training samples"
         )
-    state, plain = State(), None
+    state, plain = _State(), None
     if checkpoint is not None and checkpoint.exists():
         plain = torch.load(checkpoint, weights_only=True)
     plain = shard.of_first(plain)
     if plain is not None:
-        state = State.of(plain, points.device)
+        state = _State.of(plain, points.device)
     # the centre of everything does not depend on the start
     restarts = 1 if search.k == 1 and search.max_iterations else max(search.restarts, 1)
     while state.restart < restarts:
         _descend(points, search, shard, state, checkpoint)
         won = state.winner is None or state.least < state.winner.least
-        state = State(state.restart + 1, winner=state if won else state.winner)
+        state = _State(state.restart + 1, winner=state if won else state.winner)
     assert state.winner is not None and state.winner.best is not None
     best, history = state.winner.best, state.winner.history
     labels, distances = assign(points, best)
@@ -89,7 +147,7 @@ def kmeans(
 
 
 def _descend(
-    points: Points, search: Search, shard: Shard, state: State, checkpoint: Path | None
+    points: Points, search: Search, shard: Shard, state: _State, checkpoint: Path | None
 ) -> None:
     """Run one restart to its end, from where the state is."""
     sums = Sums(points, search.k)

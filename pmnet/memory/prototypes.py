@@ -13,8 +13,7 @@ from torch import Tensor
 from pmnet.body import BodyParams
 from pmnet.errors import InputError
 from pmnet.files import read_npz, replacing
-from pmnet.memory.kmeans import Clustering
-from pmnet.memory.state import Iteration
+from pmnet.memory.kmeans import Clustering, Iteration
 from pmnet.rotations import rotmat_to_rot6d
 
 VERSION: Final = 1

@@ -10,14 +10,13 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.machine import Recorded, has_kernels, on_cores
+from pmnet.machine import Recorded, has_kernels
 from pmnet.memory.points import HeadScores, Points, head_scores
 from pmnet.memory.scores import UNIT, Scores
 from pmnet.memory.space import PAIRWISE, Space
 
 # bodies whose whole points are made at a time, and centres whose points are kept
 CPU_MADE, GPU_MADE = 2048, 1 << 14
-CPU_PART = 64  # bodies whose whole points a core makes and compares at a time
 SUBTRACTED = 8  # pairs subtracted at a time: they stay in the cache of a core
 OPEN = 1 << 16  # undecided pairs that are collected before they are settled
 TIE = 1e-12, 1e-11  # relative, absolute: equal bodies differ by the rounding of two forward passes
@@ -60,21 +59,10 @@ def _prepare(
 ) -> _Prepared:
     """Return what is known of centres: the whole points, if kept, both kinds of scores, the noise."""
     params = BodyParams(rotmats, betas)
-    whole = _embedded(space, params) if keep else None
+    whole = space.embed(params) if keep else None
     y = space.coordinates(params)
     bounds = space.bounds(params, y, whole)
     return whole, Scores(y, bounds), head_scores(y, bounds, scale), space.noise_of(params)
-
-
-def _embedded(space: Space, params: BodyParams) -> Float[Tensor, "k p"]:
-    """Return the whole points, made on all cores of a CPU."""
-    if params.betas.device.type != "cpu":
-        return space.embed(params)
-    parts = [
-        params[slice(first, first + CPU_PART // 2)]
-        for first in range(0, len(params), CPU_PART // 2)
-    ]
-    return torch.cat(list(on_cores(space.embed, parts, params.betas.device)))
 
 
 class Undecided:
@@ -148,17 +136,15 @@ def gaps(
 
     `group` is sorted.
     """
-    size = CPU_PART if rows.device.type == "cpu" else centres.made
-    starts = torch.arange(0, max(len(rows), 1), size, device=rows.device)
+    found = [torch.empty(0, dtype=torch.float64, device=rows.device)]
+    starts = torch.arange(0, len(rows), centres.made, device=rows.device)
     edges = [*torch.searchsorted(group, starts).tolist(), len(group)]
-
-    def lengths(part: int) -> Float64[Tensor, "p"]:
-        x = centres.points.space.embed(centres.points.bodies(rows[part * size :][:size]))
+    for part, some in enumerate(rows.split(centres.made)):
+        x = centres.points.space.embed(centres.points.bodies(some))
         mine = slice(edges[part], edges[part + 1])
         c, k = centres.whole(column[mine])
-        return _lengths(x, c, group[mine] - part * size, k)
-
-    return torch.cat(list(on_cores(lengths, range(len(starts)), rows.device)))
+        found.append(_lengths(x, c, group[mine] - part * centres.made, k))
+    return torch.cat(found)
 
 
 def exact_gaps(
@@ -170,8 +156,8 @@ def exact_gaps(
     for some, others in zip(body.split(CPU_MADE), centre.split(CPU_MADE), strict=True):
         rows, row = some.unique(return_inverse=True)
         columns, column = others.unique(return_inverse=True)
-        both = centres.points.bodies(rows), centres.params[columns]
-        x, c = on_cores(space.exact, both, body.device)
+        x = space.exact(centres.points.bodies(rows))
+        c = space.exact(centres.params[columns])
         found.append(_lengths(x, c, row, column))
     return torch.cat(found)
 

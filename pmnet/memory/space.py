@@ -1,4 +1,4 @@
-"""The space in which bodies are compared: weighted vertices (P3DH); see also `parameters`.
+"""The space in which bodies are compared: weighted vertices (P3DH) or plain parameters (naive).
 
 A point of the space may be long (20,670 numbers), so bodies are compared by few coordinates first.
 `Embedding` says what the coordinates leave out; `assignment` turns that into certain answers.
@@ -16,7 +16,13 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.body.blocks import VertexBlocks
 from pmnet.machine import has_kernels
 from pmnet.memory.basis import Basis
-from pmnet.rotations import mean_rotation, moments_of_rotmats, unitquat_to_rotmat
+from pmnet.rotations import (
+    mean_rotation,
+    moments_of_rotmats,
+    rot6d_to_rotmat,
+    rotmat_to_rot6d,
+    unitquat_to_rotmat,
+)
 
 RANK: Final = 64  # coordinates of vertices for each axis
 # rounding of a float32 vertex, and how much more of coordinates, which are made of larger terms: over a
@@ -25,9 +31,6 @@ NOISE_M: Final = 2.5e-7
 COORDINATES: Final = 2.0
 UP: Final = 1 + 1e-4  # more than the rounding of the bounds themselves
 PAIRWISE: Final = 32 * 2.0**-24  # relative rounding of a pairwise sum of float32
-
-Few = Float[Tensor, "b d"]  # coordinates
-Whole = Float[Tensor, "b p"] | None  # points, where they are at hand
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,12 @@ class Space(Protocol):
         """Return the coordinates in an orthonormal basis, about the origin of the space, float32."""
         ...
 
-    def bounds(self, params: BodyParams, coordinates: Few, points: Whole = None) -> Bounds:
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
         """Return what these coordinates leave out; `points` is `embed` where it is at hand."""
         ...
 
@@ -124,7 +132,12 @@ class VertexSpace:
     def _origin(self) -> Float[Tensor, "p"]:
         return self._blocks.pack(self.basis.origin.to(self._weights))
 
-    def bounds(self, params: BodyParams, coordinates: Few, points: Whole = None) -> Bounds:
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
         """Return the bounds by |e|^2 = |x|^2 - |y|^2, of vertices that are made and dropped."""
         if points is None:
             squared = self._blocks.squared_norms(params, self._origin)
@@ -156,9 +169,48 @@ class VertexSpace:
         """Return mean betas and mean rotations (Markley et al. 2007)."""
         rotmats = means[:, :-10].reshape(-1, 24, 3, 3)
         if has_kernels(means.device):
-            from pmnet.memory.mean_kernel import mean_rotations
+            from pmnet.memory.kernels import mean_rotations
 
             middle = mean_rotations(rotmats.reshape(-1, 9)).view(-1, 24, 3, 3)
         else:
             middle = unitquat_to_rotmat(mean_rotation(moments_of_rotmats(rotmats))).float()
         return BodyParams(middle, means[:, -10:].float())
+
+
+class ParameterSpace:
+    """The parameters as one vector of 24 x 6 + 10 numbers: ordinary K-Means (Table II, naive)."""
+
+    def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
+        """Return the point itself: it is short."""
+        return self.embed(params)
+
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
+        """Return that nothing is left out."""
+        nothing = torch.zeros_like(coordinates[:, 0])
+        return Bounds(nothing, nothing, coordinates.square().sum(1))
+
+    def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
+        """Return rotations in 6D and betas, side by side, float32."""
+        return torch.cat([rotmat_to_rot6d(params.rotmats).flatten(1), params.betas], 1)
+
+    def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
+        """Return zero: the numbers are copied."""
+        return torch.zeros_like(params.betas[:, 0])
+
+    def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
+        """Return the same numbers in float64."""
+        return self.embed(params).double()
+
+    def statistics(self, params: BodyParams) -> Float[Tensor, "b s"]:
+        """Return the point."""
+        return self.embed(params)
+
+    def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
+        """Return the mean of the numbers, brought back to rotations."""
+        rotmats = rot6d_to_rotmat(means[:, :-10].reshape(-1, 24, 6))
+        return BodyParams(rotmats.float(), means[:, -10:].float())

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from pmnet.machine import on_cores
 from pmnet.memory.points import Points
 from pmnet.memory.sharding import Shard
 
@@ -29,23 +28,14 @@ class Sums:
         """Take the members as these labels say; return how many have changed."""
         before, self._labels = self._labels, labels.clone()
         changed = torch.ones_like(labels, dtype=torch.bool) if before is None else before != labels
-        rows, chunks = changed.nonzero()[:, 0], self._points.chunks()
-        ends = torch.tensor([part.stop for part in chunks], device=rows.device)
-        edges = [0, *torch.searchsorted(rows, ends).tolist()]
-        # all of them at first: where there is no body there are sums
-        some = [i for i in range(len(chunks)) if edges[i] < edges[i + 1] or before is None]
-
-        def numbers(index: int) -> tuple[Tensor, Tensor]:
-            moved = rows[edges[index] : edges[index + 1]]
-            return moved, self._numbers(index, moved - chunks[index].start)
-
-        for moved, added in on_cores(numbers, some, rows.device):
-            if not self._sums.numel():
-                self._sums = added.new_zeros(self._k, added.shape[1])
-            self._sums.index_add_(0, labels[moved], added)
-            if before is not None:
-                self._sums.index_add_(0, before[moved], added, alpha=-1)
-        return len(rows)
+        for index, rows in enumerate(self._points.chunks()):
+            moved = changed[rows].nonzero()[:, 0]
+            if len(moved) or before is None:
+                numbers = self._numbers(index, moved)
+                self._sums.index_add_(0, labels[rows][moved], numbers)
+                if before is not None:
+                    self._sums.index_add_(0, before[rows][moved], numbers, alpha=-1)
+        return int(changed.sum())
 
     def means(self, shard: Shard) -> tuple[Float64[Tensor, "k s"], Int[Tensor, "k"]]:
         """Return the mean statistics of each cluster over all processes (0 where empty), and its size."""
@@ -60,4 +50,6 @@ class Sums:
         found = self._points.space.statistics(params).mul(FIXED)  # exact: a power of two
         numbers = found.new_ones(len(found), found.shape[1] + 1, dtype=torch.long)
         numbers[:, :-1] = found.round_()
+        if not self._sums.numel():
+            self._sums = numbers.new_zeros(self._k, numbers.shape[1])
         return numbers

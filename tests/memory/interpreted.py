@@ -13,9 +13,8 @@ from pmnet.body.blocks import VertexBlocks
 from pmnet.body.parts import vertex_weights
 from pmnet.memory.assignment import assign
 from pmnet.memory.halves import HalfScores, bodies_in_halves, scale_of
-from pmnet.memory.parameters import ParameterSpace
 from pmnet.memory.points import Points
-from pmnet.memory.space import Bounds, VertexSpace
+from pmnet.memory.space import Bounds, ParameterSpace, VertexSpace
 from pmnet.rotations import mean_rotation, moments_of_rotmats, unitquat_to_rotmat
 
 FEET = {"limb": 0.0, "torso": 0.0, "foot": 2.0, "head": 0.0, "hand": 0.0}
@@ -60,7 +59,7 @@ def test_vertices_and_their_squares(body: BodyModel, monkeypatch):
 
 
 def test_mean_rotations(interpreted):
-    from pmnet.memory.mean_kernel import mean_rotations
+    from pmnet.memory.kernels import mean_rotations
 
     groups = random_bodies(60, 1, 0.6).rotmats[:, :6].double().view(4, 15, 6, 3, 3).mean(1)
     means = groups.reshape(-1, 3, 3)
@@ -68,7 +67,8 @@ def test_mean_rotations(interpreted):
     torch.testing.assert_close(mean_rotations(means.view(-1, 9)), expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize(("k", "length"), [(1, 60.0), (64, 1.0), (130, 1e5)])
+@pytest.mark.parametrize("k", [1, 64, 130])
+@pytest.mark.parametrize("length", [1.0, 60.0, 1e5])
 def test_bounds_in_half_precision_hold(interpreted, k, length):
     # points of 150 coordinates, of which the last do not fit; one is far out, one centre is a copy
     generator = torch.Generator().manual_seed(0)

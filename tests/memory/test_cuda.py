@@ -10,9 +10,8 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.memory.assignment import assign
 from pmnet.memory.kmeans import Search, kmeans
-from pmnet.memory.parameters import ParameterSpace
 from pmnet.memory.points import Points
-from pmnet.memory.space import Space, VertexSpace
+from pmnet.memory.space import ParameterSpace, Space, VertexSpace
 from pmnet.rotations import axis_rotation, mean_rotation, moments_of_rotmats, unitquat_to_rotmat
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -12,11 +12,8 @@ from benchmarks.poses import bodies
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.memory.assignment import assign
-from pmnet.memory.kmeans import iterate
 from pmnet.memory.points import Points
-from pmnet.memory.sharding import Shard
 from pmnet.memory.space import VertexSpace
-from pmnet.memory.sums import Sums
 from pmnet.rotations import axis_rotation
 
 MOCAP = Path(__file__).parents[2] / ".." / "shared" / "mocap"
@@ -89,33 +86,6 @@ def test_centres_that_are_nearly_the_same(space, step_rad):
         side.rotmats[:, elbow] = side.rotmats[:, elbow] @ axis_rotation(1, turn)
         sides.append(side)
     check(space, params, BodyParams.cat(sides))
-
-
-def test_each_iteration_gives_the_labels_of_brute_force(space, monkeypatch):
-    # mirror twins, copies and giants, in chunks that two threads look at
-    monkeypatch.setattr("pmnet.memory.points.CHUNK", 32)
-    some = random_bodies(40, 3)
-    giants = random_bodies(20, 4, 0.4, 50.0)
-    params = BodyParams.cat([some, mirrored(some), some[slice(0, 20)], giants])
-    points, whole = Points(space, params, 1.0), Shard.whole(len(params))
-    centres, sums = params[torch.tensor([0, 40, 1, 80, 7, 47, 100, 110])], Sums(points, 8)
-    alone = assign(points, centres, 0.05)
-    torch.set_num_threads(2)
-    try:
-        together = assign(points, centres, 0.05)
-        assert torch.equal(together[0], alone[0])
-        torch.testing.assert_close(together[1], alone[1], atol=1e-4, rtol=1e-4)
-        for iteration in range(4):
-            expected = brute_force(space, params, centres)
-            assert torch.equal(assign(points, centres, 0.05)[0], expected)
-            row, moved = iterate(points, centres, sums, whole, iteration)
-            fresh = Sums(points, 8)
-            fresh.move(expected)
-            assert all(map(torch.equal, sums.means(whole), fresh.means(whole)))
-            assert iteration == 0 or 0 < row.changed < len(params)
-            centres = moved
-    finally:
-        torch.set_num_threads(1)
 
 
 def test_hardly_any_body_is_compared_whole(space, monkeypatch):

@@ -17,9 +17,8 @@ from pmnet.errors import InputError
 from pmnet.memory import points as module
 from pmnet.memory.assignment import assign
 from pmnet.memory.kmeans import Clustering, Search, kmeans
-from pmnet.memory.parameters import ParameterSpace
 from pmnet.memory.points import Points
-from pmnet.memory.space import Bounds, Space, VertexSpace
+from pmnet.memory.space import Bounds, ParameterSpace, Space, VertexSpace
 from pmnet.rotations import axis_rotation
 
 PAPER = {"limb": 5.0, "torso": 1.0, "foot": 0.5, "head": 0.3, "hand": 0.3}

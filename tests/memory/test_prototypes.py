@@ -19,9 +19,8 @@ from pmnet.datasets import synthetic
 from pmnet.errors import InputError
 from pmnet.memory import building
 from pmnet.memory.building import build_memory, mean_camera
-from pmnet.memory.kmeans import Clustering
+from pmnet.memory.kmeans import Clustering, Iteration
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.memory.state import Iteration
 from pmnet.params import Cluster, PartWeights
 from pmnet.samples import Samples
 

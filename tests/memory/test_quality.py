@@ -16,9 +16,9 @@ from pmnet.cluster_quality import write_quality
 from pmnet.datasets import synthetic
 from pmnet.errors import InputError
 from pmnet.memory.kmeans import Search
-from pmnet.memory.parameters import ParameterSpace
 from pmnet.memory.points import Points
 from pmnet.memory.quality import qualities
+from pmnet.memory.space import ParameterSpace
 
 ROOT = Path(__file__).parents[2]
 SEARCH = Search(k=1, max_iterations=10, tolerance=0.0, seed=0, init="random", restarts=1)

@@ -15,10 +15,9 @@ from pmnet.body.parts import BODY_PARTS, vertex_weights
 from pmnet.memory import kmeans as module
 from pmnet.memory import sharding
 from pmnet.memory.kmeans import Clustering, Search, kmeans
-from pmnet.memory.parameters import ParameterSpace
 from pmnet.memory.points import Points
 from pmnet.memory.sharding import Shard
-from pmnet.memory.space import Space, VertexSpace
+from pmnet.memory.space import ParameterSpace, Space, VertexSpace
 from pmnet.memory.starts import start
 from pmnet.memory.sums import Sums
 

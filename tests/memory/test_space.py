@@ -13,10 +13,9 @@ from pmnet.body.blocks import VertexBlocks
 from pmnet.body.parts import BODY_PARTS, JOINTS, vertex_weights
 from pmnet.memory.assignment import assign
 from pmnet.memory.body_pose import BodyPoseSpace
-from pmnet.memory.parameters import ParameterSpace
 from pmnet.memory.points import Points
 from pmnet.memory.sharding import Shard
-from pmnet.memory.space import Space, VertexSpace
+from pmnet.memory.space import ParameterSpace, Space, VertexSpace
 from pmnet.memory.sums import Sums
 from pmnet.rotations import axis_rotation
 
