@@ -32,6 +32,11 @@ class Task:
     after: set[str] = field(default_factory=set)
     tries: int = 0
 
+    @property
+    def short(self) -> bool:
+        """Return whether DVC takes longer to start than its stages take."""
+        return all(stage.partition("@")[0] not in CHAINS for stage in self.stages)
+
 
 def repro_parallel(jobs: int) -> None:
     """Run the graph like `dvc repro`, with `jobs` processes side by side (0: one a core, or one a GPU).
@@ -99,9 +104,8 @@ def _side_by_side(tasks: list[Task], jobs: int, gpus: Sequence[str]) -> None:
     running: dict[int, tuple[Task, subprocess.Popen[bytes]]] = {}
     while True:
         for slot in sorted(set(range(jobs)) - set(running)):
-            ready = next((task for task in tasks if not task.after & undone), None)
+            ready = _take([task for task in tasks if not task.after & undone], jobs, tasks)
             if ready is not None:
-                tasks.remove(ready)
                 running[slot] = ready, _start(ready, gpus[slot % len(gpus)] if gpus else None)
         if not running:
             return
@@ -116,6 +120,20 @@ def _side_by_side(tasks: list[Task], jobs: int, gpus: Sequence[str]) -> None:
                 end = "failed, to be tried again" if process.returncode else "done"
                 say(f"{task.name}: {end}, {len(tasks)} to start")
         time.sleep(POLL_S)
+
+
+def _take(ready: list[Task], jobs: int, tasks: list[Task]) -> Task | None:
+    """Take the next task that is ready out of `tasks`; of the short ones, a share at once."""
+    taken = ready[:1]
+    if taken and taken[0].short:
+        short = [task for task in ready if task.short and not task.tries]
+        taken = short[: -(-len(short) // jobs)] or taken
+    for task in taken:
+        tasks.remove(task)
+    if len(taken) < 2:
+        return next(iter(taken), None)
+    stages = [stage for task in taken for stage in task.stages]
+    return Task(", ".join(task.name for task in taken), stages)
 
 
 def _start(task: Task, gpu: str | None) -> "subprocess.Popen[bytes]":

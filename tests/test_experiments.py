@@ -48,7 +48,7 @@ def test_experiments_are_run_once_for_the_same_settings(folder, capsys):
 
     def jobs(steps: int, groups: list[str]) -> str:
         file.write_text(YAML_TEXT.replace("STEPS", str(steps)))
-        run_experiments(file, settings, groups, 2)
+        run_experiments(file, settings, groups, 1)
         (said,) = [line for line in capsys.readouterr().err.splitlines() if "jobs to do" in line]
         return said
 
