@@ -79,7 +79,7 @@ class Job:
         return self.folder / "settings.json"
 
     def settings(self, file: Path) -> str:
-        """Return all that its errors depend on, as text."""
+        """Return what its errors depend on, as text; of the data sets only which they are."""
         memory = self.experiment.memory_file.read_bytes()
         settings = {
             "train": asdict(self.options(file)),
@@ -123,7 +123,8 @@ def run_experiments(file: Path, settings: Path, groups: list[str], devices: int)
     if not experiments:
         names = ", ".join(sorted({e.group for e in known.values()}))
         raise InputError(f"{file}: no experiment of {', '.join(groups)}; the groups are: {names}")
-    jobs = [Job(name, e, seed) for name, e in experiments.items() for seed in e.seeds]
+    by_name = {k: [Job(k, e, seed) for seed in e.seeds] for k, e in experiments.items()}
+    jobs = [job for mine in by_name.values() for job in mine]
     for job in jobs:
         job.options(settings)
         if not (memory := job.experiment.memory_file).exists():
@@ -131,10 +132,9 @@ def run_experiments(file: Path, settings: Path, groups: list[str], devices: int)
     waiting = [job for job in jobs if not job.done(settings)]
     say(f"{len(waiting)} of {len(jobs)} jobs to do")
     failed = list(_side_by_side(waiting, settings, devices))
-    for name, experiment in experiments.items():
-        parts = [Job(name, experiment, seed).errors for seed in experiment.seeds]
-        if all(Job(name, experiment, seed).done(settings) for seed in experiment.seeds):
-            merge_errors(parts, RUNS / name / "errors.parquet")
+    for name, mine in by_name.items():
+        if all(job.done(settings) for job in mine):
+            merge_errors([job.errors for job in mine], RUNS / name / "errors.parquet")
     if failed:
         raise InputError(f"{len(failed)} jobs failed, see above: {', '.join(failed)}; run it again")
 
@@ -199,6 +199,7 @@ def _run(job: Job, settings: Path) -> None:
     evaluator = Evaluator.load(memory, single, models, BODY, [job.seed], evaluate, machine)
     experiment = job.experiment
     more = {"label": experiment.label, "group": experiment.group, "set": experiment.set}
+    job.made_by.unlink(missing_ok=True)  # errors never lie beside the settings of others
     evaluator.write(job.name, pairs_of(TEST_SETS), job.errors, more)
     job.made_by.write_text(job.settings(settings))
     forget(models)

@@ -111,10 +111,15 @@ class VertexSpace:
         self._growth = 4 * directions[:10].norm(dim=1).amax(1) / template.norm(dim=0).amax()
         self._noise = NOISE_M * 3**0.5 * float(weights.double().norm())
 
+    def seen(self, params: BodyParams) -> BodyParams:
+        """Return the bodies that are compared: these, or what a kind of this space makes of them."""
+        return params
+
     @cached_property
     def basis(self) -> Basis:
         """Return the basis of the coordinates, learnt when it is first needed."""
-        return Basis.learn(self._body, self._weights, self._sample, RANK)
+        sample = None if self._sample is None else self.seen(self._sample)
+        return Basis.learn(self._body, self._weights, sample, RANK)
 
     @cached_property
     def _blocks(self) -> VertexBlocks:
@@ -126,7 +131,7 @@ class VertexSpace:
 
     def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
         """Return 64 coordinates an axis, made without a vertex (weighted m)."""
-        return self.basis.coordinates(params)
+        return self.basis.coordinates(self.seen(params))
 
     @cached_property
     def _origin(self) -> Float[Tensor, "p"]:
@@ -140,7 +145,7 @@ class VertexSpace:
     ) -> Bounds:
         """Return the bounds by |e|^2 = |x|^2 - |y|^2, of vertices that are made and dropped."""
         if points is None:
-            squared = self._blocks.squared_norms(params, self._origin)
+            squared = self._blocks.squared_norms(self.seen(params), self._origin)
         else:
             squared = (points - self._origin).square_().sum(1)
         noise = COORDINATES * self.noise_of(params)
@@ -151,7 +156,7 @@ class VertexSpace:
 
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
         """Return weighted vertices (weighted m), float32, in the order of the blocks."""
-        return self._blocks.packed(params)
+        return self._blocks.packed(self.seen(params))
 
     def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
         """Return the bound on the rounding of the vertices (weighted m), more for larger bodies."""
@@ -159,7 +164,7 @@ class VertexSpace:
 
     def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
         """Return weighted vertices (weighted m), float64, in the order of `embed`."""
-        return self._exact_blocks.packed(params.to(torch.float64))
+        return self._exact_blocks.packed(self.seen(params).to(torch.float64))
 
     def statistics(self, params: BodyParams) -> Float[Tensor, "b s"]:
         """Return rotation matrices and betas."""
