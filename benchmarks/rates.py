@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch.autograd import DeviceType
 
-TOP: Final = 14  # kernels that are printed
+TOP: Final = 20  # kernels that are printed
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,13 @@ class Busy:
             spans = [(e.time_range.start, e.time_range.end) for e in self._kernels]
             self.share = covered(spans) / wall_us if spans else None
 
-    def table(self) -> list[str]:
+    def tell(self, what: str) -> None:
+        """Print what was seen, if anything."""
+        if self.share is not None:
+            lines = [f"  {what}; the GPU was busy {self.share:.1%} of the time", *self._table()]
+            print("\n".join(lines), flush=True)
+
+    def _table(self) -> list[str]:
         """Return what took longest: ms and launches a step, and what."""
         took: Counter[str] = Counter()
         count: Counter[str] = Counter()

@@ -25,9 +25,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.measuring import Memory, machine_name
-from benchmarks.rates import Busy, start_afresh
+from benchmarks.rates import start_afresh
 from benchmarks.train_bare import bare_rates
-from benchmarks.train_ours import Loop, our_loop
+from benchmarks.train_ours import our_loop
 from benchmarks.train_ranks import rate_of_ranks
 from benchmarks.train_spin import spin_style_loop
 from benchmarks.train_table import Table, summary
@@ -84,7 +84,7 @@ class Benchmark:
         fabric, batch, watched = fabric_of(machine), self.options.batch, self.options.profile
         with self._memory() as memory:
             loop = our_loop(self.world, machine, fabric, self.plan, batch, watched)
-        describe(what, loop)
+        loop.tell(what)
         self.table.add(what, loop.clock.rate, memory.peak_gib)
 
     def _spin(self, what: str, tf32: bool) -> None:
@@ -94,23 +94,8 @@ class Benchmark:
         with self._memory() as memory:
             clock, busy = spin_style_loop(self.world, self.device, self.plan, workers, watched)
         cudnn.allow_tf32, cudnn.benchmark = True, False
-        _print_busy(what, busy)
+        busy.tell(what)
         self.table.add(what, clock.rate, memory.peak_gib)
-
-
-def describe(what: str, loop: Loop) -> None:
-    """Print what else was seen of a loop."""
-    rates = loop.clock.rates()
-    print(
-        f"  {what}: windows of {min(rates):.0f} to {max(rates):.0f} images/s; a checkpoint takes "
-        f"{loop.checkpoint_s:.2f} s"
-    )
-    _print_busy(what, loop.busy)
-
-
-def _print_busy(what: str, busy: Busy) -> None:
-    if busy.share is not None:
-        print("\n".join([f"  {what}{_share(busy.share)}", *busy.table()]), flush=True)
 
 
 def _share(share: float | None) -> str:

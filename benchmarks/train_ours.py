@@ -23,6 +23,15 @@ class Loop:
     busy: Busy
     checkpoint_s: float
 
+    def tell(self, what: str) -> None:
+        """Print what was seen beside the rate."""
+        rates = self.clock.rates()
+        print(
+            f"  {what}: windows of {min(rates):.0f} to {max(rates):.0f} images/s; a checkpoint takes "
+            f"{self.checkpoint_s:.2f} s"
+        )
+        self.busy.tell(what)
+
 
 class _Windows(Log):
     """A log whose rows are the ends of windows; then it watches the GPU for one more."""

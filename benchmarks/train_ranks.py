@@ -37,9 +37,11 @@ def main(folder: Path, options: argparse.Namespace) -> None:
     fabric = fabric_of(machine)
     name = f"pmnet_loop_{options.devices}{'gpu' if fabric.device.type == 'cuda' else 'cpu'}"
     start_afresh()
+    watched = options.profile and fabric.is_global_zero
     with Memory(fabric.device) as memory:
-        loop = our_loop(world, machine, fabric, plan_of(options), options.batch, watched=False)
+        loop = our_loop(world, machine, fabric, plan_of(options), options.batch, watched)
     if fabric.is_global_zero:
+        loop.tell(name)
         (folder / FOUND).write_text(json.dumps([name, loop.clock.rate, memory.peak_gib]))
 
 

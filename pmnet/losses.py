@@ -4,9 +4,7 @@ The joints are those that the ground truth has: the skeleton's 24, or the annota
 from the vertices (J = J V^T, section 3.1).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import torch
@@ -21,9 +19,8 @@ from pmnet.network import Prediction
 from pmnet.params import LossWeights
 from pmnet.samples import JointSet
 
-Everywhere = Callable[[Tensor], Tensor]  # a number of this process -> its mean over all processes
-
 TERMS: Final = ("keypoints_3d", "keypoints_2d", "pose", "betas", "prototype")
+LEAST: Final = 1e-6  # less weight than this in a whole batch is none
 
 
 @dataclass(frozen=True)
@@ -61,9 +58,25 @@ class Classes:
         return Classes(torch.eye(k, device=device), torch.ones(k, device=device))
 
 
-def alone(value: Tensor) -> Tensor:
-    """Return a number as its mean over all processes, where there is but one."""
-    return value
+def term_weights(
+    truth: Truth, joint_set: JointSet, classes: Classes
+) -> dict[str, Float[Tensor, "b *n"]]:
+    """Return how much each number of each of the TERMS counts: 0 where the truth is not known.
+
+    J24 is compared from the middle of the hips: a sample whose hips are not both known has no 3D joints.
+    """
+    confidence = truth.keypoints_3d[..., 3:]
+    known = truth.has_keypoints_3d[:, None, None]
+    if joint_set == "j24":
+        known = known & (_hips(confidence) > 0).all(1, keepdim=True)
+    has_smpl = truth.has_smpl[:, None].to(confidence.dtype)
+    return {
+        "keypoints_3d": torch.where(known, confidence, 0).expand(-1, -1, 3),
+        "keypoints_2d": truth.keypoints_2d[..., 2:].expand(-1, -1, 2),
+        "pose": has_smpl.expand(-1, 24 * 9),
+        "betas": has_smpl.expand(-1, 10),
+        "prototype": truth.has_smpl * classes.weights[truth.prototype.clamp_min(0)],
+    }
 
 
 def loss_terms(
@@ -74,29 +87,34 @@ def loss_terms(
     joint_set: JointSet,
     classes: Classes | None = None,
     noise: float = 0.0,
-    everywhere: Everywhere = alone,
+    totals: Float[Tensor, "5"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the TERMS: those of the paper, or with other `classes`, or Balanced MSE with a `noise`.
 
-    Where processes share a batch the mean of their terms is that of the batch, for weights are summed
-    `everywhere`; only Balanced MSE compares the samples of one process alone.
+    Where processes share a batch, `totals` are the sums of the `term_weights` of all, and the terms of
+    all add up to those of the batch; only Balanced MSE compares the samples of one process alone.
     """
     classes = classes or Classes.plain(scores.shape[1], scores.device)
-    on_skeleton = joint_set == "smpl24"
     params = pred.params
-    joints = body.joints(params) if on_skeleton else body.keypoints(body.vertices(params))
-    rooted, true_rooted, weight_3d = _rooted(joints, truth, joint_set)
-    has_smpl = truth.has_smpl[:, None]
+    joints = body.joints(params) if joint_set == "smpl24" else body.keypoints(body.vertices(params))
+    rooted, true_rooted = _rooted(joints, truth, joint_set)
     points = project(joints, pred.camera)
-    poses = pred.params.rotmats.flatten(1), truth.params.rotmats.flatten(1), has_smpl
-    square = partial(masked_square, everywhere=everywhere)
-    return {
-        "keypoints_3d": square(rooted, true_rooted, weight_3d),
-        "keypoints_2d": square(points, *truth.keypoints_2d.split([2, 1], 2)),
-        "pose": balanced_square(*poses, noise, everywhere) if noise else square(*poses),
-        "betas": square(pred.params.betas, truth.params.betas, has_smpl),
-        "prototype": _classification(scores, truth, classes, everywhere),
+    poses = params.rotmats.flatten(1), truth.params.rotmats.flatten(1)
+    weights = term_weights(truth, joint_set, classes)
+    sums = {
+        "keypoints_3d": weighted_square(rooted, true_rooted, weights["keypoints_3d"]),
+        "keypoints_2d": weighted_square(
+            points, truth.keypoints_2d[..., :2], weights["keypoints_2d"]
+        ),
+        "pose": balanced_square(*poses, truth.has_smpl, noise)
+        if noise
+        else weighted_square(*poses, weights["pose"]),
+        "betas": weighted_square(params.betas, truth.params.betas, weights["betas"]),
+        "prototype": _classification(scores, truth, classes, weights["prototype"]),
     }
+    if totals is None:
+        totals = torch.stack([weights[name].sum() for name in TERMS])
+    return {name: sums[name] / totals[at].clamp_min(LEAST) for at, name in enumerate(TERMS)}
 
 
 def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Float[Tensor, ""]:
@@ -112,19 +130,17 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Float[Tensor, 
 
 def _rooted(
     joints: Float[Tensor, "b 24 3"], truth: Truth, joint_set: JointSet
-) -> tuple[Float[Tensor, "b 24 3"], Float[Tensor, "b 24 3"], Float[Tensor, "b 24 1"]]:
-    """Return predicted and true joints, each from its own origin, and the weights of the true ones.
+) -> tuple[Float[Tensor, "b 24 3"], Float[Tensor, "b 24 3"]]:
+    """Return predicted and true joints, each from its own origin.
 
     The origin is the skeleton's pelvis, where the truth has it already; of J24 it is the middle of
-    the hips on both sides (SPIN's rule). A sample whose hips are not both known has no 3D joints.
+    the hips on both sides (SPIN's rule).
     """
-    true, confidence = truth.keypoints_3d[..., :3], truth.keypoints_3d[..., 3:]
-    known = truth.has_keypoints_3d[:, None, None]
+    true = truth.keypoints_3d[..., :3]
     if joint_set == "smpl24":
-        return joints - joints[:, :1], true, torch.where(known, confidence, 0)
-    known = known & (_hips(confidence) > 0).all(1, keepdim=True)
+        return joints - joints[:, :1], true
     middles = [_hips(points).mean(1, keepdim=True) for points in (joints, true)]
-    return joints - middles[0], true - middles[1], torch.where(known, confidence, 0)
+    return joints - middles[0], true - middles[1]
 
 
 def _hips(points: Float[Tensor, "b 24 c"]) -> Float[Tensor, "b 2 c"]:
@@ -132,54 +148,38 @@ def _hips(points: Float[Tensor, "b 24 c"]) -> Float[Tensor, "b 2 c"]:
     return torch.stack([points[:, joint] for joint in J24_HIPS], 1)
 
 
-def masked_square(
-    pred: Float[Tensor, "*b n"],
-    true: Float[Tensor, "*b n"],
-    weights: Tensor,
-    everywhere: Everywhere = alone,
+def weighted_square(
+    pred: Float[Tensor, "*b n"], true: Float[Tensor, "*b n"], weights: Float[Tensor, "*b n"]
 ) -> Float[Tensor, ""]:
-    """Return the mean squared difference by `weights`, which broadcast.
+    """Return the sum of squared differences by `weights`.
 
     Where the weight is 0 the truth may be anything, NaN included: it does not reach the gradient.
     """
-    kept = torch.where(weights.expand_as(true) > 0, true, pred.detach())
-    return masked_mean((pred - kept).square(), weights, everywhere)
-
-
-def masked_mean(
-    values: Float[Tensor, "*b n"], weights: Tensor, everywhere: Everywhere = alone
-) -> Float[Tensor, ""]:
-    """Return the mean of `values` by `weights`, which broadcast; 0 where all weights are 0."""
-    weights = weights.to(values.dtype).expand_as(values)
-    return (values * weights).sum() / everywhere(weights.sum()).clamp_min(1e-6)
+    kept = torch.where(weights > 0, true, pred.detach())
+    return ((pred - kept).square() * weights).sum()
 
 
 def balanced_square(
-    pred: Float[Tensor, "b n"],
-    true: Float[Tensor, "b n"],
-    known: Bool[Tensor, "b 1"],
-    noise: float,
-    everywhere: Everywhere = alone,
+    pred: Float[Tensor, "b n"], true: Float[Tensor, "b n"], known: Bool[Tensor, "b"], noise: float
 ) -> Float[Tensor, ""]:
-    """Return the Balanced MSE of a batch (Ren et al. 2022, Eq. 9), a number of n as the plain one is.
+    """Return the Balanced MSE of a batch (Ren et al. 2022, Eq. 9), a sum of n numbers a sample.
 
     Each prediction must be nearer to its own truth than to the others of the batch, with Gaussian
     noise of standard deviation `noise`: so common truths do not draw all predictions to them.
     """
-    kept = torch.where(known, true, 0.0)
+    kept = torch.where(known[:, None], true, 0.0)
     apart = pred.square().sum(1)[:, None] - 2 * pred @ kept.T + kept.square().sum(1)[None]
-    scores = torch.where(known.T, -apart / (2 * noise**2), -torch.inf)
+    scores = torch.where(known[None], -apart / (2 * noise**2), -torch.inf)
     own = torch.arange(len(pred), device=pred.device)
-    each = cross_entropy(torch.where(known, scores, 0.0), own, reduction="none")
-    return masked_mean(each, known[:, 0], everywhere) * 2 * noise**2 / pred.shape[1]
+    each = cross_entropy(torch.where(known[:, None], scores, 0.0), own, reduction="none")
+    return (each * known).sum() * 2 * noise**2
 
 
 def _classification(
-    scores: Tensor, truth: Truth, classes: Classes, everywhere: Everywhere
+    scores: Float[Tensor, "b k"], truth: Truth, classes: Classes, weights: Float[Tensor, "b"]
 ) -> Float[Tensor, ""]:
-    """Return the cross-entropy (Eq. 5) against the targets of each sample's prototype."""
+    """Return the sum of the cross-entropies (Eq. 5) against the targets of each sample's prototype."""
     if scores.shape[1] == 1:
         return scores.new_zeros(())
     prototype = truth.prototype.clamp_min(0)
-    each = -(classes.targets[prototype] * scores.log_softmax(1)).sum(1)
-    return masked_mean(each, truth.has_smpl * classes.weights[prototype], everywhere)
+    return (-(classes.targets[prototype] * scores.log_softmax(1)).sum(1) * weights).sum()

@@ -10,7 +10,7 @@ from bodies import random_bodies
 from pmnet.body import BodyParams
 from pmnet.body.keypoints import J24, J24_HIPS, J24_PELVIS
 from pmnet.camera import project
-from pmnet.losses import Truth, loss_terms, masked_mean, total_loss
+from pmnet.losses import Classes, Truth, loss_terms, term_weights, total_loss
 from pmnet.network import Prediction
 from pmnet.params import LossWeights
 
@@ -153,9 +153,39 @@ def test_a_batch_that_lacks_everything_costs_nothing(body):
     assert {name: float(term) for name, term in terms.items()} == dict.fromkeys(TERMS, 0.0)
 
 
-def test_masked_mean_of_small_weights_is_a_mean():
-    values = torch.tensor([[1.0], [3.0]])
-    assert float(masked_mean(values, torch.tensor([[0.01], [0.03]]))) == pytest.approx(2.5)
+def test_small_weights_make_a_mean_too(body):
+    pred, scores, truth = perfect(body)
+    truth = moved(truth, keypoints_2d=0.5)
+    expected = loss_terms(pred, scores, truth, body, "smpl24")["keypoints_2d"]
+    assert float(expected) > 0.05
+    truth.keypoints_2d[..., 2] *= 0.01
+    found = loss_terms(pred, scores, truth, body, "smpl24")["keypoints_2d"]
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("joints", ["smpl24", "j24"])
+def test_parts_of_a_batch_add_up_to_its_terms(body, joints):
+    pred, scores, truth = perfect(body)
+    scores = torch.tensor([[1.0, 0.0], [0.0, 9.0], [0.5, 0.0]])
+    truth = broken(moved(truth, keypoints_3d=0.3, keypoints_2d=0.6), 1)
+    classes = Classes(torch.eye(2), torch.tensor([1.0, 3.0]))
+    whole = loss_terms(pred, scores, truth, body, joints, classes)
+    totals = torch.stack([w.sum() for w in term_weights(truth, joints, classes).values()])
+    parts = [
+        loss_terms(
+            Prediction(pred.params[rows], pred.camera[rows]),
+            scores[rows],
+            truth[rows],
+            body,
+            joints,
+            classes,
+            totals=totals,
+        )
+        for rows in (torch.tensor([0, 1]), torch.tensor([2]))
+    ]
+    for name in TERMS:
+        torch.testing.assert_close(parts[0][name] + parts[1][name], whole[name])
+        assert float(whole[name]) > 0 or name in ("pose", "betas")
 
 
 def test_the_sum_takes_each_weight_and_scales_the_regression():

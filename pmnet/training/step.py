@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.distributed import all_reduce
 
 from pmnet.body import BodyModel
 from pmnet.images.augmentation import Labels, augment
-from pmnet.losses import Classes, Truth, loss_terms, masked_mean, total_loss
+from pmnet.losses import LEAST, Classes, Truth, loss_terms, term_weights, total_loss
 from pmnet.memory.labels import Labeller
 from pmnet.network import PMNet, unpack
 from pmnet.params import Train
@@ -60,7 +61,7 @@ class Step:
         self.weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.weights] if options.ema else []
         joined = fabric.world_size > 1 or options.clip_norm > 0
-        self._gradient = _flat_gradient(self.weights) if joined else None
+        self._joined = _Joined(self.weights) if joined else None
         self._inputs: Inputs | None = None
         self._graph: Any = None
         self._done = 0
@@ -70,8 +71,8 @@ class Step:
         """Let torch fuse what a step is made of, when it is first taken: it takes a minute."""
         self.network.compile()
         self.batch = torch.compile(self.batch)  # type: ignore[method-assign]
-        if self.fabric.world_size == 1:  # else it sums over processes
-            self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
+        self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
+        self._totals = torch.compile(self._totals)  # type: ignore[method-assign]
 
     def close(self) -> None:
         """Let go of the graph: processes that sum by NCCL hang at their end while one holds a sum."""
@@ -120,19 +121,22 @@ class Step:
     def _compute(self, inputs: Inputs) -> None:
         options = self.options
         images, truth = self.batch(inputs)
+        totals = self._totals(truth) if self.fabric.world_size > 1 else None
+        summed = None if totals is None else all_reduce(totals, async_op=True)
         with self.fabric.autocast():
             vector, scores = self.network(images, truth.prototype, inputs.predicted)
-        loss, measures = self._losses(vector, scores, truth)
-        if self._gradient is None:
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-        else:
-            self._gradient.zero_()
-            loss.backward()
-            self._everywhere(self._gradient)
-            self._clip(self._gradient)
+        if summed is not None:
+            summed.wait()
+        loss, measures = self._losses(vector, scores, truth, totals)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
         with torch.no_grad():
-            self._measure(inputs, self._everywhere(measures))
+            if self._joined is not None:
+                measures = self._joined.take(measures)
+                if self.fabric.world_size > 1:
+                    all_reduce(self._joined.all)
+                self._clip(self._joined.gradient)
+            self._measure(inputs, measures)
         self.optimizer.step()
         if self.average:
             with torch.no_grad():
@@ -151,10 +155,19 @@ class Step:
             truth = replace(truth, prototype=nearest)
         return images, truth
 
+    def _totals(self, truth: Truth) -> Float[Tensor, "6"]:
+        """Return what the means of a batch are over, of this process's part of it."""
+        weights = term_weights(truth, self._joints, self._classes)
+        return torch.stack([part.sum() for part in (*weights.values(), truth.has_smpl.float())])
+
     def _losses(
-        self, vector: Float[Tensor, "b 157"], scores: Float[Tensor, "b k"], truth: Truth
+        self,
+        vector: Float[Tensor, "b 157"],
+        scores: Float[Tensor, "b k"],
+        truth: Truth,
+        totals: Float[Tensor, "6"] | None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "m"]]:
-        """Return the loss, and all MEASURES without their gradient."""
+        """Return this process's share of the loss, and of all MEASURES without their gradient."""
         terms = loss_terms(
             unpack(vector.float()),
             scores.float(),
@@ -163,19 +176,14 @@ class Step:
             self._joints,
             self._classes,
             self.options.balance.mse_noise,
-            self._everywhere,
+            None if totals is None else totals[:-1],
         )
         loss = total_loss(terms, self.options.loss)
-        right = (scores.argmax(1) == truth.prototype).float()
-        accuracy = masked_mean(right, truth.has_smpl, self._everywhere)
+        known = truth.has_smpl.float()
+        right = ((scores.argmax(1) == truth.prototype) * known).sum()
+        samples = known.sum() if totals is None else totals[-1]
+        accuracy = right / samples.clamp_min(LEAST)
         return loss, torch.stack([loss, *terms.values(), accuracy]).detach()
-
-    def _everywhere(self, value: Tensor) -> Tensor:
-        """Make a value its mean over all devices: a batch is the same however many share it."""
-        if self.fabric.world_size > 1:
-            torch.distributed.all_reduce(value)
-            value /= self.fabric.world_size
-        return value
 
     def _clip(self, gradient: Float[Tensor, "n"]) -> None:
         """Make the gradient no longer than `clip_norm`."""
@@ -185,18 +193,37 @@ class Step:
     def _measure(self, inputs: Inputs, measures: Float[Tensor, "m"]) -> None:
         """Add up the measures, and note the first step whose measures or gradients are no numbers."""
         self.sums += measures
-        gradients = [p.grad for p in self.weights if p.grad is not None]
-        sizes = torch.stack(torch._foreach_norm(gradients))
+        if self._joined is None:
+            gradients = [p.grad for p in self.weights if p.grad is not None]
+            sizes = torch.stack(torch._foreach_norm(gradients))
+        else:
+            sizes = self._joined.gradient.norm()
         broke = (self.broken < 0) & ~(torch.isfinite(measures).all() & torch.isfinite(sizes).all())
         self.broken.copy_(torch.where(broke, inputs.number, self.broken))
         self.blame.copy_(torch.where(broke, measures, self.blame))
 
 
-def _flat_gradient(weights: list[Tensor]) -> Float[Tensor, "n"]:
-    """Return one tensor that the gradients of all weights are views of: it is summed and clipped whole."""
-    flat = torch.zeros(sum(p.numel() for p in weights), device=weights[0].device)
-    place = 0
-    for p in weights:
-        p.grad = flat.as_strided(p.size(), p.stride(), place)
-        place += p.numel()
-    return flat
+class _Joined:
+    """The gradients of all weights, and the measures, side by side: they are summed and clipped whole."""
+
+    def __init__(self, weights: list[Tensor]) -> None:
+        length = sum(p.numel() for p in weights)
+        self.all = torch.zeros(length + len(MEASURES), device=weights[0].device)
+        self.gradient, self._measures = self.all.split([length, len(MEASURES)])
+        self._weights, self._views = weights, []
+        place = 0
+        for p in weights:
+            self._views.append(self.all.as_strided(p.size(), p.stride(), place))
+            place += p.numel()
+
+    def take(self, measures: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
+        """Copy the gradients and the measures; both are their places here from now on.
+
+        What has no gradient keeps one of zeros.
+        """
+        pairs = zip(self._views, (p.grad for p in self._weights), strict=True)
+        to, of = zip(*((view, grad) for view, grad in pairs if grad is not None), strict=True)
+        torch._foreach_copy_([*to, self._measures], [*of, measures])
+        for p, view in zip(self._weights, self._views, strict=True):
+            p.grad = view
+        return self._measures
