@@ -1,8 +1,12 @@
 """What the README says was printed by the commands that it names."""
 
+import csv
 import json
 
+import pytest
 from import_closure import ROOT
+
+README = (ROOT / "README.md").read_text()
 
 
 def quoted(text: str) -> str:
@@ -12,4 +16,35 @@ def quoted(text: str) -> str:
 
 def test_the_claim_is_the_one_that_was_printed():
     claim = json.loads((ROOT / "reports/open/claim.json").read_text())
-    assert claim["sentence"] in quoted((ROOT / "README.md").read_text())
+    assert claim["sentence"] in quoted(README)
+
+
+def rows_of(table: str) -> list[dict[str, str]]:
+    with (ROOT / "reports/benchmarks" / table).open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize(
+    "what", ["bare_encoder", "pmnet_loop", "pmnet_loop_plain", "pmnet_loop_2gpu", "spin_style_loop"]
+)
+def test_rates_of_training_are_those_of_the_table(what):
+    (row,) = (row for row in rows_of("train_gpu.csv") if row["what"] == what)
+    rate, gib = float(row["images_per_s"]), float(row["peak_gib"])
+    assert f"| {rate:,.0f} | {gib:.1f} |" in README
+
+
+def test_times_of_clustering_are_those_of_the_tables():
+    for row in rows_of("cluster_gpu.csv"):
+        if row["method"] != "literal":
+            each, gib = float(row["iteration_s"]) * 1e3, float(row["peak_gib"])
+            embed_s, samples = float(row["embed_s"]), int(row["samples"])
+            assert f"| {samples:,} | {embed_s:.2f} | {each:.1f} | {gib:.1f} |" in README, row
+    by_method: dict[str, dict[str, dict[str, str]]] = {}
+    for row in rows_of("cluster_cpu.csv"):
+        by_method.setdefault(row["method"], {})[row["k"]] = row
+    for method, rows in by_method.items():
+        if method != "literal":
+            gib = float(rows["1000"]["peak_gib"])
+            assert any(
+                f"| {float(rows['50']['iteration_s']):.{digits}f} |" in README for digits in (1, 2)
+            ) and (f"| {gib:.0f} |" in README or f"| {gib:.1f} |" in README), method

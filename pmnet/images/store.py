@@ -49,10 +49,11 @@ class ImageStore:
         """Return all images on a GPU, put there once."""
         if self._resident is None or self._resident.device != device:
             shape = (len(self), self.side, self.side, 3)
-            self._resident = torch.empty(shape, dtype=torch.uint8, device=device)
+            everything = torch.empty(shape, dtype=torch.uint8, device=device)
             blocks = torch.arange(len(self)).split(BLOCK)
             for rows, images in _streamed(self, blocks, device, workers):
-                self._resident[rows[0] : rows[-1] + 1] = images
+                everything[rows[0] : rows[-1] + 1] = images
+            self._resident = everything  # only when whole: a reading may fail
         return self._resident
 
     def read(self, rows: Int[Tensor, "n"]) -> UInt8[Tensor, "n s s 3"]:
@@ -107,6 +108,7 @@ def loaded(
             _Batches(store),
             batch_sampler=(rows.tolist() for rows in order),  # type: ignore[arg-type]
             num_workers=min(workers, MOST_WORKERS),
+            multiprocessing_context="fork",  # it shares the open files; they go through no pickle
             collate_fn=lambda batch: batch,
             pin_memory=pinned,
             generator=torch.Generator(),  # else it draws from everybody's

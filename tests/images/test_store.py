@@ -1,5 +1,7 @@
 """Several files of images as one, read in any order."""
 
+import multiprocessing
+
 import pytest
 import torch
 
@@ -36,6 +38,16 @@ def test_batches_come_in_order_with_their_rows(tmp_path):
         assert torch.equal(rows, expected) and torch.equal(images, store.read(expected))
 
 
+@pytest.fixture(params=["fork", "spawn"])
+def usual_start(request):
+    """How this process starts others by default: one of `pmnet sweep` has it from its parent."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(request.param, force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.usefixtures("usual_start")
 def test_processes_read_the_same_batches_ahead_and_leave_the_random_numbers_alone(tmp_path):
     store = ImageStore([write(tmp_path / "one.arrow", 9, 0, "jpeg")])
     order = [torch.tensor([3, 1]), torch.tensor([5, 0]), torch.tensor([8]), torch.tensor([2, 2])]
