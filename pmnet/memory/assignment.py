@@ -1,9 +1,9 @@
 """The nearest centre of every body, as brute force in float64 would find it, at a fraction of the work.
 
 The first coordinates decide most bodies: one whose best upper bound is below all other lower bounds is
-settled (see `scores`). What is left open is compared by all coordinates, and what these leave open by
-whole points (see `settling`). Ties go to the lower index. Matrix products are in full float32, or in
-half precision where the bounds know of it (`halves`).
+settled (see `scores`). What is left open is compared by all coordinates, then centre against centre (see
+`pairs`), and what these leave open by whole points (see `settling`). Ties go to the lower index. Matrix
+products are in full float32, or in half precision where the bounds know of it (`halves`).
 """
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.machine import full_precision
+from pmnet.memory.pairs import compared
 from pmnet.memory.points import Chunk, Points
 from pmnet.memory.scores import Nearest, factor
 from pmnet.memory.settling import Centres, Undecided, gaps
@@ -75,7 +76,22 @@ class Search:
             bodies = factor(open_, self.centres.points.bounds[part])
             found, body, other = self.centres.all.rivals(bodies)
             self._keep(part, found)
-            self.undecided.add(part[body], found.centre[body], other)
+            if len(body):
+                self._compare(part, open_, found.centre, body, other)
+
+    def _compare(
+        self, rows: Tensor, coordinates: Tensor, best: Tensor, body: Tensor, other: Tensor
+    ) -> None:
+        """Compare the best centre of some bodies with the others that may be nearer."""
+        b = self.centres.points.bounds[rows[body]]
+        worse, better = compared(self.centres, coordinates[body], b, best[body], other)
+        rivals = torch.zeros_like(rows).index_add_(0, body, (~worse).long())
+        won = better & (rivals[body] == 1)
+        # `low` and `width` hold for the nearest, whichever it is
+        self.nearest[rows[body[won]]] = other[won]
+        left = ~(worse | won)
+        body = body[left]
+        self.undecided.add(rows[body], best[body], other[left])
 
     def _leave_open(self, rows: Tensor, chunk: Chunk, own: Tensor | slice) -> None:
         self._rows.append(rows)

@@ -13,7 +13,7 @@ from pmnet.body import BodyParams
 from pmnet.machine import Recorded, has_kernels
 from pmnet.memory.points import HeadScores, Points, head_scores
 from pmnet.memory.scores import UNIT, Scores
-from pmnet.memory.space import PAIRWISE, Space
+from pmnet.memory.space import PAIRWISE, Bounds, Space
 
 # bodies whose whole points are made at a time, and centres whose points are kept
 CPU_MADE, GPU_MADE = 2048, 1 << 14
@@ -29,7 +29,7 @@ class Centres:
         self.points, self.params = points, params
         self.made = CPU_MADE if points.device.type == "cpu" else GPU_MADE
         made = self._prepared(params.rotmats, params.betas)
-        self._whole, self.all, self.head, self.noise = made
+        self._whole, self.coordinates, self.bounds, self.all, self.head, self.noise = made
 
     def _prepared(self, rotmats: Tensor, betas: Tensor) -> "_Prepared":
         k, points = len(betas), self.points
@@ -51,18 +51,19 @@ class Centres:
         return self.points.space.embed(self.params[some]), where
 
 
-_Prepared = tuple[Tensor | None, Scores, HeadScores, Tensor]
+_Prepared = tuple[Tensor | None, Tensor, Bounds, Scores, HeadScores, Tensor]
 
 
 def _prepare(
     space: Space, scale: float | None, keep: bool, rotmats: Tensor, betas: Tensor
 ) -> _Prepared:
-    """Return what is known of centres: the whole points, if kept, both kinds of scores, the noise."""
+    """Return what is known of centres: whole points, if kept, coordinates, bounds, scores, the noise."""
     params = BodyParams(rotmats, betas)
     whole = space.embed(params) if keep else None
     y = space.coordinates(params)
     bounds = space.bounds(params, y, whole)
-    return whole, Scores(y, bounds), head_scores(y, bounds, scale), space.noise_of(params)
+    scores = Scores(y, bounds), head_scores(y, bounds, scale)
+    return whole, y, bounds, *scores, space.noise_of(params)
 
 
 class Undecided:
@@ -143,7 +144,7 @@ def gaps(
         x = centres.points.space.embed(centres.points.bodies(some))
         mine = slice(edges[part], edges[part + 1])
         c, k = centres.whole(column[mine])
-        found.append(_lengths(x, c, group[mine] - part * centres.made, k))
+        found.append(lengths(x, c, group[mine] - part * centres.made, k))
     return torch.cat(found)
 
 
@@ -156,13 +157,13 @@ def exact_gaps(
     for some, others in zip(body.split(CPU_MADE), centre.split(CPU_MADE), strict=True):
         rows, row = some.unique(return_inverse=True)
         columns, column = others.unique(return_inverse=True)
-        x = space.exact(centres.points.bodies(rows))
-        c = space.exact(centres.params[columns])
-        found.append(_lengths(x, c, row, column))
+        both = [centres.points.bodies(rows), centres.params[columns]]
+        points = space.exact(BodyParams.cat(both))
+        found.append(lengths(points, points, row, column + len(rows)))
     return torch.cat(found)
 
 
-def _lengths(x: Tensor, c: Tensor, row: Tensor, column: Tensor) -> Float64[Tensor, "p"]:
+def lengths(x: Tensor, c: Tensor, row: Tensor, column: Tensor) -> Float64[Tensor, "p"]:
     """Return |x[row] - c[column]|, from sums of at most 32 roundings."""
     if has_kernels(x.device):
         from pmnet.memory.kernels import gaps as squared_gaps

@@ -11,8 +11,11 @@ from torch import Tensor
 from benchmarks.poses import bodies
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
-from pmnet.memory.assignment import assign
+from pmnet.memory import assignment
+from pmnet.memory.assignment import assign, search
+from pmnet.memory.pairs import compared
 from pmnet.memory.points import Points
+from pmnet.memory.settling import Centres
 from pmnet.memory.space import VertexSpace
 from pmnet.rotations import axis_rotation
 
@@ -98,3 +101,43 @@ def test_hardly_any_body_is_compared_whole(space, monkeypatch):
     )
     assign(points, random_bodies(10, 7), 0.05)
     assert sum(made) - 10 < 0.1 * len(params)
+
+
+def around(body: BodyParams, count: int, step_rad: float) -> BodyParams:
+    """Return bodies that differ from one by small turns of all joints."""
+    turns = torch.randn(count, 24, 3, generator=torch.Generator().manual_seed(9)) * step_rad
+    turned = BodyParams.from_rotvecs(turns, torch.zeros(count, 10)).rotmats @ body.rotmats
+    return BodyParams(turned, body.betas.expand(count, -1))
+
+
+@pytest.mark.parametrize(("step_rad", "share"), [(0.3, 0.95), (1e-2, 0.3), (1e-5, 0.0)])
+def test_what_a_pair_of_centres_tells_is_true(space, step_rad, share):
+    params = random_bodies(40, 8)
+    near = around(params[slice(0, 1)], 8, step_rad)
+    points = Points(space, params, 1.0)
+    centres = Centres(points, BodyParams.cat([near, near[slice(0, 1)]]))
+    body, one, two = torch.cartesian_prod(torch.arange(40), torch.arange(9), torch.arange(9)).T
+    coordinates = points.chunk(0).coordinates[body]
+    farther, nearer = compared(centres, coordinates, points.bounds[body], one, two)
+    exact = torch.cdist(space.exact(params), space.exact(centres.params))
+    gap = exact[body, two] - exact[body, one]
+    assert (gap[farther] > 0).all() and (gap[nearer] < 0).all()
+    same = one % 8 == two % 8
+    assert not (farther | nearer)[same].any()
+    assert (farther | nearer)[~same].float().mean() >= share
+
+
+def test_pairs_of_centres_leave_fewer_bodies_to_be_compared_whole(space, monkeypatch):
+    params = random_bodies(400, 10)
+    points, centres = Points(space, params, 1.0), around(params[slice(0, 1)], 12, 0.02)
+
+    def left() -> int:
+        found = search(Centres(points, centres), 0.05)
+        return sum(len(body.unique()) for body, _ in found.undecided._open)
+
+    with_pairs = left()
+    nothing = torch.zeros((), dtype=torch.bool)
+    monkeypatch.setattr(
+        assignment, "compared", lambda c, y, b, one, two: [nothing.expand(len(one))] * 2
+    )
+    assert 0 < with_pairs < 0.6 * left()
