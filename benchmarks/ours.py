@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measuring import Memory, seconds, wrong
+from benchmarks.rates import Busy
 from pmnet.body import BodyModel, BodyParams
 from pmnet.memory.assignment import ROUGH, assign, search, settle
 from pmnet.memory.kmeans import iterate
@@ -105,6 +106,9 @@ class Ours:
         }
         text = ", ".join(f"{name} {part * 1e3:.2f}" for name, part in parts.items())
         print(f"# K={len(params)}: parts of an iteration (ms): {text}", flush=True)
+        with Busy(1, where.type == "cuda") as busy:
+            iterate(points, params, sums, shard)
+        busy.tell("an iteration")
 
     def _wrong(
         self,

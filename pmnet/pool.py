@@ -14,12 +14,13 @@ from dvc.repo.index import Index
 from pmnet.errors import InputError
 from pmnet.progress import say
 
-DVC = (sys.executable, "-m", "dvc")
+# DVC locks the project while it looks at the graph and while it notes what was made, for seconds
+REPRO = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 FILE = "dvc.yaml"
 # stages of one key that follow each other in one process; what all evaluations need runs apart
 CHAINS = {"cluster": "run", "train": "run", "evaluate": "run", "ingest": "data", "images": "data"}
 SHARED = "cluster@single"
-TRIES = 2  # DVC's own lock may be taken for a moment
+TRIES = 2  # memory or disk may be short for a moment
 POLL_S = 0.2
 
 
@@ -55,7 +56,7 @@ def repro_parallel(jobs: int) -> None:
     jobs = jobs or len(gpus) or os.cpu_count() or 1
     if jobs > 1:
         _side_by_side(tasks, jobs, gpus)
-    if subprocess.run([*DVC, "repro"]).returncode:
+    if subprocess.run(REPRO).returncode:
         raise InputError("dvc repro failed, see above; run it again when that is mended")
 
 
@@ -139,4 +140,4 @@ def _take(ready: list[Task], jobs: int, tasks: list[Task]) -> Task | None:
 def _start(task: Task, gpu: str | None) -> "subprocess.Popen[bytes]":
     """Let DVC run the stages of a task alone (-s): what they need is there."""
     visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-    return subprocess.Popen([*DVC, "repro", "-s", *task.stages], env={**os.environ, **visible})
+    return subprocess.Popen([*REPRO, "-s", *task.stages], env={**os.environ, **visible})

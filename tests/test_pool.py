@@ -1,10 +1,12 @@
 """Stages run side by side: in the order of the graph, failed ones again, and nothing twice."""
 
+import time
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
-from pmnet.pool import repro_parallel, tasks_to_do
+from pmnet.pool import Task, _start, repro_parallel, tasks_to_do
 
 GRAPH = """
 stages:
@@ -49,3 +51,12 @@ def test_the_graph_is_run_side_by_side_and_then_only_what_changes(project):
     assert tasks_to_do() == []
     (project / "dvc.yaml").write_text(GRAPH.replace("cat x.out y.out", "cat y.out x.out"))
     assert [task.name for task in tasks_to_do()] == ["table", "figure"]
+
+
+def test_a_stage_waits_until_another_lets_go_of_the_project(project):
+    with Repo() as repo, repo.lock:
+        waiting = _start(Task("body", ["body"]), None)
+        time.sleep(8)  # DVC gives up after 3 s, and takes some to start
+        assert waiting.poll() is None
+    assert waiting.wait(60) == 0
+    assert (project / "body").read_text() == "1\n"
