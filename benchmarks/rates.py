@@ -94,8 +94,7 @@ class Busy:
     def tell(self, what: str) -> None:
         """Print what was seen, if anything."""
         if self.share is not None:
-            lines = [f"  {what}; the GPU was busy {self.share:.1%} of the time", *self._table()]
-            print("\n".join(lines), flush=True)
+            print("\n".join([f"  {what}{busy_for(self.share)}", *self._table()]), flush=True)
 
     def _table(self) -> list[str]:
         """Return what took longest: ms and launches a step, and what."""
@@ -110,6 +109,11 @@ class Busy:
         ]
         launches, whole = sum(count.values()) / self._steps, sum(took.values()) / 1e3 / self._steps
         return [f"    {whole:7.3f} ms {launches:6.1f}x in all, a step"] * bool(lines) + lines
+
+
+def busy_for(share: float | None) -> str:
+    """Return the end of a line that says how busy the GPU was, if that is known."""
+    return "" if share is None else f"; the GPU was busy {share:.1%} of the time"
 
 
 def covered(spans: list[tuple[float, float]]) -> float:

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.measuring import Memory, machine_name
-from benchmarks.rates import start_afresh
+from benchmarks.rates import busy_for, start_afresh
 from benchmarks.train_bare import bare_rates
 from benchmarks.train_ours import our_loop
 from benchmarks.train_ranks import rate_of_ranks
@@ -48,7 +48,7 @@ class Benchmark:
             found = {}
             for how, rate, share in bare_rates(self.options, self.plan):
                 found[how] = rate
-                print(f"  bare encoder, {how}: {rate:.0f} images/s{_share(share)}", flush=True)
+                print(f"  bare encoder, {how}: {rate:.0f} images/s{busy_for(share)}", flush=True)
         self.table.add("bare_encoder", max(found.values()), memory.peak_gib)
 
     def ours(self) -> None:
@@ -96,10 +96,6 @@ class Benchmark:
         cudnn.allow_tf32, cudnn.benchmark = True, False
         busy.tell(what)
         self.table.add(what, clock.rate, memory.peak_gib)
-
-
-def _share(share: float | None) -> str:
-    return "" if share is None else f"; the GPU was busy {share:.1%} of the time"
 
 
 def sections(benchmark: Benchmark) -> dict[str, Callable[[], None]]:
