@@ -42,7 +42,8 @@ def gain_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, params.Fi
     shown = [run for run in runs if run.references]
     usual = shown[0].references[0]
     rows, size = _first(table, shown), size_of(len(shown))
-    title = f"Gain in MPVPE over {labels[usual]}, or over the run named (bars: 95 % intervals)"
+    over = f"{labels[usual]}, or over the run named"
+    title = f"Gain in MPVPE over {over} (positive: better; bars: 95 % intervals)"
     with new_figure(size, title) as figure:
         for axes, part in _panels(figure, rows, shown):
             _gains(axes, part)
@@ -56,7 +57,7 @@ def gain_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, params.Fi
 def _gains(axes: Axes, rows: pd.DataFrame) -> None:
     """Draw a subset's gains, a colour a group; large losses are written, so that the rest has room."""
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_xlabel("gain [mm], positive: better")
+    axes.set_xlabel("gain [mm]")
     lowest = FARTHEST * rows["gain_mm"].max()
     drawn = rows[rows["gain_mm"] >= lowest] if lowest < 0 else rows
     left = rows.drop(drawn.index)

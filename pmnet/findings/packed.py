@@ -53,7 +53,8 @@ class RunFacts:
 class Packed:
     """The errors in packed files of the same samples; numbers are read when they are asked for.
 
-    `samples` has one row a sample: data set, sample, sequence, distance to the mean body (mm).
+    `samples` has one row a sample: data set, sample, sequence, distance to the mean body (mm). `files`
+    are by RUN/SEED: a run's seeds may be in several.
     """
 
     samples: pd.DataFrame
@@ -67,7 +68,7 @@ class Packed:
         """Return the errors in some packed files.
 
         Raises InputError, naming the file, where one is missing, cut or not packed, and where two
-        are of other samples, or hold the same run.
+        are of other samples, or hold the same seed of a run or a run by other settings.
         """
         if not paths:
             raise InputError(f"no packed errors; {CURE}")
@@ -143,10 +144,12 @@ class Packed:
         return rows[list(SCHEMA.names)].assign(**about)
 
     def _numbers(self, run: str, inference: str, what: str) -> np.ndarray:
-        names = [f"{run}/{seed}/{inference}/{what}" for seed in self.runs[run].seeds]
-        stored = [self.same.get(name, name) for name in names]
-        table = self._open[self.files[run]].read(columns=list(dict.fromkeys(stored)))
-        return np.stack([table[name].to_numpy()[self.rows] for name in stored])
+        found = []
+        for seed in self.runs[run].seeds:
+            name = f"{run}/{seed}/{inference}/{what}"
+            table = self._open[self.files[f"{run}/{seed}"]].read([self.same.get(name, name)])
+            found.append(table[0].to_numpy()[self.rows])
+        return np.stack(found)
 
     @cached_property
     def _open(self) -> dict[Path, pq.ParquetFile]:
@@ -187,7 +190,7 @@ def _read(path: Path) -> Packed:
         raise InputError(f"{path}: not packed errors, or cut short ({error}); {CURE}") from None
     if missing or list(samples) != FACTS:
         raise InputError(f"{path}: columns are missing ({' '.join(sorted(missing)[:3])}); {CURE}")
-    files = dict.fromkeys(runs, path)
+    files = {f"{run}/{seed}": path for run, facts in runs.items() for seed in facts.seeds}
     return Packed(samples, runs, files, about["same"], np.arange(len(samples)))
 
 
@@ -217,11 +220,12 @@ def _joined(first: Packed, other: Packed, path: Path) -> Packed:
     there = next(iter(first.files.values()))
     if not _same_samples(first.samples, other.samples):
         raise InputError(f"{path}: other samples than {there}; {CURE}, of the same test sets")
-    if twice := first.runs.keys() & other.runs.keys():
-        raise InputError(f"{path}: {', '.join(sorted(twice))}: also in {there}; pack a run once")
-    return replace(
-        first,
-        runs=first.runs | other.runs,
-        files=first.files | other.files,
-        same=first.same | other.same,
-    )
+    if twice := first.files.keys() & other.files.keys():
+        raise InputError(f"{path}: {', '.join(sorted(twice))}: also in {there}; pack a seed once")
+    runs = dict(first.runs)
+    for run, facts in other.runs.items():
+        known = runs.get(run, facts)
+        if replace(known, seeds=facts.seeds) != facts:
+            raise InputError(f"{path}: {run}: by other settings than before; rename that run")
+        runs[run] = replace(facts, seeds=tuple(sorted({*known.seeds, *facts.seeds})))
+    return replace(first, runs=runs, files=first.files | other.files, same=first.same | other.same)

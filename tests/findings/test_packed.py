@@ -173,11 +173,36 @@ def test_distances_may_differ_by_the_rounding_of_another_machine(tmp_path):
                 Packed.load([tmp_path / "a.parquet", file])
 
 
-def test_packed_files_of_other_samples_or_the_same_run_are_refused(tmp_path):
+def test_packed_files_of_other_samples_or_the_same_seed_are_refused(tmp_path):
     for name, run, samples in (("a", "a", 10), ("b", "b", 12), ("c", "a", 10)):
         rows = fake_errors.frame_of(run, 0, samples=samples)
         pack([fake_errors.write(tmp_path / "run.parquet", rows)], tmp_path / f"{name}.parquet")
-    for other, words in (("b", "other samples than"), ("c", "a: also in")):
+    for other, words in (("b", "other samples than"), ("c", "a/0, a/1: also in")):
         with pytest.raises(InputError, match=words) as refused:
             Packed.load([tmp_path / "a.parquet", tmp_path / f"{other}.parquet"])
         assert str(refused.value).startswith(str(tmp_path / f"{other}.parquet"))
+
+
+def packed_seed(folder: Path, rows: pd.DataFrame, seed: int, **about: int) -> Path:
+    file = fake_errors.write(folder / "run.parquet", rows[rows["seed"] == seed], **about)
+    pack([file], folder / f"{seed}.parquet")
+    return folder / f"{seed}.parquet"
+
+
+def test_seeds_of_a_run_in_several_files_are_one_run(tmp_path):
+    rows = fake_errors.frame_of("a", 0, samples=10, seeds=3)
+    paths = [packed_seed(tmp_path, rows, seed) for seed in (2, 0, 1)]
+    packed = Packed.load(paths)
+    assert packed.facts("a").seeds == (0, 1, 2)
+    parts = [Packed.load([path]) for path in sorted(paths)]
+    alone = [part.errors("a", "model", METRICS[0])[0] for part in parts]
+    assert (packed.errors("a", "model", METRICS[0]) == np.stack(alone)).all()
+    together = pd.concat([part.frame(["a"]) for part in parts])
+    pd.testing.assert_frame_equal(ordered(packed.frame(["a"])), ordered(together))
+
+
+def test_seeds_by_other_settings_are_no_run(tmp_path):
+    rows = fake_errors.frame_of("a", 0, samples=10)
+    paths = [packed_seed(tmp_path, rows, seed, k=seed + 5) for seed in (0, 1)]
+    with pytest.raises(InputError, match=r"1\.parquet: a: by other settings"):
+        Packed.load(paths)
