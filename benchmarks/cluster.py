@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=300_000 if on_gpu else 174_000)
     parser.add_argument("--subset", type=int, default=4_000, help="bodies that peers get on a CPU")
     parser.add_argument("--k", type=int, nargs="+", default=[1000, 50])
-    parser.add_argument("--iterations", type=int, default=8)
+    parser.add_argument("--iterations", type=int, default=WHOLE_JOB)
     parser.add_argument("--checked", type=int, default=300_000 if on_gpu else 2_000)
     parser.add_argument("--peer-checked", type=int, default=20_000 if on_gpu else 2_000)
     parser.add_argument("--cache-gib", type=float, default=40.0 if on_gpu else 4.0)

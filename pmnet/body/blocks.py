@@ -63,8 +63,9 @@ class VertexBlocks:
             if self._fused:
                 self._fused.pack(params[rows], packed[rows])
             else:
-                made = [made for _, made in self._made(params[rows])]
-                torch.cat(made, 2, out=packed[rows].view(len(made[0]), 3, -1))
+                points = packed[rows].view(-1, 3, len(self._order))
+                for _ in self._made(params[rows], points):
+                    pass
         return packed
 
     def pack(self, point: Float[Tensor, "3 v"]) -> Float[Tensor, "p"]:
@@ -81,20 +82,19 @@ class VertexBlocks:
             if self._fused:
                 squared[rows] = self._fused.squared_norms(params[rows], origin)
                 continue
-            first = 0
-            for block, made in self._made(params[rows]):
-                last = first + len(block.vertices)
-                middle = origin.view(3, -1)[:, first:last]
+            for part, made in self._made(params[rows]):
+                middle = origin.view(3, -1)[:, part]
                 squared[rows] += _square(made.sub_(middle)).sum((1, 2))
-                first = last
         return squared
 
     def _chunks(self, count: int) -> list[slice]:
         size = CPU_BODIES if self._body.faces.device.type == "cpu" else GPU_BODIES
         return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
-    def _made(self, params: BodyParams) -> Iterator[tuple[Block, Float[Tensor, "b 3 v"]]]:
-        """Yield each block with its weighted vertices."""
+    def _made(
+        self, params: BodyParams, points: Float[Tensor, "b 3 p"] | None = None
+    ) -> Iterator[tuple[slice, Float[Tensor, "b 3 v"]]]:
+        """Yield which weighted vertices a block has, and these; they are written to `points`, if given."""
         b = len(params)
         features = self._body.features(params).T.contiguous()
         rotations, joints = self._body.skeleton(params)
@@ -103,15 +103,19 @@ class VertexBlocks:
         transforms = (
             torch.cat([rotations, shifts[..., None]], -1).transpose(0, 1).reshape(-1, b * 12)
         )
+        first = 0
         for block in self._blocks:
+            part = slice(first, first + len(block.vertices))
+            first = part.stop
             moved = features.index_select(0, block.features).T
             shaped = torch.addmm(block.template, moved, block.directions).view(b, 3, -1)
             turned = transforms.index_select(0, block.joints).T
             blended = (turned @ block.skinning).view(b, 3, 4, -1)
-            made = blended[:, :, 3]
-            for axis in range(3):
-                made.addcmul_(blended[:, :, axis], shaped[:, axis : axis + 1])
-            yield block, made
+            made = blended[:, :, 3] if points is None else points[:, :, part]
+            torch.addcmul(blended[:, :, 3], blended[:, :, 0], shaped[:, :1], out=made)
+            made.addcmul_(blended[:, :, 1], shaped[:, 1:2])
+            made.addcmul_(blended[:, :, 2], shaped[:, 2:])
+            yield part, made
 
 
 class Fused:

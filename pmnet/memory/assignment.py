@@ -18,8 +18,8 @@ from pmnet.memory.scores import Nearest, factor
 from pmnet.memory.settling import Centres, Undecided, gaps
 from pmnet.memory.space import UP, Bounds
 
-# scores made at a time: they stay in the cache of a core, or take a gibibyte of a GPU
-CPU_SCORES, GPU_SCORES = 1 << 18, 1 << 28
+# scores made at a time: they stay in the cache of the cores, or take a gibibyte of a GPU
+CPU_SCORES, GPU_SCORES = 1 << 19, 1 << 28
 ROUGH = 0.05  # tolerance from which the first coordinates are enough for a distance
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from pmnet.body import BodyParams
 from pmnet.machine import Recorded, full_precision, has_kernels, in_threads
 from pmnet.memory.halves import HalfScores, Halves, bodies_in_halves, scale_of
-from pmnet.memory.scores import Nearest, Scores, factor
+from pmnet.memory.scores import Factor, Nearest, Scores, factor
 from pmnet.memory.sharding import CHUNK
 from pmnet.memory.space import Bounds, Space
 
@@ -54,7 +54,7 @@ class Chunk:
 
     params: BodyParams
     coordinates: Float[Tensor, "b d"]
-    head: Tensor | Halves
+    head: Factor | Halves
 
 
 HEAD = 72  # the first coordinates: they decide most assignments
@@ -149,7 +149,7 @@ class Points:
             return self._held[rows]
         return self._moved(self._bodies[rows.to(self._source)])
 
-    def _head(self, coordinates: Tensor, b: Bounds) -> Tensor | Halves:
+    def _head(self, coordinates: Tensor, b: Bounds) -> Factor | Halves:
         if self.scale is not None:
             return bodies_in_halves(coordinates, b, self.scale)
         return factor(coordinates[:, :HEAD], b.without(coordinates[:, HEAD:]))

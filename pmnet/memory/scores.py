@@ -6,8 +6,8 @@ With x = U y + e, e orthogonal to U, for a body and c likewise for a centre,
 
 `Bounds` holds |e| and the error n of the computed y and |x|; a float32 product of d terms is off by at
 most gamma |y_x| |y_c|, gamma = d u / (1 - d u), in any order of summation. All this adds up to a product of
-three numbers of the body with three of the centre, so that one matrix product gives the *lower bound* of
-every score, and the lower bound plus twice that product the upper one.
+four numbers of the body (the last is 1) with four of the centre, so that one matrix product gives the *lower
+bound* of every score, and the lower bound plus twice the product of the four the upper one.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,9 @@ from pmnet.memory.space import PAIRWISE, UP, Bounds
 
 UNIT = 2.0**-24  # rounding of one float32 operation
 NOTHING = 2.0**-100  # more than the low bits of a zero
+GROUP = 16  # centres of which one stands for all at first, where there are MANY
+MANY = 8 * GROUP
+FAR = 1e30  # the score of no centre
 
 
 def gamma(terms: int) -> float:
@@ -28,12 +31,32 @@ def gamma(terms: int) -> float:
     return terms * UNIT / (1 - terms * UNIT)
 
 
-def factor(coordinates: Float[Tensor, "b d"], b: Bounds) -> Float[Tensor, "b d+3"]:
-    """Return the bodies' factor of the product of `Scores`: coordinates, and their bounds."""
+@dataclass(frozen=True)
+class Factor:
+    """Bodies as one factor of the product: coordinates and bounds."""
+
+    columns: Float[Tensor, "f b"]
+
+    def __getitem__(self, bodies: slice) -> "Factor":
+        return Factor(self.columns[:, bodies])
+
+    @property
+    def bounds(self) -> Float[Tensor, "4 b"]:
+        """Return the bounds alone."""
+        return self.columns[-4:]
+
+    @property
+    def nbytes(self) -> int:
+        """Return how much memory they take."""
+        return self.columns.nbytes
+
+
+def factor(coordinates: Float[Tensor, "b d"], b: Bounds) -> Factor:
+    """Return bodies as a factor of the product of `Scores`."""
     norm = coordinates.norm(dim=1)
     noise = b.noise + gamma(coordinates.shape[1]) * norm
-    bounds = torch.stack([b.residual, noise, norm + b.noise], 1)
-    return torch.cat([coordinates, UP * bounds], 1)
+    bounds = UP * torch.stack([b.residual, noise, norm + b.noise])
+    return Factor(torch.cat([coordinates.T, bounds, torch.ones_like(bounds[:1])]))
 
 
 @dataclass(frozen=True)
@@ -56,22 +79,40 @@ class Scores:
         norm, whole = coordinates.norm(dim=1), b.squared.sqrt() + b.noise
         rounding = gamma(coordinates.shape[1]) + PAIRWISE
         own = UP * (2 * whole * b.noise + rounding * b.squared)
-        bound = UP * 2 * torch.stack([b.residual, norm, b.noise], 1)
-        self._widths = torch.cat([bound, own[:, None]], 1)
-        self._bias = (b.squared - own)[:, None]
-        self._factor = torch.cat([2 * coordinates, bound], 1)
-        self._numbers = torch.arange(len(norm), dtype=torch.int32, device=norm.device)[:, None]
-        self._bits = max(len(norm) - 1, 0).bit_length()
+        bounds = UP * 2 * torch.stack([b.residual, norm, b.noise])
+        self._widths = torch.cat([bounds, own[None]])
+        rows = torch.cat([-2 * coordinates, -bounds.T, (b.squared - own)[:, None]], 1)
+        self._count = len(rows)
+        if self._count > MANY:  # whole groups
+            rows = torch.nn.functional.pad(rows, (0, 0, 0, -self._count % GROUP))
+            rows[self._count :, -1] = FAR
+        self._factor = rows
+        self._room = rows.new_empty(0)
 
-    def low(self, bodies: Float[Tensor, "b f"]) -> Float[Tensor, "k b"]:
-        """Return lower bounds of all scores; `bodies` is their `factor`."""
-        return torch.addmm(self._bias, self._factor, bodies.T, alpha=-1)
+    def low(self, bodies: Factor) -> Float[Tensor, "k b"]:
+        """Return lower bounds of all scores."""
+        return self._factor[: self._count] @ bodies.columns
 
-    def nearest(self, bodies: Float[Tensor, "b f"]) -> Nearest:
-        """Return the centres of the lowest bounds; `bodies` is their `factor`."""
-        return self._nearest(bodies)[0]
+    def _product(self, bodies: Factor, centres: int) -> Float[Tensor, "c b"]:
+        """Return those of the first centres, in memory that the next call takes again (on a CPU)."""
+        factor, count = self._factor[:centres], bodies.columns.shape[1]
+        if factor.device.type != "cpu":  # there memory that is new costs nothing
+            return factor @ bodies.columns
+        if len(self._room) < centres * count:
+            self._room = factor.new_empty(centres * count)
+        room = self._room[: centres * count].view(centres, count)
+        return torch.mm(factor, bodies.columns, out=room)
 
-    def rivals(self, bodies: Float[Tensor, "b f"]) -> tuple[Nearest, Int[Tensor, "p"], Tensor]:
+    def nearest(self, bodies: Factor) -> Nearest:
+        """Return the centres of the lowest bounds."""
+        if self._count <= MANY:
+            return self._nearest(bodies)[0]
+        low = self._product(bodies, len(self._factor)).unflatten(0, (-1, GROUP))
+        group, least, _, second = _least(low.amin(1))
+        inside, _, _, other = _least(low.gather(0, group.expand(1, GROUP, -1))[0])
+        return self._found(bodies, group * GROUP + inside, least, torch.minimum(second, other))[0]
+
+    def rivals(self, bodies: Factor) -> tuple[Nearest, Int[Tensor, "p"], Tensor]:
         """Return the same, and pairs: the bodies that are not settled, with each other near centre."""
         found, above, reach = self._nearest(bodies)
         unsure = (~found.alone).nonzero()[:, 0]
@@ -79,20 +120,37 @@ class Scores:
         body, centre = near.nonzero(as_tuple=True)
         return found, unsure[body], centre
 
-    def _nearest(
-        self, bodies: Float[Tensor, "b f"]
-    ) -> tuple[Nearest, Float[Tensor, "k b"], Float[Tensor, "b"]]:
-        """Return the nearest, how far above its bound those of others are, and up to where they matter.
+    def _nearest(self, bodies: Factor) -> tuple[Nearest, Float[Tensor, "k b"], Float[Tensor, "b"]]:
+        """Return the nearest, how far above its bound those of others are, and up to where they matter."""
+        nearest, least, above, second = _least(self._product(bodies, self._count))
+        found, reach = self._found(bodies, nearest, least, second)
+        return found, above, reach
 
-        The low bits of how far say of which centre it is, so that the least of them does.
-        """
-        above = self.low(bodies)
-        least = above.amin(0)
-        packed = above.sub_(least).view(torch.int32)
-        packed.bitwise_and_(-1 << self._bits).bitwise_or_(self._numbers)
-        nearest = (packed.amin(0) & ((1 << self._bits) - 1)).long()
-        widths = self._widths.index_select(0, nearest)
-        width = (bodies[:, -3:] * widths[:, :3]).sum(1).add_(widths[:, 3]).mul_(2 * UP)
-        reach = width * (1 + 2.0 ** (self._bits - 22)) + NOTHING
-        above.scatter_(0, nearest[None], torch.inf)
-        return Nearest(nearest, least, width, above.amin(0) > reach), above, reach
+    def _found(
+        self, bodies: Factor, nearest: Tensor, least: Tensor, second: Tensor
+    ) -> tuple[Nearest, Float[Tensor, "b"]]:
+        """Return the nearest, given how far above its bound the next one is; up to where others matter."""
+        width = (self._widths.index_select(1, nearest) * bodies.bounds).sum(0).mul_(2 * UP)
+        reach = width * (1 + 2.0 ** (_bits(self._count) - 22)) + NOTHING
+        return Nearest(nearest, least, width, second > reach), reach
+
+
+def _bits(count: int) -> int:
+    """Return the bits that tell so many rows apart."""
+    return max(count - 1, 0).bit_length()
+
+
+def _least(values: Float[Tensor, "k b"]) -> tuple[Int[Tensor, "b"], Tensor, Tensor, Tensor]:
+    """Return the row of the least of each column, the least, how far others are above, the next one.
+
+    `values` become how far they are above. Their low bits say of which row they are, so that the least of
+    them does; that of the least itself is infinite.
+    """
+    bits = _bits(len(values))
+    numbers = torch.arange(len(values), dtype=torch.int32, device=values.device)
+    least = values.amin(0)
+    packed = values.sub_(least).view(torch.int32)
+    packed.bitwise_and_(-1 << bits).bitwise_or_(numbers[:, None])
+    row = (packed.amin(0) & ((1 << bits) - 1)).long()
+    values.scatter_(0, row[None], torch.inf)
+    return row, least, values, values.amin(0)

@@ -348,7 +348,7 @@ def test_points_that_are_kept_and_points_made_anew_give_the_same_result(spaces, 
 
 def test_the_budget_counts_the_bytes_of_what_is_kept(spaces, monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 10)
-    gib = 20 * (192 + 75 + 226) * 4 / 2**30
+    gib = 20 * (192 + 76 + 226) * 4 / 2**30
     params = random_bodies(30)
     assert len(Points(spaces["vertex"], params, gib)._kept) == 2
     assert len(Points(spaces["vertex"], params, 0.99 * gib)._kept) == 1
