@@ -68,26 +68,37 @@ class Ours:
     def clustered(
         self, embedded: tuple[Points, float, float], k: int, count: int, checked: int
     ) -> Result:
-        """Return how long so many iterations take, with all assignments of some samples checked."""
+        """Return how long so many iterations take, with all assignments of some samples checked.
+
+        As of the peers, the faster of two runs counts.
+        """
         points, embed_s, gib = embedded
-        shard, took = Shard.whole(len(points)), []
         with Memory(self._device) as memory:
-            start_s, centres = seconds(lambda: start(points, k, 0, "random", shard), self._device)
-            sums = Sums(points, k)
-            for _ in range(count):
-                used = centres
-                each_s, (_, centres) = seconds(
-                    lambda used=used: iterate(points, used, sums, shard), self._device
-                )
-                took.append(each_s)
+            runs = (self._run(points, k, count) for _ in range(2))
+            start_s, took, centres, sums = min(runs, key=lambda run: sum(run[1]))
             last_s, (labels, _) = seconds(lambda: assign(points, centres), self._device)
-        self._tell_parts(points, centres, sums, shard)
+        self._tell_parts(points, centres, sums, Shard.whole(len(points)))
         generator = torch.Generator().manual_seed(1)
         rows = torch.randperm(len(points), generator=generator)[:checked].to(labels.device)
         bad = self._wrong(points.bodies, rows, centres, labels[rows])
         cpu = self._device.type == "cpu"
         peak = gib + memory.peak_gib if cpu else max(gib, memory.peak_gib)
         return Result(embed_s + start_s, took, last_s, peak, bad, len(rows))
+
+    def _run(
+        self, points: Points, k: int, count: int
+    ) -> tuple[float, list[float], BodyParams, Sums]:
+        """Return the seconds to start and of each iteration, and where they ended."""
+        shard, took = Shard.whole(len(points)), []
+        start_s, centres = seconds(lambda: start(points, k, 0, "random", shard), self._device)
+        sums = Sums(points, k)
+        for _ in range(count):
+            used = centres
+            each_s, (_, centres) = seconds(
+                lambda used=used: iterate(points, used, sums, shard), self._device
+            )
+            took.append(each_s)
+        return start_s, took, centres, sums
 
     def _tell_parts(self, points: Points, params: BodyParams, sums: Sums, shard: Shard) -> None:
         """Print what the parts of an iteration take."""
