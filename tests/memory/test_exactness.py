@@ -53,7 +53,7 @@ def check(space: VertexSpace, params: BodyParams, centres: BodyParams) -> Tensor
 
 
 @pytest.mark.skipif(not MOCAP.is_dir(), reason="no motion capture in ../shared/mocap")
-@pytest.mark.parametrize("k", [5, 64])
+@pytest.mark.parametrize("k", [5, 64, 200])
 def test_real_poses_with_mirror_images_and_views(space, k):
     params = bodies(MOCAP, 150_000)[slice(0, 1200)]
     check(space, params, params[torch.arange(0, 1200, 1200 // k)[:k]])
