@@ -111,10 +111,11 @@ class VertexBlocks:
             shaped = torch.addmm(block.template, moved, block.directions).view(b, 3, -1)
             turned = transforms.index_select(0, block.joints).T
             blended = (turned @ block.skinning).view(b, 3, 4, -1)
-            made = blended[:, :, 3] if points is None else points[:, :, part]
-            torch.addcmul(blended[:, :, 3], blended[:, :, 0], shaped[:, :1], out=made)
-            made.addcmul_(blended[:, :, 1], shaped[:, 1:2])
-            made.addcmul_(blended[:, :, 2], shaped[:, 2:])
+            made = blended[:, :, 3]
+            if points is not None:
+                made = points[:, :, part].copy_(made)
+            for axis in range(3):
+                made.addcmul_(blended[:, :, axis], shaped[:, axis : axis + 1])
             yield part, made
 
 
