@@ -10,7 +10,8 @@ of all samples do not fit a small machine, so the peers run on a subset and thei
 scaled by the number of samples (their work is linear in it); on a GPU they run on all. The literal
 algorithm is scaled from a few pairs. Ours is measured on all samples. `embed_s` is the time to make what
 is clustered: vertex vectors for the peers; basis, coordinates and bounds for ours. `iteration_s` is the
-median of the iterations after the first; of torch_gemm and flash_kmeans it is the assignment alone.
+median of the iterations after the first, of ours and scikit-learn in the faster of two runs; of torch_gemm
+and flash_kmeans it is the assignment alone.
 `wrong` counts labels that are not the nearest in float64 at the method's own centres, out of `checked`.
 On a GPU `--job` more bodies, each a sample that is turned and changed a little, are clustered by ours
 alone. Kernels and libraries are made ready by a small run before. Loads on the machine disturb: run it

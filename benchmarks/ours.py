@@ -70,7 +70,7 @@ class Ours:
     ) -> Result:
         """Return how long so many iterations take, with all assignments of some samples checked.
 
-        As of the peers, the faster of two runs counts.
+        As of scikit-learn, the faster of two runs counts.
         """
         points, embed_s, gib = embedded
         with Memory(self._device) as memory:

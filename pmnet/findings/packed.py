@@ -220,8 +220,9 @@ def _joined(first: Packed, other: Packed, path: Path) -> Packed:
     there = next(iter(first.files.values()))
     if not _same_samples(first.samples, other.samples):
         raise InputError(f"{path}: other samples than {there}; {CURE}, of the same test sets")
-    if twice := first.files.keys() & other.files.keys():
-        raise InputError(f"{path}: {', '.join(sorted(twice))}: also in {there}; pack a seed once")
+    if twice := sorted(first.files.keys() & other.files.keys()):
+        there = first.files[twice[0]]
+        raise InputError(f"{path}: {', '.join(twice)}: also in {there}; pack a seed once")
     runs = dict(first.runs)
     for run, facts in other.runs.items():
         known = runs.get(run, facts)

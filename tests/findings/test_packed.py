@@ -206,3 +206,14 @@ def test_seeds_by_other_settings_are_no_run(tmp_path):
     paths = [packed_seed(tmp_path, rows, seed, k=seed + 5) for seed in (0, 1)]
     with pytest.raises(InputError, match=r"1\.parquet: a: by other settings"):
         Packed.load(paths)
+
+
+def test_a_seed_that_is_in_two_files_is_refused_with_both_names(tmp_path):
+    rows = fake_errors.frame_of("a", 0, samples=10, seeds=3)
+    paths = [packed_seed(tmp_path, rows, seed) for seed in (0, 1, 2)]
+    again = tmp_path / "again.parquet"
+    again.write_bytes(paths[1].read_bytes())
+    with pytest.raises(
+        InputError, match=r"again\.parquet: a/1: also in .*/1\.parquet; pack a seed"
+    ):
+        Packed.load([*paths, again])
