@@ -1,7 +1,7 @@
 """The machine that a stage runs on: nothing here changes a result."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -107,14 +107,14 @@ def full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Yield `work` of each item, in order, as many at a time as torch has threads, each with one.
 
     Many small operations share a core badly: pieces of work on cores of their own take three quarters
     of the time of one after the other on all cores. The numbers are the same.
     """
     threads = torch.get_num_threads()
-    if threads == 1:
+    if threads == 1 or len(items) < 2:
         yield from map(work, items)
         return
     try:

@@ -16,14 +16,25 @@ from pmnet.body.model import BodyModel
 from pmnet.body.params import BodyParams
 from pmnet.machine import has_kernels
 
-BLOCK = 512  # vertices: what a block of bodies makes of them stays in the cache of a core
+# joints whose vertices make a block: much the same moves them, and few products have little overhead
+NEIGHBOURS = (
+    (0, 3),  # hips and belly
+    (6, 9, 13, 14),  # chest
+    (12, 15),  # neck and head
+    (1, 4, 7, 10),  # legs
+    (2, 5, 8, 11),
+    (16, 18),  # arms
+    (17, 19),
+    (20, 22),  # hands
+    (21, 23),
+)
 CPU_BODIES, GPU_BODIES = 128, 1 << 14  # at a time
 FEW = 4096  # bodies up to which a GPU makes all vertices in one product: it waits less for the CPU
 
 
 @dataclass(frozen=True)
 class Block:
-    """Vertices that follow the same joint, and what moves them."""
+    """Vertices that follow neighbouring joints, and what moves them."""
 
     vertices: Int[Tensor, "v"]
     joints: Int[Tensor, "j"]
@@ -39,11 +50,11 @@ class VertexBlocks:
     def __init__(self, body: BodyModel, weights: Float[Tensor, "v"]) -> None:
         self._body = body
         owner = body.lbs_weights.argmax(1)
+        members = (
+            torch.isin(owner, owner.new_tensor(joints)) & (weights != 0) for joints in NEIGHBOURS
+        )
         self._blocks = [
-            _block(body, weights, rows)
-            for joint in range(body.lbs_weights.shape[1])
-            for rows in ((owner == joint) & (weights != 0)).nonzero()[:, 0].split(BLOCK)
-            if len(rows)
+            _block(body, weights, some.nonzero()[:, 0]) for some in members if some.any()
         ]
         self._order = torch.cat([block.vertices for block in self._blocks])
         self._fused: Fused | None = None

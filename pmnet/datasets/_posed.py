@@ -62,7 +62,7 @@ def _look(
         vertices = body.vertices(part)
         return torch.stack([vertices.amin(1), vertices.amax(1)], 1), body.joints(part)
 
-    parts = (seen[slice(start, start + CHUNK)] for start in range(0, len(seen), CHUNK))
+    parts = [seen[slice(start, start + CHUNK)] for start in range(0, len(seen), CHUNK)]
     cameras, joints = [], []
     for ends, own in in_threads(ends_of, parts):
         cameras.append(frame_bodies(ends, view, generator))

@@ -18,8 +18,8 @@ from pmnet.memory.scores import Nearest, factor
 from pmnet.memory.settling import Centres, Undecided, gaps
 from pmnet.memory.space import UP, Bounds
 
-# scores made at a time: they stay in the cache of the cores, or take a gibibyte of a GPU
-CPU_SCORES, GPU_SCORES = 1 << 19, 1 << 28
+# scores made at a time: they stay in a cache that cores share, or take a gibibyte of a GPU
+CPU_SCORES, GPU_SCORES = 1 << 22, 1 << 28
 ROUGH = 0.05  # tolerance from which the first coordinates are enough for a distance
 
 
@@ -54,16 +54,16 @@ class Search:
         """Look for the centres of some bodies of a chunk that begins at the row `first`."""
         own = slice(rows.start - first, rows.stop - first)
         if self.tolerance < ROUGH:
-            self._leave_open(
-                torch.arange(rows.start, rows.stop, device=self.low.device), chunk, own
-            )
+            every = torch.arange(rows.start, rows.stop, device=self.low.device)
+            self._leave_open(every, chunk.coordinates[own])
             return
         found = self.centres.head.nearest(chunk.head[own])
         self._keep(rows, found)
         vague = _vague(self.centres.points.bounds[rows], found.low, found.width, self.tolerance)
         some = (vague | ~found.alone).nonzero()[:, 0]
         if len(some):
-            self._leave_open(some + rows.start, chunk, some + own.start)
+            coordinates = chunk.coordinates.index_select(0, some + own.start)
+            self._leave_open(some + rows.start, coordinates)
 
     def finish(self) -> None:
         """Compare the bodies that are open by all coordinates."""
@@ -93,9 +93,9 @@ class Search:
         body = body[left]
         self.undecided.add(rows[body], best[body], other[left])
 
-    def _leave_open(self, rows: Tensor, chunk: Chunk, own: Tensor | slice) -> None:
+    def _leave_open(self, rows: Tensor, coordinates: Tensor) -> None:
         self._rows.append(rows)
-        self._open.append(chunk.coordinates[own])
+        self._open.append(coordinates)
         self._waiting += len(rows)
         if self._waiting >= self._size:
             self.finish()

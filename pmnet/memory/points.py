@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -58,16 +59,17 @@ class Chunk:
 
 
 HEAD = 72  # the first coordinates: they decide most assignments
-GPU_CHUNK = 1 << 19
+CPU_CHUNK, GPU_CHUNK = 1 << 16, 1 << 19
+Piece = tuple[BodyParams, Tensor, Bounds]  # bodies, their coordinates, what these leave out
 
 
 class Points:
     """The coordinates of bodies in a space, and the bounds on what they leave out.
 
     As many chunks as `cache_gib` has room for are kept; the others are made anew each time they are
-    needed. The bounds, three numbers a body, are always kept: they need whole points, once. On a GPU
-    the bodies come first in the budget, so that none has to be fetched again. Without a `device` the
-    points are where the bodies are. `scale` is that of `halves`; None where these are not used.
+    needed. The bounds, three numbers a body, are always kept: they need whole points, once. The bodies
+    come first in the budget, so that none has to be fetched again. Without a `device` the points are
+    where the bodies are. `scale` is that of `halves`; None where these are not used.
     """
 
     @full_precision()
@@ -83,11 +85,12 @@ class Points:
         self._source = bodies[slice(0, 0)].betas.device
         self.device = device or self._source
         self.recorded: dict[int, Recorded[Any]] = {}  # what is made of K centres, by K
-        self.size = CHUNK if self.device.type == "cpu" else GPU_CHUNK
+        cpu = self.device.type == "cpu"
+        self.size, self.piece = (CPU_CHUNK, CHUNK) if cpu else (GPU_CHUNK, GPU_CHUNK)
         room, bounds = cache_gib * 2**30, []
         self._held = bodies if isinstance(bodies, BodyParams) else None
         self._filled = self.device != self._source or self._held is None
-        self._filled &= self.device.type != "cpu" and len(bodies) * 4 * 226 <= room
+        self._filled &= len(bodies) * 4 * 226 <= room
         if self._filled:
             self._held = BodyParams(
                 torch.empty(len(bodies), 24, 3, 3, device=self.device),
@@ -97,17 +100,22 @@ class Points:
         elif self.device != self._source:
             self._held = None
         self._kept: list[Chunk] = []
-        for chunk, bound in self._made():
-            bounds.append(bound)
+        pieces = self._made()
+        for rows in self.chunks():
+            count = len(_slices(rows.start, rows.stop, self.piece))
+            made = list(islice(pieces, count))
+            params = self._held[rows] if self._held else BodyParams.cat([p for p, _, _ in made])
+            coordinates = torch.cat([y for _, y, _ in made])
+            bounds.append(Bounds.cat([b for _, _, b in made]))
+            chunk = Chunk(params, coordinates, self._head(coordinates, bounds[-1]))
             room -= chunk.coordinates.nbytes + chunk.head.nbytes
             room -= 0 if self._filled else chunk.params.rotmats.nbytes + chunk.params.betas.nbytes
             if room >= 0:
                 self._kept.append(chunk)
-        columns = zip(*((b.residual, b.noise, b.squared) for b in bounds), strict=True)
-        self.bounds = Bounds(*(torch.cat(column) for column in columns))
+        self.bounds = Bounds.cat(bounds)
 
-    def _made(self) -> Iterator[tuple[Chunk, Bounds]]:
-        def make(rows: slice) -> tuple[BodyParams, Tensor, Bounds]:
+    def _made(self) -> Iterator[Piece]:
+        def make(rows: slice) -> Piece:
             params = self._moved(self._bodies[rows])
             if self._filled and self._held:
                 self._held.rotmats[rows], self._held.betas[rows] = params.rotmats, params.betas
@@ -115,24 +123,19 @@ class Points:
             coordinates = self.space.coordinates(params)
             return params, coordinates, self.space.bounds(params, coordinates)
 
-        def finish(made: tuple[BodyParams, Tensor, Bounds]) -> tuple[Chunk, Bounds]:
-            params, coordinates, bounds = made
-            return Chunk(params, coordinates, self._head(coordinates, bounds)), bounds
-
-        first, *others = self.chunks()
+        first, *others = _slices(0, len(self), self.piece)
         made = make(first)  # what the space needs only once is made here
         self.scale = scale_of(made[2]) if has_kernels(self.device) else None
-        yield finish(made)
+        yield made
         in_turn = self.device.type != "cpu"
-        yield from map(finish, map(make, others) if in_turn else in_threads(make, others))
+        yield from map(make, others) if in_turn else in_threads(make, others)
 
     def __len__(self) -> int:
         return len(self._bodies)
 
     def chunks(self) -> list[slice]:
         """Return the rows of each chunk; there is one, if only an empty one."""
-        starts = range(0, len(self._bodies), self.size) or range(1)
-        return [slice(s, min(s + self.size, len(self._bodies))) for s in starts]
+        return _slices(0, len(self), self.size)
 
     def chunk(self, index: int) -> Chunk:
         """Return a chunk, kept or made anew."""
@@ -145,8 +148,9 @@ class Points:
 
     def bodies(self, rows: Int[Tensor, "n"]) -> BodyParams:
         """Return the bodies of some rows."""
-        if self._held:
-            return self._held[rows]
+        if self._held:  # an index takes twice the time
+            parts = self._held.rotmats, self._held.betas
+            return BodyParams(*(part.index_select(0, rows) for part in parts))
         return self._moved(self._bodies[rows.to(self._source)])
 
     def _head(self, coordinates: Tensor, b: Bounds) -> Factor | Halves:
@@ -156,6 +160,11 @@ class Points:
 
     def _moved(self, params: BodyParams) -> BodyParams:
         return params if self.device == self._source else params.to(self.device)
+
+
+def _slices(start: int, stop: int, size: int) -> list[slice]:
+    starts = range(start, stop, size) or range(start, start + 1)
+    return [slice(first, min(first + size, stop)) for first in starts]
 
 
 @runtime_checkable

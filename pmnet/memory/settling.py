@@ -13,11 +13,10 @@ from pmnet.body import BodyParams
 from pmnet.machine import Recorded, has_kernels
 from pmnet.memory.points import HeadScores, Points, head_scores
 from pmnet.memory.scores import UNIT, Scores
-from pmnet.memory.space import PAIRWISE, Bounds, Space
+from pmnet.memory.space import PAIRWISE, SUBTRACTED, Bounds, Space
 
 # bodies whose whole points are made at a time, and centres whose points are kept
 CPU_MADE, GPU_MADE = 2048, 1 << 14
-SUBTRACTED = 8  # pairs subtracted at a time: they stay in the cache of a core
 OPEN = 1 << 16  # undecided pairs that are collected before they are settled
 TIE = 1e-12, 1e-11  # relative, absolute: equal bodies differ by the rounding of two forward passes
 
@@ -172,6 +171,6 @@ def lengths(x: Tensor, c: Tensor, row: Tensor, column: Tensor) -> Float64[Tensor
     size = SUBTRACTED if x.device.type == "cpu" else CPU_MADE
     found = [torch.empty(0, dtype=torch.float64, device=x.device)]
     for r, k in zip(row.split(size), column.split(size), strict=True):
-        gap = x[r].sub_(c[k])
+        gap = x.index_select(0, r).sub_(c.index_select(0, k))
         found.append(gap.mul_(gap).sum(1).double().sqrt())
     return torch.cat(found)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.blocks import VertexBlocks
-from pmnet.machine import has_kernels
+from pmnet.machine import has_kernels, in_threads
 from pmnet.memory.basis import Basis
 from pmnet.rotations import (
     mean_rotation,
@@ -29,6 +29,8 @@ RANK: Final = 64  # coordinates of vertices for each axis
 # body at least four times what is found (tests/memory/test_space.py)
 NOISE_M: Final = 2.5e-7
 COORDINATES: Final = 2.0
+AVERAGED: Final = 256  # bodies whose rotations are averaged at a time, by one thread
+SUBTRACTED: Final = 16  # points subtracted at a time: they stay in the cache of a core
 UP: Final = 1 + 1e-4  # more than the rounding of the bounds themselves
 PAIRWISE: Final = 32 * 2.0**-24  # relative rounding of a pairwise sum of float32
 
@@ -43,6 +45,12 @@ class Bounds:
 
     def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> "Bounds":
         return Bounds(self.residual[rows], self.noise[rows], self.squared[rows])
+
+    @staticmethod
+    def cat(parts: "list[Bounds]") -> "Bounds":
+        """Return the bounds of all parts, in order."""
+        columns = zip(*((b.residual, b.noise, b.squared) for b in parts), strict=True)
+        return Bounds(*(torch.cat(column) for column in columns))
 
     def without(self, dropped: Float[Tensor, "b t"]) -> "Bounds":
         """Return the bounds where these coordinates are left out too."""
@@ -147,7 +155,8 @@ class VertexSpace:
         if points is None:
             squared = self._blocks.squared_norms(self.seen(params), self._origin)
         else:
-            squared = (points - self._origin).square_().sum(1)
+            parts = points.split(SUBTRACTED if points.device.type == "cpu" else len(points))
+            squared = torch.cat([(part - self._origin).square_().sum(1) for part in parts])
         noise = COORDINATES * self.noise_of(params)
         whole = (squared.double() * (1 + PAIRWISE)).sqrt() + noise
         inside = (coordinates.double().norm(dim=1) - noise).clamp_min(0)
@@ -178,8 +187,12 @@ class VertexSpace:
 
             middle = mean_rotations(rotmats.reshape(-1, 9)).view(-1, 24, 3, 3)
         else:
-            middle = unitquat_to_rotmat(mean_rotation(moments_of_rotmats(rotmats))).float()
+            middle = torch.cat([*in_threads(_mean_rotmats, rotmats.split(AVERAGED))])
         return BodyParams(middle, means[:, -10:].float())
+
+
+def _mean_rotmats(means: Float64[Tensor, "k 24 3 3"]) -> Float[Tensor, "k 24 3 3"]:
+    return unitquat_to_rotmat(mean_rotation(moments_of_rotmats(means))).float()
 
 
 class ParameterSpace:

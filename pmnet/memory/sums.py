@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import Float64, Int
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix
 from torch import Tensor
 
 from pmnet.memory.points import Points
@@ -30,13 +30,8 @@ class Sums:
         """Take the members as these labels say; return how many have changed."""
         before, self._labels = self._labels, labels.clone()
         changed = torch.ones_like(labels, dtype=torch.bool) if before is None else before != labels
-        for index, rows in enumerate(self._points.chunks()):
-            moved = changed[rows].nonzero()[:, 0]
-            if len(moved) or before is None:
-                numbers = self._numbers(index, moved)
-                self._add(
-                    labels[rows][moved], None if before is None else before[rows][moved], numbers
-                )
+        for rows in changed.nonzero()[:, 0].split(self._points.piece):
+            self._add(labels[rows], None if before is None else before[rows], self._numbers(rows))
         return int(changed.sum())
 
     def means(self, shard: Shard) -> tuple[Float64[Tensor, "k s"], Int[Tensor, "k"]]:
@@ -54,17 +49,16 @@ class Sums:
                 self._sums.index_add_(0, of, numbers, alpha=-1)
             return
         # a sparse product: torch adds row after row, each as an operation of its own
-        count, times = len(to), 1 if of is None else 2
-        labels = to if of is None else torch.cat([to, of])
-        signs = np.repeat(np.array([1, -1])[:times], count)
-        places = labels.numpy(), np.tile(np.arange(count), times)
-        shares = csr_matrix((signs, places), shape=(self._k, count))
+        count, labels = len(to), [to] if of is None else [to, of]
+        places = torch.stack(labels, 1).flatten().numpy()
+        signs = np.tile([1, -1][: len(labels)], count)
+        ends = np.arange(0, len(places) + 1, len(labels))
+        shares = csc_matrix((signs, places, ends), shape=(self._k, count))
         self._sums += torch.from_numpy(shares @ numbers.numpy())
 
-    def _numbers(self, index: int, moved: Int[Tensor, "b"]) -> Int[Tensor, "b s"]:
-        """Return the statistics of some bodies of a chunk as integers, and ones to count them."""
-        params = self._points.chunk(index).params[moved]
-        found = self._points.space.statistics(params)
+    def _numbers(self, rows: Int[Tensor, "b"]) -> Int[Tensor, "b s"]:
+        """Return the statistics of some bodies as integers, and ones to count them."""
+        found = self._points.space.statistics(self._points.bodies(rows))
         numbers = found.new_ones(len(found), found.shape[1] + 1)
         torch.mul(found, FIXED, out=numbers[:, :-1])  # exact: a power of two
         numbers = numbers.round_().long()

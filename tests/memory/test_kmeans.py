@@ -336,9 +336,15 @@ def test_the_same_seed_gives_the_same_result(spaces, name):
     assert same(results[0], results[1]) and not same(results[0], results[2])
 
 
+def in_chunks_of(size: int, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let chunks be of so many bodies, made in so many pieces."""
+    monkeypatch.setattr(module, "CPU_CHUNK", size)
+    monkeypatch.setattr(module, "CHUNK", size // pieces)
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_points_that_are_kept_and_points_made_anew_give_the_same_result(spaces, name, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 16)
+    in_chunks_of(16, 1, monkeypatch)
     params = random_bodies(50)
     kept, streamed = (cluster(spaces[name], params, 5, cache_gib=gib) for gib in (1.0, 0.0))
     assert len(Points(spaces[name], params, 0.0)._kept) == 0
@@ -347,7 +353,7 @@ def test_points_that_are_kept_and_points_made_anew_give_the_same_result(spaces, 
 
 
 def test_the_budget_counts_the_bytes_of_what_is_kept(spaces, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 10)
+    in_chunks_of(10, 1, monkeypatch)
     gib = 20 * (192 + 76 + 226) * 4 / 2**30
     params = random_bodies(30)
     assert len(Points(spaces["vertex"], params, gib)._kept) == 2
@@ -359,7 +365,7 @@ def test_the_size_of_a_chunk_does_not_change_assignments(spaces, name, monkeypat
     params = random_bodies(50)
     centres = params[slice(0, 50, 7)]
     whole, _ = assign(Points(spaces[name], params, 1.0), centres)
-    monkeypatch.setattr(module, "CHUNK", 7)
+    in_chunks_of(21, 3, monkeypatch)
     parts, _ = assign(Points(spaces[name], params, 1.0), centres)
     assert torch.equal(parts, whole)
 

@@ -253,16 +253,18 @@ def test_the_order_of_the_bodies_does_not_matter(spaces, name):
 
 def test_chunks_made_in_threads_are_those_made_one_after_the_other(spaces, monkeypatch):
     monkeypatch.setattr("pmnet.memory.points.CHUNK", 16)
-    params = random_bodies(70)
-    alone = Points(spaces["parts"], params, 1.0)
+    params, space = random_bodies(70), spaces["parts"]
+    means = space.statistics(random_bodies(600)).double()  # more than are averaged at a time
+    alone, middle = Points(space, params, 1.0), space.mean_body(means)
     torch.set_num_threads(2)
     try:
-        together = Points(spaces["parts"], params, 1.0)
+        together, also = Points(space, params, 1.0), space.mean_body(means)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
     assert torch.equal(alone.bounds.residual, together.bounds.residual)
-    assert torch.equal(alone.chunk(3).coordinates, together.chunk(3).coordinates)
+    assert torch.equal(alone.chunk(0).coordinates, together.chunk(0).coordinates)
+    assert len(middle) == 600 and torch.equal(middle.rotmats, also.rotmats)
 
 
 def test_turned_bodies_are_one_point_of_the_space_of_body_poses(spaces):
