@@ -71,18 +71,22 @@ class Benchmark:
             few = self.params[slice(0, READY)]
             self.ours.clustered(self.ours.embed(few), min(options.k), 2, 100)
 
-    def compare(self, k: int) -> None:
-        """Measure all methods for one K."""
-        # ours before the peers: each of them brings an OpenMP of its own
+    def measure(self, ks: list[int]) -> None:
+        """Measure ours."""
         embedded, options = self.ours.embed(self.params), self.options
-        result = self.ours.clustered(embedded, k, 1 + options.iterations, options.checked)
-        del embedded
-        self._add_ours(len(self.params), k, result)
+        for k in ks:
+            result = self.ours.clustered(embedded, k, 1 + options.iterations, options.checked)
+            self._add_ours(len(self.params), k, result)
+
+    def measure_peers(self, ks: list[int]) -> None:
+        """Measure the peers: after ours, as each of them brings an OpenMP of its own."""
         vectors_s, vectors = seconds(self._vectors, self.device)
-        for name in ON_GPU if self.on_gpu else ON_CPU:
-            self._peer(name, vectors, vectors_s, k)
         pair_s = peers.literal_pair_s(self.body, self.peer_rows, 20)
-        self._add("literal", len(self.params), k, 0.0, pair_s * len(self.params) * k, 0.0, None, 0)
+        for k in ks:
+            for name in ON_GPU if self.on_gpu else ON_CPU:
+                self._peer(name, vectors, vectors_s, k)
+            work = pair_s * len(self.params) * k
+            self._add("literal", len(self.params), k, 0.0, work, 0.0, None, 0)
 
     def job(self, count: int, k: int) -> None:
         """Measure ours on more bodies than there are poses."""
@@ -194,11 +198,10 @@ def main() -> None:
     torch.set_grad_enabled(False)
     print("  ".join(field.name for field in fields(Row)))
     benchmark = Benchmark(options)
-    benchmark.compare(options.k[0])
+    benchmark.measure(options.k)
     if options.job:
         benchmark.job(options.job, options.k[0])
-    for k in options.k[1:]:
-        benchmark.compare(k)
+    benchmark.measure_peers(options.k)
     if not benchmark.on_gpu:
         print(
             f"(peers: measured on {options.subset} samples, scaled; literal: on 20 pairs, scaled)"

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from typing import Generic, TypeVar
 
@@ -94,6 +95,26 @@ class Recorded(Generic[Result]):
         with torch.cuda.graph(self._graph):
             self._result = self._work(*held)
         self._inputs = held
+
+
+def beside(
+    device: torch.device, one: Callable[[], Result], other: Callable[[], Item]
+) -> tuple[Result, Item]:
+    """Return what two pieces of work find; a GPU does them at the same time, so that it is filled."""
+    if device.type != "cuda":
+        return one(), other()
+    here, aside = torch.cuda.current_stream(), _aside(torch.cuda.current_device())
+    aside.wait_stream(here)
+    with torch.cuda.stream(aside):
+        found = one()
+    also = other()
+    here.wait_stream(aside)
+    return found, also
+
+
+@cache
+def _aside(device: int) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ products of `BodyModel.vertices`. Only exact zeros are left out: a body whose co
 takes its full number of products, and the same numbers come out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pmnet.body.model import BodyModel
 from pmnet.body.params import BodyParams
-from pmnet.machine import has_kernels
+from pmnet.machine import beside, has_kernels
 
 # joints whose vertices make a block: much the same moves them, and few products have little overhead
 NEIGHBOURS = (
@@ -29,7 +29,6 @@ NEIGHBOURS = (
     (21, 23),
 )
 CPU_BODIES, GPU_BODIES = 128, 1 << 14  # at a time
-FEW = 4096  # bodies up to which a GPU makes all vertices in one product: it waits less for the CPU
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class VertexBlocks:
         self._order = torch.cat([block.vertices for block in self._blocks])
         self._fused: Fused | None = None
         if has_kernels(weights.device):
-            self._fused = Fused(body, self._blocks, _block(body, weights, self._order))
+            self._fused = Fused(body, self._blocks)
 
     def points(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
         """Return the weighted vertices (weighted m) with the axis before the vertex, in their order."""
@@ -130,51 +129,67 @@ class VertexBlocks:
             yield part, made
 
 
+@dataclass(frozen=True)
+class FusedBlock:
+    """A block, its tiles, and how many vertices and tiles come before it."""
+
+    block: Block
+    tiles: tuple[Int[Tensor, "t"], Int[Tensor, "e"], Float[Tensor, "e 64"]]
+    vertex: int
+    tile: int
+
+
 class Fused:
     """The same vertices on a GPU: the shapes by matrix products, all else by one kernel a block."""
 
-    def __init__(self, body: BodyModel, blocks: list[Block], whole: Block) -> None:
+    def __init__(self, body: BodyModel, blocks: list[Block]) -> None:
         from pmnet.body.kernels import tiles_of
 
         self._body = body
-        self._parts = [(block, tiles_of(block.skinning, block.joints)) for block in blocks]
-        self._whole = [(whole, tiles_of(whole.skinning, whole.joints))]
+        self._features = torch.cat([block.features for block in blocks])
+        self._parts: list[FusedBlock] = []
+        vertex, self._tiles = 0, 0
+        for block in blocks:
+            tiles = tiles_of(block.skinning, block.joints)
+            self._parts.append(FusedBlock(block, tiles, vertex, self._tiles))
+            vertex, self._tiles = vertex + len(block.vertices), self._tiles + len(tiles[0]) - 1
 
     def pack(self, params: BodyParams, points: Float[Tensor, "b p"]) -> None:
         """Write the vertices, as `VertexBlocks.packed` has them."""
         from pmnet.body.kernels import skin
 
-        first = 0
-        for block, tiles, shaped, moves in self._shaped(params):
-            skin(shaped, moves, tiles, points, first)
-            first += len(block.vertices)
+        def write(part: FusedBlock, shaped: Tensor, moves: Tensor) -> None:
+            skin(shaped, moves, part.tiles, points, part.vertex)
+
+        self._shape(params, write)
 
     def squared_norms(self, params: BodyParams, origin: Float[Tensor, "p"]) -> Float[Tensor, "b"]:
         """Return the squared lengths of the vertices less a packed origin."""
         from pmnet.body.kernels import squares
 
-        first, tile = 0, 0
-        count = sum(len(tiles[0]) - 1 for _, tiles in self._used(len(params)))
-        sums = params.betas.new_empty(len(params), count)
-        for block, tiles, shaped, moves in self._shaped(params):
-            squares(shaped, moves, tiles, origin, first, sums, tile)
-            first, tile = first + len(block.vertices), tile + len(tiles[0]) - 1
+        sums = params.betas.new_empty(len(params), self._tiles)
+
+        def add(part: FusedBlock, shaped: Tensor, moves: Tensor) -> None:
+            squares(shaped, moves, part.tiles, origin, part.vertex, sums, part.tile)
+
+        self._shape(params, add)
         return sums.sum(1)
 
-    def _used(self, count: int) -> list[tuple[Block, tuple[Tensor, Tensor, Tensor]]]:
-        return self._whole if count <= FEW else self._parts
-
-    def _shaped(
-        self, params: BodyParams
-    ) -> Iterator[tuple[Block, tuple[Tensor, Tensor, Tensor], Tensor, Tensor]]:
-        """Yield each block with its tiles, the unposed bodies and what moves them."""
+    def _shape(self, params: BodyParams, use: Callable[[FusedBlock, Tensor, Tensor], None]) -> None:
+        """Let each block's unposed bodies be used, and what moves them."""
         from pmnet.body.kernels import pose
 
-        features = self._body.features(params)
+        features = self._body.features(params).T.index_select(0, self._features)
+        moved = features.split([len(part.block.features) for part in self._parts])
         moves, _ = pose(params.rotmats, self._body.rest_joints(params.betas))
-        for block, tiles in self._used(len(params)):
-            moved = features.index_select(1, block.features)
-            yield block, tiles, torch.addmm(block.template, moved, block.directions), moves
+
+        def shape(which: range) -> None:
+            for part, own in ((self._parts[i], moved[i]) for i in which):
+                shaped = torch.addmm(part.block.template, own.T, part.block.directions)
+                use(part, shaped, moves)
+
+        every = range(len(self._parts))
+        beside(params.betas.device, lambda: shape(every[::2]), lambda: shape(every[1::2]))
 
 
 def _square(values: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pmnet.body.parts import PARENTS
 
-THREADS = 128  # a program's: in `_pose` each has one body, so that it reads what it wrote itself
+WARP = 32  # threads: in `_pose` each has one body, so that it reads what it wrote itself
 BODIES, WARPS = 16, 8  # of a tile of the skinning: 64 registers a thread
 TILE = 64  # vertices of a tile
 
@@ -31,9 +31,9 @@ def pose(
     moves = rotmats.new_empty(count, 24, 3, 4)
     ends = rotmats.new_empty(count, 24, 3)
     if count:
-        grid = (triton.cdiv(count, THREADS),)
-        parents = _parents(rotmats.device)
-        _pose[grid](rotmats.contiguous(), rest.contiguous(), parents, moves, ends, count, THREADS)
+        grid, parents = (triton.cdiv(count, WARP),), _parents(rotmats.device)
+        given = rotmats.contiguous(), rest.contiguous(), parents
+        _pose[grid](*given, moves, ends, count, WARP, num_warps=1)
     return moves, ends
 
 
@@ -69,17 +69,27 @@ def _pose(rotmats, rest, parents, moves, ends, count, BLOCK: tl.constexpr):
         u = x - tl.where(root, 0.0, tl.load(above, real, 0.0))
         v = y - tl.where(root, 0.0, tl.load(above + 1, real, 0.0))
         w = z - tl.where(root, 0.0, tl.load(above + 2, real, 0.0))
+        # all of the parent's first: a load after a store waits for it
+        held = moves + body * 288 + parent * 12
+        used = real & (joint > 0)
+        r00 = tl.where(root, 1.0, tl.load(held, used, 0.0))
+        r01 = tl.where(root, 0.0, tl.load(held + 1, used, 0.0))
+        r02 = tl.where(root, 0.0, tl.load(held + 2, used, 0.0))
+        r10 = tl.where(root, 0.0, tl.load(held + 4, used, 0.0))
+        r11 = tl.where(root, 1.0, tl.load(held + 5, used, 0.0))
+        r12 = tl.where(root, 0.0, tl.load(held + 6, used, 0.0))
+        r20 = tl.where(root, 0.0, tl.load(held + 8, used, 0.0))
+        r21 = tl.where(root, 0.0, tl.load(held + 9, used, 0.0))
+        r22 = tl.where(root, 1.0, tl.load(held + 10, used, 0.0))
+        held = ends + body * 72 + parent * 3
+        p0 = tl.where(root, 0.0, tl.load(held, used, 0.0)) + r00 * u + r01 * v + r02 * w
+        p1 = tl.where(root, 0.0, tl.load(held + 1, used, 0.0)) + r10 * u + r11 * v + r12 * w
+        p2 = tl.where(root, 0.0, tl.load(held + 2, used, 0.0)) + r20 * u + r21 * v + r22 * w
         for axis in tl.static_range(3):
-            held = moves + body * 288 + parent * 12 + axis * 4
-            r0 = tl.where(root, 1.0 if axis == 0 else 0.0, tl.load(held, real & (joint > 0), 0.0))
-            r1 = tl.where(
-                root, 1.0 if axis == 1 else 0.0, tl.load(held + 1, real & (joint > 0), 0.0)
-            )
-            r2 = tl.where(
-                root, 1.0 if axis == 2 else 0.0, tl.load(held + 2, real & (joint > 0), 0.0)
-            )
-            end = tl.load(ends + body * 72 + parent * 3 + axis, real & (joint > 0), 0.0)
-            end = tl.where(root, 0.0, end) + r0 * u + r1 * v + r2 * w
+            r0 = r00 if axis == 0 else (r10 if axis == 1 else r20)
+            r1 = r01 if axis == 0 else (r11 if axis == 1 else r21)
+            r2 = r02 if axis == 0 else (r12 if axis == 1 else r22)
+            end = p0 if axis == 0 else (p1 if axis == 1 else p2)
             g0 = r0 * a0 + r1 * b0 + r2 * c0
             g1 = r0 * a1 + r1 * b1 + r2 * c1
             g2 = r0 * a2 + r1 * b2 + r2 * c2

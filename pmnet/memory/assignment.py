@@ -59,7 +59,7 @@ class Search:
             return
         found = self.centres.head.nearest(chunk.head[own])
         self._keep(rows, found)
-        vague = _vague(self.centres.points.bounds[rows], found.low, found.width, self.tolerance)
+        vague = vague_of(self.centres.points.bounds[rows], found.low, found.width, self.tolerance)
         some = (vague | ~found.alone).nonzero()[:, 0]
         if len(some):
             coordinates = chunk.coordinates.index_select(0, some + own.start)
@@ -120,8 +120,8 @@ def search(centres: Centres, tolerance: float) -> Search:
 def settle(found: Search) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
     """Return the assignments, with whole points where coordinates do not tell, and the distances."""
     b, nearest = found.centres.points.bounds, found.nearest
-    distances = _squared(b, found.low, found.width).sqrt()
-    vague = _vague(b, found.low, found.width, found.tolerance)
+    distances = squared_of(b, found.low, found.width).sqrt()
+    vague = vague_of(b, found.low, found.width, found.tolerance)
     for rows, centre, distance in found.undecided.settled():
         nearest[rows], distances[rows], vague[rows] = centre, distance, False
     rows = vague.nonzero()[:, 0]
@@ -131,12 +131,13 @@ def settle(found: Search) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
     return nearest, distances
 
 
-def _squared(b: Bounds, low: Tensor, width: Tensor) -> Float[Tensor, "b"]:
+def squared_of(b: Bounds, low: Tensor, width: Tensor) -> Float[Tensor, "b"]:
+    """Return the squared distances, in the middle of their bounds."""
     return (b.squared + low + width / 2).clamp_min(0)
 
 
-def _vague(b: Bounds, low: Tensor, width: Tensor, tolerance: float) -> Bool[Tensor, "b"]:
+def vague_of(b: Bounds, low: Tensor, width: Tensor, tolerance: float) -> Bool[Tensor, "b"]:
     """Return whose distances may be wrong by more than the share `tolerance`."""
     spread = width / 2 + UP * b.noise * (2 * b.squared.sqrt() + b.noise)
     # d(D) / D is half of d(D^2) / D^2
-    return spread > 2 * tolerance * (_squared(b, low, width) - spread)
+    return spread > 2 * tolerance * (squared_of(b, low, width) - spread)

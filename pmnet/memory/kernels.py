@@ -140,6 +140,77 @@ def _gaps(x, c, row, column, squared, length, LENGTH: tl.constexpr):
     tl.store(squared + pair, tl.sum(sums, axis=0))
 
 
+def shift(
+    total: Int[Tensor, "k t"],
+    parts: list[Float[Tensor, "n _"]],
+    before: Int[Tensor, "n"],
+    after: Int[Tensor, "n"],
+    fixed: float,
+) -> None:
+    """Take rows of numbers from the sums `before` (none, where negative) and add them to those `after`.
+
+    The numbers, those of the parts side by side, are rounded to integers in units of 1 / `fixed`; the
+    last column counts rows.
+    """
+    column, rows = 0, 16
+    for part in parts:
+        width = part.shape[1]
+        if len(part):
+            _shift[(triton.cdiv(len(part), rows),)](
+                part.contiguous(),
+                before,
+                after,
+                total,
+                len(part),
+                width,
+                total.shape[1],
+                column,
+                fixed,
+                rows,
+                triton.next_power_of_2(width),
+                column == 0,
+                num_warps=1,
+            )
+        column += width
+
+
+@triton.jit(do_not_specialize=["count", "width", "stride", "column"])
+@no_type_check  # it is compiled, not called
+def _shift(
+    part,
+    before,
+    after,
+    total,
+    count,
+    width,
+    stride,
+    column,
+    fixed: tl.constexpr,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    COUNTED: tl.constexpr,
+):
+    first = tl.program_id(0).to(tl.int64) * ROWS
+    for row in range(first, tl.minimum(first + ROWS, count)):
+        of = tl.load(before + row)
+        to = tl.load(after + row)
+        if of != to:
+            lane = tl.arange(0, WIDTH)
+            real = lane < width
+            number = tl.load(part + row * width + lane, real, 0.0).to(tl.float64) * fixed
+            # 1.5 * 2^52 leaves no room for a fraction: it is rounded, half to even
+            number = ((number + 6755399441055744.0) - 6755399441055744.0).to(tl.int64)
+            known = (of >= 0).to(tl.int64)
+            of = tl.maximum(of, 0)
+            tl.atomic_add(total + to * stride + column + lane, number, real, sem="relaxed")
+            tl.atomic_add(total + of * stride + column + lane, -number * known, real, sem="relaxed")
+            if COUNTED:
+                tl.atomic_add(
+                    total + to * stride + stride - 1, tl.full((), 1, tl.int64), sem="relaxed"
+                )
+                tl.atomic_add(total + of * stride + stride - 1, -known, sem="relaxed")
+
+
 def mean_rotations(means: Float64[Tensor, "n 9"]) -> Float[Tensor, "n 3 3"]:
     """Return the mean rotations of groups, from the means of their matrices.
 

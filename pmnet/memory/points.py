@@ -88,23 +88,23 @@ class Points:
         cpu = self.device.type == "cpu"
         self.size, self.piece = (CPU_CHUNK, CHUNK) if cpu else (GPU_CHUNK, GPU_CHUNK)
         room, bounds = cache_gib * 2**30, []
-        self._held = bodies if isinstance(bodies, BodyParams) else None
-        self._filled = self.device != self._source or self._held is None
+        self.held = bodies if isinstance(bodies, BodyParams) else None  # all, where they fit
+        self._filled = self.device != self._source or self.held is None
         self._filled &= len(bodies) * 4 * 226 <= room
         if self._filled:
-            self._held = BodyParams(
+            self.held = BodyParams(
                 torch.empty(len(bodies), 24, 3, 3, device=self.device),
                 torch.empty(len(bodies), 10, device=self.device),
             )
             room -= len(bodies) * 4 * 226
         elif self.device != self._source:
-            self._held = None
+            self.held = None
         self._kept: list[Chunk] = []
         pieces = self._made()
         for rows in self.chunks():
             count = len(_slices(rows.start, rows.stop, self.piece))
             made = list(islice(pieces, count))
-            params = self._held[rows] if self._held else BodyParams.cat([p for p, _, _ in made])
+            params = self.held[rows] if self.held else BodyParams.cat([p for p, _, _ in made])
             coordinates = torch.cat([y for _, y, _ in made])
             bounds.append(Bounds.cat([b for _, _, b in made]))
             chunk = Chunk(params, coordinates, self._head(coordinates, bounds[-1]))
@@ -117,9 +117,9 @@ class Points:
     def _made(self) -> Iterator[Piece]:
         def make(rows: slice) -> Piece:
             params = self._moved(self._bodies[rows])
-            if self._filled and self._held:
-                self._held.rotmats[rows], self._held.betas[rows] = params.rotmats, params.betas
-                params = self._held[rows]
+            if self._filled and self.held:
+                self.held.rotmats[rows], self.held.betas[rows] = params.rotmats, params.betas
+                params = self.held[rows]
             coordinates = self.space.coordinates(params)
             return params, coordinates, self.space.bounds(params, coordinates)
 
@@ -142,14 +142,19 @@ class Points:
         if index < len(self._kept):
             return self._kept[index]
         rows = self.chunks()[index]
-        params = self._held[rows] if self._held else self._moved(self._bodies[rows])
+        params = self.held[rows] if self.held else self._moved(self._bodies[rows])
         coordinates = self.space.coordinates(params)
         return Chunk(params, coordinates, self._head(coordinates, self.bounds[rows]))
 
+    @property
+    def whole(self) -> bool:
+        """Return whether all is kept, in one chunk, with coordinates in half precision."""
+        return self.scale is not None and self.held is not None and len(self._kept) == 1
+
     def bodies(self, rows: Int[Tensor, "n"]) -> BodyParams:
         """Return the bodies of some rows."""
-        if self._held:  # an index takes twice the time
-            parts = self._held.rotmats, self._held.betas
+        if self.held:  # an index takes twice the time
+            parts = self.held.rotmats, self.held.betas
             return BodyParams(*(part.index_select(0, rows) for part in parts))
         return self._moved(self._bodies[rows.to(self._source)])
 

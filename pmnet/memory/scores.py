@@ -103,10 +103,16 @@ class Scores:
         room = self._room[: centres * count].view(centres, count)
         return torch.mm(factor, bodies.columns, out=room)
 
+    def compare(self, bodies: Factor) -> tuple[Nearest, Float[Tensor, "k b"], Float[Tensor, "b"]]:
+        """Return the nearest, how far above its bound those of others are, and up to where they matter."""
+        nearest, least, above, second = _least(self._product(bodies, self._count))
+        found, reach = self._found(bodies, nearest, least, second)
+        return found, above, reach
+
     def nearest(self, bodies: Factor) -> Nearest:
         """Return the centres of the lowest bounds."""
         if self._count <= MANY:
-            return self._nearest(bodies)[0]
+            return self.compare(bodies)[0]
         low = self._product(bodies, len(self._factor)).unflatten(0, (-1, GROUP))
         group, least, _, second = _least(low.amin(1))
         inside, _, _, other = _least(low.gather(0, group.expand(1, GROUP, -1))[0])
@@ -114,17 +120,11 @@ class Scores:
 
     def rivals(self, bodies: Factor) -> tuple[Nearest, Int[Tensor, "p"], Tensor]:
         """Return the same, and pairs: the bodies that are not settled, with each other near centre."""
-        found, above, reach = self._nearest(bodies)
+        found, above, reach = self.compare(bodies)
         unsure = (~found.alone).nonzero()[:, 0]
         near = reach[unsure, None] >= above[:, unsure].T
         body, centre = near.nonzero(as_tuple=True)
         return found, unsure[body], centre
-
-    def _nearest(self, bodies: Factor) -> tuple[Nearest, Float[Tensor, "k b"], Float[Tensor, "b"]]:
-        """Return the nearest, how far above its bound those of others are, and up to where they matter."""
-        nearest, least, above, second = _least(self._product(bodies, self._count))
-        found, reach = self._found(bodies, nearest, least, second)
-        return found, above, reach
 
     def _found(
         self, bodies: Factor, nearest: Tensor, least: Tensor, second: Tensor

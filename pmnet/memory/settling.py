@@ -3,14 +3,15 @@
 What is within the rounding of float32 points is compared in float64.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.machine import Recorded, has_kernels
+from pmnet.machine import Recorded, beside, has_kernels
 from pmnet.memory.points import HeadScores, Points, head_scores
 from pmnet.memory.scores import UNIT, Scores
 from pmnet.memory.space import PAIRWISE, SUBTRACTED, Bounds, Space
@@ -18,22 +19,23 @@ from pmnet.memory.space import PAIRWISE, SUBTRACTED, Bounds, Space
 # bodies whose whole points are made at a time, and centres whose points are kept
 CPU_MADE, GPU_MADE = 2048, 1 << 14
 OPEN = 1 << 16  # undecided pairs that are collected before they are settled
+NONE = 1 << 62  # more than any centre
 TIE = 1e-12, 1e-11  # relative, absolute: equal bodies differ by the rounding of two forward passes
 
 
 class Centres:
     """Centres to be compared with points: by the first coordinates, by all, and whole."""
 
-    def __init__(self, points: Points, params: BodyParams) -> None:
+    def __init__(self, points: Points, params: BodyParams, recorded: bool = True) -> None:
         self.points, self.params = points, params
         self.made = CPU_MADE if points.device.type == "cpu" else GPU_MADE
-        made = self._prepared(params.rotmats, params.betas)
+        made = self._prepared(params.rotmats, params.betas, recorded)
         self._whole, self.coordinates, self.bounds, self.all, self.head, self.noise = made
 
-    def _prepared(self, rotmats: Tensor, betas: Tensor) -> "_Prepared":
+    def _prepared(self, rotmats: Tensor, betas: Tensor, recorded: bool) -> "_Prepared":
         k, points = len(betas), self.points
         work = partial(_prepare, points.space, points.scale, k <= self.made)
-        if points.device.type != "cuda" or points.scale is None:
+        if not recorded or points.device.type != "cuda" or points.scale is None:
             return work(rotmats, betas)
         return points.recorded.setdefault(k, Recorded(work))(rotmats, betas)
 
@@ -58,8 +60,11 @@ def _prepare(
 ) -> _Prepared:
     """Return what is known of centres: whole points, if kept, coordinates, bounds, scores, the noise."""
     params = BodyParams(rotmats, betas)
-    whole = space.embed(params) if keep else None
-    y = space.coordinates(params)
+    y, whole = beside(
+        betas.device,
+        lambda: space.coordinates(params),
+        lambda: space.embed(params) if keep else None,
+    )
     bounds = space.bounds(params, y, whole)
     scores = Scores(y, bounds), head_scores(y, bounds, scale)
     return whole, y, bounds, *scores, space.noise_of(params)
@@ -107,21 +112,45 @@ def _nearest(
     rows, group = body.unique_consecutive(return_inverse=True)
     noise = centres.noise[centre] + space.noise_of(centres.points.bodies(rows))[group]
     between = gaps(centres, rows, group, centre)
+
+    def told(doubtful: Tensor, close: Tensor) -> Tensor:
+        pairs = doubtful.nonzero()[:, 0]
+        if len(pairs):
+            exact = exact_gaps(centres, body[pairs], centre[pairs])
+            close[pairs] = tied(exact, group[pairs], len(rows))
+        return close
+
+    return rows, *chosen(between, noise, group, centre, len(rows), told)
+
+
+def chosen(
+    between: Float64[Tensor, "p"],
+    noise: Float[Tensor, "p"],
+    group: Int[Tensor, "p"],
+    centre: Int[Tensor, "p"],
+    count: int,
+    told: Callable[[Tensor, Tensor], Tensor],
+) -> tuple[Int[Tensor, "b"], Float[Tensor, "b"]]:
+    """Return the nearest centre of each group of pairs, and the distance `between` them.
+
+    `told` gets the pairs that float32 points of this `noise` cannot tell apart, and those that may be the
+    nearest; it returns these with the others told apart. Ties go to the lower centre.
+    """
     slack = noise.double() + (PAIRWISE + 4 * UNIT) * between
-    close = between - slack <= _least(between + slack, group, len(rows))[group]
-    several = torch.zeros_like(rows).index_add_(0, group, close.long())[group] > 1
-    pairs = (close & several).nonzero()[:, 0]
-    if len(pairs):  # float32 points cannot tell them apart
-        exact = exact_gaps(centres, body[pairs], centre[pairs])
-        tied = exact <= _least(exact, group[pairs], len(rows))[group[pairs]] * (1 + TIE[0]) + TIE[1]
-        close[pairs] = tied
-    none = len(centres.params)
-    chosen = torch.full_like(rows, none)
-    chosen.scatter_reduce_(0, group, centre.masked_fill(~close, none), "amin")
-    own = centre == chosen[group]
-    distances = torch.zeros_like(rows, dtype=torch.float32)
+    close = between - slack <= _least(between + slack, group, count)[group]
+    several = group.new_zeros(count).index_add_(0, group, close.long())[group] > 1
+    close = told(close & several, close)
+    nearest = group.new_full((count,), NONE)
+    nearest.scatter_reduce_(0, group, centre.masked_fill(~close, NONE), "amin")
+    own = centre == nearest[group]
+    distances = between.new_zeros(count, dtype=torch.float32)
     distances.scatter_reduce_(0, group, between.masked_fill(~own, 0).float(), "amax")
-    return rows, chosen, distances
+    return nearest, distances
+
+
+def tied(exact: Float64[Tensor, "p"], group: Int[Tensor, "p"], count: int) -> Bool[Tensor, "p"]:
+    """Return which pairs have the least of the `exact` distances of their group."""
+    return exact <= _least(exact, group, count)[group] * (1 + TIE[0]) + TIE[1]
 
 
 def _least(values: Tensor, group: Tensor, count: int) -> Float[Tensor, "b"]:

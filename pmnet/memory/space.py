@@ -64,7 +64,7 @@ class Space(Protocol):
     """Where bodies are points: what `kmeans` needs to know of them.
 
     `noise_of` bounds the error of the float32 points `embed`: the distance from the exact ones.
-    `statistics` are numbers whose mean over many bodies is all that `mean_body` needs.
+    `statistics` are numbers, side by side, whose mean over many bodies is all that `mean_body` needs.
     """
 
     def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
@@ -92,7 +92,7 @@ class Space(Protocol):
         """Return the whole points in float64."""
         ...
 
-    def statistics(self, params: BodyParams) -> Float[Tensor, "b s"]:
+    def statistics(self, params: BodyParams) -> list[Float[Tensor, "b _"]]:
         """Return the numbers of each body whose mean says what the mean body is."""
         ...
 
@@ -155,8 +155,7 @@ class VertexSpace:
         if points is None:
             squared = self._blocks.squared_norms(self.seen(params), self._origin)
         else:
-            parts = points.split(SUBTRACTED if points.device.type == "cpu" else len(points))
-            squared = torch.cat([(part - self._origin).square_().sum(1) for part in parts])
+            squared = _squared_lengths(points, self._origin)
         noise = COORDINATES * self.noise_of(params)
         whole = (squared.double() * (1 + PAIRWISE)).sqrt() + noise
         inside = (coordinates.double().norm(dim=1) - noise).clamp_min(0)
@@ -175,9 +174,9 @@ class VertexSpace:
         """Return weighted vertices (weighted m), float64, in the order of `embed`."""
         return self._exact_blocks.packed(self.seen(params).to(torch.float64))
 
-    def statistics(self, params: BodyParams) -> Float[Tensor, "b s"]:
+    def statistics(self, params: BodyParams) -> list[Float[Tensor, "b _"]]:
         """Return rotation matrices and betas."""
-        return torch.cat([params.rotmats.flatten(1), params.betas], 1)
+        return [params.rotmats.flatten(1), params.betas]
 
     def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
         """Return mean betas and mean rotations (Markley et al. 2007)."""
@@ -189,6 +188,17 @@ class VertexSpace:
         else:
             middle = torch.cat([*in_threads(_mean_rotmats, rotmats.split(AVERAGED))])
         return BodyParams(middle, means[:, -10:].float())
+
+
+def _squared_lengths(points: Float[Tensor, "b p"], origin: Float[Tensor, "p"]) -> Tensor:
+    """Return the squared lengths of points less an origin, from sums of at most 32 roundings."""
+    if has_kernels(points.device):
+        from pmnet.memory.kernels import gaps
+
+        rows = torch.arange(len(points), device=points.device)
+        return gaps(points, origin[None], rows, torch.zeros_like(rows))
+    parts = points.split(SUBTRACTED)
+    return torch.cat([(part - origin).square_().sum(1) for part in parts])
 
 
 def _mean_rotmats(means: Float64[Tensor, "k 24 3 3"]) -> Float[Tensor, "k 24 3 3"]:
@@ -224,9 +234,9 @@ class ParameterSpace:
         """Return the same numbers in float64."""
         return self.embed(params).double()
 
-    def statistics(self, params: BodyParams) -> Float[Tensor, "b s"]:
+    def statistics(self, params: BodyParams) -> list[Float[Tensor, "b _"]]:
         """Return the point."""
-        return self.embed(params)
+        return [self.embed(params)]
 
     def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
         """Return the mean of the numbers, brought back to rotations."""

@@ -8,13 +8,14 @@ import pytest
 import torch
 from bodies import mirrored, random_bodies
 
-from pmnet.body import BodyModel, BodyParams
+from pmnet.body import OPEN_BODY, BodyModel, BodyParams
 from pmnet.body.blocks import VertexBlocks
 from pmnet.body.parts import vertex_weights
 from pmnet.memory.assignment import assign
 from pmnet.memory.halves import HalfScores, bodies_in_halves, scale_of
 from pmnet.memory.points import Points
 from pmnet.memory.space import Bounds, ParameterSpace, VertexSpace
+from pmnet.memory.sums import Sums, shifted
 from pmnet.rotations import mean_rotation, moments_of_rotmats, unitquat_to_rotmat
 
 FEET = {"limb": 0.0, "torso": 0.0, "foot": 2.0, "head": 0.0, "hand": 0.0}
@@ -46,10 +47,8 @@ def test_vertices_and_their_squares(body: BodyModel, monkeypatch):
     expected, squared = plain.packed(params), plain.squared_norms(params, origin)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     fused = VertexBlocks(body, weights)
-    for few in (0, 100):  # block by block, and all at once
-        monkeypatch.setattr("pmnet.body.blocks.FEW", few)
-        torch.testing.assert_close(fused.packed(params), expected, atol=4e-6, rtol=0)
-        torch.testing.assert_close(fused.squared_norms(params, origin), squared, atol=0, rtol=1e-5)
+    torch.testing.assert_close(fused.packed(params), expected, atol=4e-6, rtol=0)
+    torch.testing.assert_close(fused.squared_norms(params, origin), squared, atol=0, rtol=1e-5)
     double = VertexBlocks(body.double_precision(), weights.double())
     exact = double.packed(params.to(torch.float64))
     torch.testing.assert_close(exact, expected.double(), atol=4e-6, rtol=0)
@@ -127,3 +126,30 @@ def test_assignments_are_those_of_brute_force(body: BodyModel, monkeypatch, name
         assert torch.equal(labels, expected)
         least = distances.amin(1)
         assert ((found - least).abs() <= tolerance * least + 1e-3).all()
+
+
+def test_sums_of_who_moved(monkeypatch):
+    params, generator = random_bodies(37, 4, 0.8), torch.Generator().manual_seed(0)
+    places = [torch.randint(0, 5, (37,), generator=generator) for _ in range(2)]
+    places[1][::2] = places[0][::2]
+    found = []
+    for kernels in (False, True):
+        if kernels:
+            monkeypatch.setenv("TRITON_INTERPRET", "1")
+        points = Points(ParameterSpace(), params, 1.0)
+        sums = Sums(points, 5)
+        moved = [sums.move(labels) for labels in places]
+        found.append((moved, sums.total))
+    assert found[0][0] == found[1][0] and torch.equal(found[0][1], found[1][1])
+    # betas are large, and no multiple of the unit
+    space = VertexSpace(BodyModel.load(OPEN_BODY), torch.zeros(6890))
+    monkeypatch.delenv("TRITON_INTERPRET")
+    points = Points(ParameterSpace(), params, 1.0)
+    points.space = space
+    expected = Sums(points, 5)
+    expected.move(places[0])
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    total = shifted(
+        points, torch.zeros_like(expected.total), torch.full_like(places[0], -1), places[0]
+    )
+    assert torch.equal(total, expected.total)

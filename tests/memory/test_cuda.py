@@ -8,10 +8,15 @@ from bodies import mirrored, random_bodies
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
+from pmnet.machine import Recorded
 from pmnet.memory.assignment import assign
-from pmnet.memory.kmeans import Search, kmeans
+from pmnet.memory.graph import IterationGraph
+from pmnet.memory.kmeans import Search, iterate, kmeans
 from pmnet.memory.points import Points
+from pmnet.memory.sharding import Shard
 from pmnet.memory.space import ParameterSpace, Space, VertexSpace
+from pmnet.memory.starts import start
+from pmnet.memory.sums import Sums
 from pmnet.rotations import axis_rotation, mean_rotation, moments_of_rotmats, unitquat_to_rotmat
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -124,6 +129,25 @@ def test_two_runs_are_the_same_to_the_last_bit(there, name):
     assert torch.equal(first.centres.betas, second.centres.betas)
     assert torch.equal(first.assignments, second.assignments)
     assert torch.equal(first.distances, second.distances)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_recorded_iteration_finds_what_one_step_by_step_finds(there, name):
+    points, k = Points(space_of(name, there), random_bodies(9000, 6), 1.0, GPU), 40
+    graph, shard = IterationGraph.where_it_fits(points, k), Shard.whole(len(points))
+    assert graph is not None
+    first, second = Sums(points, k), Sums(points, k)
+    centres = start(points, k, 0, "random", shard)
+    for _ in range(8):
+        row, after = iterate(points, centres, first, shard)
+        also, found = iterate(points, centres, second, shard, graph)
+        assert torch.equal(first.labels, second.labels)
+        assert torch.equal(first.total, second.total)
+        assert torch.equal(after.rotmats, found.rotmats)
+        assert (row.changed, row.empty) == (also.changed, also.empty)
+        assert also.mean_distance == pytest.approx(row.mean_distance, rel=1e-6)
+        centres = found
+    assert isinstance(graph._run, Recorded)
 
 
 def test_rounding_is_within_what_the_bounds_count_on(body, there):

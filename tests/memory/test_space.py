@@ -254,7 +254,9 @@ def test_the_order_of_the_bodies_does_not_matter(spaces, name):
 def test_chunks_made_in_threads_are_those_made_one_after_the_other(spaces, monkeypatch):
     monkeypatch.setattr("pmnet.memory.points.CHUNK", 16)
     params, space = random_bodies(70), spaces["parts"]
-    means = space.statistics(random_bodies(600)).double()  # more than are averaged at a time
+    means = torch.cat(
+        space.statistics(random_bodies(600)), 1
+    ).double()  # more than are averaged at a time
     alone, middle = Points(space, params, 1.0), space.mean_body(means)
     torch.set_num_threads(2)
     try:

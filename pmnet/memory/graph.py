@@ -1,0 +1,213 @@
+"""An iteration on a GPU as one graph: its hundreds of small operations cost the CPU one launch.
+
+The steps are those of `assignment`, `settling` and `sums`. What a step leaves open is a list whose length
+only the GPU knows. A graph cannot wait for it: its lists have fixed rooms, and a room that is not needed
+holds one more than the last row, which reads as the last and is written to nobody. A list that fills
+its room is found at the end; then nothing is taken, and the next graph has more room.
+"""
+
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from pmnet.body import BodyParams
+from pmnet.machine import Recorded, full_precision
+from pmnet.memory.assignment import GPU_SCORES, ROUGH, squared_of, vague_of
+from pmnet.memory.pairs import compared
+from pmnet.memory.points import Points
+from pmnet.memory.scores import factor
+from pmnet.memory.settling import GPU_MADE, Centres, chosen, lengths, tied
+from pmnet.memory.sums import Sums, means_of, moved, shifted, summed
+
+ROOM = 64  # rooms grow by it; they are no multiples of 4, where torch reduces columns slowly
+SPARE = 1.1  # times what was needed
+STEADY = (
+    0.9  # of the bodies that were open an iteration before: from then on lists keep their lengths
+)
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """How long the lists of an iteration are, or can be."""
+
+    open: int  # bodies that the first coordinates leave open
+    pairs: int  # of them with other centres
+    left: int  # pairs that all coordinates leave open
+    whole: int  # bodies of these
+    exact: int  # pairs that are compared in float64
+
+    def with_spare(self) -> "Rooms":
+        """Return rooms for lists of about these lengths."""
+        return Rooms(*(int(SPARE * length / ROOM + 1) * ROOM + 2 for length in astuple(self)))
+
+    def hold(self, lists: "Rooms") -> bool:
+        """Return whether the lists leave some room."""
+        return all(n < room for n, room in zip(astuple(lists), astuple(self), strict=True))
+
+
+class Listed:
+    """The rows where something holds, in a room."""
+
+    def __init__(self, holds: Bool[Tensor, "n"], room: int) -> None:
+        self.rows = torch.nonzero_static(holds, size=room, fill_value=len(holds))[:, 0]
+        self.real = self.rows < len(holds)
+        self.count = self.real.sum()
+        self.at = self.rows.clamp_max(len(holds) - 1)  # to read from
+
+
+class Written:
+    """Values that others are written over; what is written to nobody goes to one more row."""
+
+    def __init__(self, values: Tensor) -> None:
+        self._all = torch.cat([values, values[-1:]])
+
+    def put(self, rows: Int[Tensor, "m"], values: Tensor) -> None:
+        """Write values to rows."""
+        self._all.index_copy_(0, rows, values)
+
+    @property
+    def values(self) -> Tensor:
+        """Return all but that row."""
+        return self._all[:-1]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an iteration finds."""
+
+    centres: BodyParams
+    distance: int  # the sum, see `sums.summed`
+    changed: int
+    empty: int
+
+
+class IterationGraph:
+    """Iterations over points with K centres."""
+
+    def __init__(self, points: Points, k: int) -> None:
+        self._points, self._k, self._open = points, k, len(points)
+        bodies = len(points)
+        lists = Rooms(bodies // 16, bodies // 64, bodies // 128, bodies // 128, 512)
+        self._make(lists.with_spare(), False)
+
+    @staticmethod
+    def where_it_fits(points: Points, k: int) -> "IterationGraph | None":
+        """Return the graph, if all is at hand on a GPU, and in half precision."""
+        fits = points.device.type == "cuda" and points.whole and k <= GPU_MADE
+        return IterationGraph(points, k) if fits else None
+
+    @full_precision()
+    def __call__(self, centres: BodyParams, sums: Sums) -> Outcome | None:
+        """Return what follows from these centres, and move the sums; None, and nothing, if it cannot."""
+        if self._rooms.open * self._k > GPU_SCORES:  # step by step takes less memory
+            return None
+        rotmats, betas, labels, total, told = self._run(
+            centres.rotmats, centres.betas, sums.labels, sums.total
+        )
+        distance, changed, empty, unclear, *needed = told.tolist()
+        lists = Rooms(*needed)
+        held = self._rooms.hold(lists)
+        if not held:
+            self._make(Rooms(*(2 * room for room in astuple(self._rooms))), False)
+        elif not self._recorded:
+            self._make(lists.with_spare(), lists.open >= STEADY * self._open)
+        self._open = lists.open
+        if unclear or not held:
+            return None
+        sums.replace(labels.clone(), total.clone())
+        return Outcome(BodyParams(rotmats.clone(), betas.clone()), distance, changed, empty)
+
+    def _make(self, rooms: Rooms, recorded: bool) -> None:
+        """Have these rooms, in a graph or not: it takes as long as several iterations to record one."""
+        self._rooms, self._recorded = rooms, recorded
+        work = partial(_iteration, self._points, self._k, rooms)
+        self._run: Callable[..., tuple[Tensor, ...]] = Recorded(work) if recorded else work
+
+
+def _iteration(
+    points: Points,
+    k: int,
+    rooms: Rooms,
+    rotmats: Tensor,
+    betas: Tensor,
+    before: Int[Tensor, "n"],
+    total: Int[Tensor, "k s"],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the next centres, labels, sums, and numbers: of `Outcome`, what is unclear, of `Rooms`."""
+    params, nobody, b = BodyParams(rotmats, betas), len(points), points.bounds
+    centres, chunk = Centres(points, params, recorded=False), points.chunk(0)
+
+    # by the first coordinates
+    found = centres.head.nearest(chunk.head)
+    vague = vague_of(b, found.low, found.width, ROUGH)
+    some = Listed(vague | ~found.alone, rooms.open)
+
+    # by all coordinates
+    coordinates, own = chunk.coordinates.index_select(0, some.at), b[some.at]
+    better, above, reach = centres.all.compare(factor(coordinates, own))
+    labels, unclear = Written(found.centre), Written(vague)
+    distances = Written(squared_of(b, found.low, found.width).sqrt())
+    labels.put(some.rows, better.centre)
+    unclear.put(some.rows, vague_of(own, better.low, better.width, ROUGH))
+    distances.put(some.rows, squared_of(own, better.low, better.width).sqrt())
+    near = (above <= reach) & (some.real & ~better.alone)
+    pairs = Listed(near.flatten(), rooms.pairs)
+    body, other = pairs.at % rooms.open, pairs.at // rooms.open
+
+    # centre against centre
+    worse, nearer = compared(
+        centres, coordinates.index_select(0, body), own[body], better.centre[body], other
+    )
+    rival = ~worse & pairs.real
+    rivals = body.new_zeros(rooms.open).index_add_(0, body, rival.long())
+    won = nearer & rival & (rivals[body] == 1)
+    labels.put(some.rows[body].where(won, nobody), other)
+    left = Listed(rival & ~won, rooms.left)
+
+    # by whole points: each body with its best centre, then with the others
+    asked = body[left.at]
+    holds = body.new_zeros(rooms.open).index_add_(0, asked, left.real.long()) > 0
+    whole = Listed(holds, rooms.whole)
+    place = (holds.long().cumsum(0) - 1).clamp_max(rooms.whole)
+    each = torch.arange(rooms.whole, device=body.device)
+    group = torch.cat([each, place[asked].where(left.real, rooms.whole)])
+    centre = torch.cat([better.centre[whole.at], other[left.at]])
+    bodies, row = points.bodies(some.at[whole.at]), group.clamp_max(rooms.whole - 1)
+    ends, column = centres.whole(centre)
+    between = lengths(points.space.embed(bodies), ends, row, column)
+    noise = centres.noise[centre] + points.space.noise_of(bodies)[row]
+    exact = body.new_zeros(())
+
+    def told(doubtful: Tensor, close: Tensor) -> Tensor:
+        pair = Listed(doubtful & (group < rooms.whole), rooms.exact)
+        both = BodyParams.cat([bodies[row[pair.at]], params[centre[pair.at]]])
+        made, one = points.space.exact(both), torch.arange(rooms.exact, device=body.device)
+        gap = lengths(made, made, one, one + rooms.exact).masked_fill(~pair.real, torch.inf)
+        closest = Written(close)
+        closest.put(pair.rows, tied(gap, group[pair.at], rooms.whole + 1))
+        exact.copy_(pair.count)
+        return closest.values
+
+    nearest, gap = chosen(between, noise, group, centre, rooms.whole + 1, told)
+    rows = some.rows[whole.at].where(whole.real, nobody)
+    labels.put(rows, nearest[:-1])
+    distances.put(rows, gap[:-1])
+    unclear.put(rows, torch.zeros_like(whole.real))
+
+    # the next centres
+    total = shifted(points, total, before, labels.values)
+    means, sizes = means_of(total)
+    after = moved(params, points.space, means, sizes)
+    counts = [
+        summed(distances.values),
+        (labels.values != before).sum(),
+        (sizes == 0).sum(),
+        unclear.values.sum(),
+        *(listed.count for listed in (some, pairs, left, whole)),
+        exact,
+    ]
+    return after.rotmats, after.betas, labels.values, total, torch.stack(counts)
