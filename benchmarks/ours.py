@@ -120,7 +120,7 @@ class Ours:
             "means": means_s,
         }
         text = ", ".join(f"{name} {part * 1e3:.2f}" for name, part in parts.items())
-        print(f"# K={len(params)}: parts of an iteration, not recorded (ms): {text}", flush=True)
+        print(f"# K={len(params)}: parts of an iteration, step by step (ms): {text}", flush=True)
         with Busy(1, where.type == "cuda") as busy:
             iterate(points, params, sums, shard, graph)
         busy.tell("an iteration")

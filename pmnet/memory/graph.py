@@ -25,9 +25,7 @@ from pmnet.memory.sums import Sums, means_of, moved, shifted, summed
 
 ROOM = 64  # rooms grow by it; they are no multiples of 4, where torch reduces columns slowly
 SPARE = 1.1  # times what was needed
-STEADY = (
-    0.9  # of the bodies that were open an iteration before: from then on lists keep their lengths
-)
+STEADY = 0.9  # of the open bodies of an iteration before: from then on lists keep their lengths
 
 
 @dataclass(frozen=True)
