@@ -35,7 +35,7 @@ class Rooms:
     open: int  # bodies that the first coordinates leave open
     pairs: int  # of them with other centres
     left: int  # pairs that all coordinates leave open
-    whole: int  # bodies of these
+    whole: int  # bodies of these, and those whose distance coordinates do not tell
     exact: int  # pairs that are compared in float64
 
     def with_spare(self) -> "Rooms":
@@ -106,16 +106,15 @@ class IterationGraph:
         rotmats, betas, labels, total, told = self._run(
             centres.rotmats, centres.betas, sums.labels, sums.total
         )
-        distance, changed, empty, unclear, *needed = told.tolist()
+        distance, changed, empty, *needed = told.tolist()
         lists = Rooms(*needed)
         held = self._rooms.hold(lists)
         if not held:
             self._make(Rooms(*(2 * room for room in astuple(self._rooms))), False)
-        elif not self._recorded:
+            return None
+        if not self._recorded:
             self._make(lists.with_spare(), lists.open >= STEADY * self._open)
         self._open = lists.open
-        if unclear or not held:
-            return None
         sums.replace(labels.clone(), total.clone())
         return Outcome(BodyParams(rotmats.clone(), betas.clone()), distance, changed, empty)
 
@@ -135,22 +134,20 @@ def _iteration(
     before: Int[Tensor, "n"],
     total: Int[Tensor, "k s"],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the next centres, labels, sums, and numbers: of `Outcome`, what is unclear, of `Rooms`."""
+    """Return the next centres, labels, sums, and the numbers of `Outcome` and of `Rooms`."""
     params, nobody, b = BodyParams(rotmats, betas), len(points), points.bounds
     centres, chunk = Centres(points, params, recorded=False), points.chunk(0)
 
     # by the first coordinates
     found = centres.head.nearest(chunk.head)
-    vague = vague_of(b, found.low, found.width, ROUGH)
-    some = Listed(vague | ~found.alone, rooms.open)
+    some = Listed(vague_of(b, found.low, found.width, ROUGH) | ~found.alone, rooms.open)
 
     # by all coordinates
     coordinates, own = chunk.coordinates.index_select(0, some.at), b[some.at]
     better, above, reach = centres.all.compare(factor(coordinates, own))
-    labels, unclear = Written(found.centre), Written(vague)
+    labels = Written(found.centre)
     distances = Written(squared_of(b, found.low, found.width).sqrt())
     labels.put(some.rows, better.centre)
-    unclear.put(some.rows, vague_of(own, better.low, better.width, ROUGH))
     distances.put(some.rows, squared_of(own, better.low, better.width).sqrt())
     near = (above <= reach) & (some.real & ~better.alone)
     pairs = Listed(near.flatten(), rooms.pairs)
@@ -166,15 +163,17 @@ def _iteration(
     labels.put(some.rows[body].where(won, nobody), other)
     left = Listed(rival & ~won, rooms.left)
 
-    # by whole points: each body with its best centre, then with the others
+    # by whole points: each body with its best centre, then with the others; if vague, for its distance
     asked = body[left.at]
     holds = body.new_zeros(rooms.open).index_add_(0, asked, left.real.long()) > 0
+    holds |= vague_of(own, better.low, better.width, ROUGH) & some.real
     whole = Listed(holds, rooms.whole)
     place = (holds.long().cumsum(0) - 1).clamp_max(rooms.whole)
     each = torch.arange(rooms.whole, device=body.device)
     group = torch.cat([each, place[asked].where(left.real, rooms.whole)])
-    centre = torch.cat([better.centre[whole.at], other[left.at]])
-    bodies, row = points.bodies(some.at[whole.at]), group.clamp_max(rooms.whole - 1)
+    mine = some.at[whole.at]
+    centre = torch.cat([labels.values[mine], other[left.at]])
+    bodies, row = points.bodies(mine), group.clamp_max(rooms.whole - 1)
     ends, column = centres.whole(centre)
     between = lengths(points.space.embed(bodies), ends, row, column)
     noise = centres.noise[centre] + points.space.noise_of(bodies)[row]
@@ -194,7 +193,6 @@ def _iteration(
     rows = some.rows[whole.at].where(whole.real, nobody)
     labels.put(rows, nearest[:-1])
     distances.put(rows, gap[:-1])
-    unclear.put(rows, torch.zeros_like(whole.real))
 
     # the next centres
     total = shifted(points, total, before, labels.values)
@@ -204,7 +202,6 @@ def _iteration(
         summed(distances.values),
         (labels.values != before).sum(),
         (sizes == 0).sum(),
-        unclear.values.sum(),
         *(listed.count for listed in (some, pairs, left, whole)),
         exact,
     ]
