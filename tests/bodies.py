@@ -32,3 +32,11 @@ def facing(n: int = 1, **joints_deg: tuple[float, float, float]) -> BodyParams:
 def mirrored(params: BodyParams) -> BodyParams:
     """Return the bodies mirrored left to right."""
     return BodyParams.from_rotvecs(mirror_rotvecs(params.rotvecs()), params.betas)
+
+
+def twins() -> tuple[BodyParams, BodyParams]:
+    """Return centres with mirror twins and copies, and as bodies also those between twins."""
+    some = random_bodies(12)
+    centres = BodyParams.cat([some, mirrored(some), some])
+    between = BodyParams(torch.eye(3).repeat(12, 24, 1, 1), some.betas)
+    return BodyParams.cat([centres, between]), centres

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from bodies import mirrored, random_bodies
+from bodies import random_bodies, twins
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
@@ -65,14 +65,6 @@ def nearly_the_same(step_rad: float) -> tuple[BodyParams, BodyParams]:
         side.rotmats[:, elbow] = side.rotmats[:, elbow] @ axis_rotation(1, turn)
         sides.append(side)
     return params, BodyParams.cat(sides)
-
-
-def twins() -> tuple[BodyParams, BodyParams]:
-    """Return centres with mirror twins and copies, and as bodies also those between twins."""
-    some = random_bodies(12)
-    centres = BodyParams.cat([some, mirrored(some), some])
-    between = BodyParams(torch.eye(3).repeat(12, 24, 1, 1), some.betas)
-    return BodyParams.cat([centres, between]), centres
 
 
 def extreme() -> tuple[BodyParams, BodyParams]:
