@@ -135,14 +135,46 @@ def _iteration(
     total: Int[Tensor, "k s"],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return the next centres, labels, sums, and the numbers of `Outcome` and of `Rooms`."""
-    params, nobody, b = BodyParams(rotmats, betas), len(points), points.bounds
-    centres, chunk = Centres(points, params, recorded=False), points.chunk(0)
+    params = BodyParams(rotmats, betas)
+    centres = Centres(points, params, recorded=False)
+    found = _searched(centres, k, rooms)
+    whole, exact = _settle(centres, found, rooms)
+    labels = found.labels.values
+    total = shifted(points, total, before, labels)
+    means, sizes = means_of(total)
+    after = moved(params, points.space, means, sizes)
+    counts = [
+        summed(found.distances.values),
+        (labels != before).sum(),
+        (sizes == 0).sum(),
+        *(listed.count for listed in (found.some, found.pairs, found.left)),
+        whole,
+        exact,
+    ]
+    return after.rotmats, after.betas, labels, total, torch.stack(counts)
 
-    # by the first coordinates
+
+@dataclass(frozen=True)
+class _Searched:
+    """Where coordinates lead, and what they leave open."""
+
+    labels: Written
+    distances: Written
+    some: Listed  # bodies that were compared by all coordinates
+    vague: Bool[Tensor, "o"]  # which of them may be at another distance
+    pairs: Listed  # of them with other centres
+    left: Listed  # pairs whose order is open
+    body: Int[Tensor, "l"]  # of a pair that is left, as a place in `some`
+    other: Int[Tensor, "l"]  # its other centre
+
+
+def _searched(centres: Centres, k: int, rooms: Rooms) -> _Searched:
+    """Return the nearest centres by the first coordinates, by all, and by centre against centre."""
+    points = centres.points
+    b, chunk, nobody = points.bounds, points.chunk(0), len(points)
     found = centres.head.nearest(chunk.head)
     some = Listed(vague_of(b, found.low, found.width, ROUGH) | ~found.alone, rooms.open)
 
-    # by all coordinates
     coordinates, own = chunk.coordinates.index_select(0, some.at), b[some.at]
     better, above, reach = centres.all.compare(factor(coordinates, own))
     labels = Written(found.centre)
@@ -153,7 +185,6 @@ def _iteration(
     pairs = Listed(near.flatten(), rooms.pairs)
     body, other = pairs.at % rooms.open, pairs.at // rooms.open
 
-    # centre against centre
     worse, nearer = compared(
         centres, coordinates.index_select(0, body), own[body], better.centre[body], other
     )
@@ -162,27 +193,34 @@ def _iteration(
     won = nearer & rival & (rivals[body] == 1)
     labels.put(some.rows[body].where(won, nobody), other)
     left = Listed(rival & ~won, rooms.left)
+    vague = vague_of(own, better.low, better.width, ROUGH) & some.real
+    return _Searched(labels, distances, some, vague, pairs, left, body[left.at], other[left.at])
 
-    # by whole points: each body with its best centre, then with the others; if vague, for its distance
-    asked = body[left.at]
-    holds = body.new_zeros(rooms.open).index_add_(0, asked, left.real.long()) > 0
-    holds |= vague_of(own, better.low, better.width, ROUGH) & some.real
+
+def _settle(centres: Centres, found: _Searched, rooms: Rooms) -> tuple[Tensor, Tensor]:
+    """Write what whole points tell; return how many bodies and float64 pairs that took.
+
+    A body is paired with its best centre, then with the others; one that is only vague with the best.
+    """
+    points, some, left = centres.points, found.some, found.left
+    asked = left.rows.new_zeros(rooms.open).index_add_(0, found.body, left.real.long()) > 0
+    holds = asked | found.vague
     whole = Listed(holds, rooms.whole)
     place = (holds.long().cumsum(0) - 1).clamp_max(rooms.whole)
-    each = torch.arange(rooms.whole, device=body.device)
-    group = torch.cat([each, place[asked].where(left.real, rooms.whole)])
+    each = torch.arange(rooms.whole, device=place.device)
+    group = torch.cat([each, place[found.body].where(left.real, rooms.whole)])
     mine = some.at[whole.at]
-    centre = torch.cat([labels.values[mine], other[left.at]])
+    centre = torch.cat([found.labels.values[mine], found.other])
     bodies, row = points.bodies(mine), group.clamp_max(rooms.whole - 1)
     ends, column = centres.whole(centre)
     between = lengths(points.space.embed(bodies), ends, row, column)
     noise = centres.noise[centre] + points.space.noise_of(bodies)[row]
-    exact = body.new_zeros(())
+    exact = place.new_zeros(())
 
     def told(doubtful: Tensor, close: Tensor) -> Tensor:
         pair = Listed(doubtful & (group < rooms.whole), rooms.exact)
-        both = BodyParams.cat([bodies[row[pair.at]], params[centre[pair.at]]])
-        made, one = points.space.exact(both), torch.arange(rooms.exact, device=body.device)
+        both = BodyParams.cat([bodies[row[pair.at]], centres.params[centre[pair.at]]])
+        made, one = points.space.exact(both), torch.arange(rooms.exact, device=place.device)
         gap = lengths(made, made, one, one + rooms.exact).masked_fill(~pair.real, torch.inf)
         closest = Written(close)
         closest.put(pair.rows, tied(gap, group[pair.at], rooms.whole + 1))
@@ -190,19 +228,7 @@ def _iteration(
         return closest.values
 
     nearest, gap = chosen(between, noise, group, centre, rooms.whole + 1, told)
-    rows = some.rows[whole.at].where(whole.real, nobody)
-    labels.put(rows, nearest[:-1])
-    distances.put(rows, gap[:-1])
-
-    # the next centres
-    total = shifted(points, total, before, labels.values)
-    means, sizes = means_of(total)
-    after = moved(params, points.space, means, sizes)
-    counts = [
-        summed(distances.values),
-        (labels.values != before).sum(),
-        (sizes == 0).sum(),
-        *(listed.count for listed in (some, pairs, left, whole)),
-        exact,
-    ]
-    return after.rotmats, after.betas, labels.values, total, torch.stack(counts)
+    rows = some.rows[whole.at].where(whole.real, len(points))
+    found.labels.put(rows, nearest[:-1])
+    found.distances.put(rows, gap[:-1])
+    return whole.count, exact

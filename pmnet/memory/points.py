@@ -51,16 +51,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some bodies with their coordinates, and what decides most assignments: see `scores`."""
+    """The coordinates of some bodies, and what decides most assignments: see `scores`."""
 
-    params: BodyParams
     coordinates: Float[Tensor, "b d"]
     head: Factor | Halves
 
 
 HEAD = 72  # the first coordinates: they decide most assignments
 CPU_CHUNK, GPU_CHUNK = 1 << 16, 1 << 19
-Piece = tuple[BodyParams, Tensor, Bounds]  # bodies, their coordinates, what these leave out
+BODY = 4 * 226  # bytes
 
 
 class Points:
@@ -90,13 +89,13 @@ class Points:
         room, bounds = cache_gib * 2**30, []
         self.held = bodies if isinstance(bodies, BodyParams) else None  # all, where they fit
         self._filled = self.device != self._source or self.held is None
-        self._filled &= len(bodies) * 4 * 226 <= room
+        self._filled &= len(bodies) * BODY <= room
         if self._filled:
             self.held = BodyParams(
                 torch.empty(len(bodies), 24, 3, 3, device=self.device),
                 torch.empty(len(bodies), 10, device=self.device),
             )
-            room -= len(bodies) * 4 * 226
+            room -= len(bodies) * BODY
         elif self.device != self._source:
             self.held = None
         self._kept: list[Chunk] = []
@@ -104,28 +103,30 @@ class Points:
         for rows in self.chunks():
             count = len(_slices(rows.start, rows.stop, self.piece))
             made = list(islice(pieces, count))
-            params = self.held[rows] if self.held else BodyParams.cat([p for p, _, _ in made])
-            coordinates = torch.cat([y for _, y, _ in made])
-            bounds.append(Bounds.cat([b for _, _, b in made]))
-            chunk = Chunk(params, coordinates, self._head(coordinates, bounds[-1]))
+            coordinates = torch.cat([y for y, _ in made])
+            bounds.append(Bounds.cat([b for _, b in made]))
+            chunk = Chunk(coordinates, self._head(coordinates, bounds[-1]))
             room -= chunk.coordinates.nbytes + chunk.head.nbytes
-            room -= 0 if self._filled else chunk.params.rotmats.nbytes + chunk.params.betas.nbytes
+            if self.held is not None and not self._filled:  # they are in memory, too
+                room -= len(coordinates) * BODY
             if room >= 0:
                 self._kept.append(chunk)
         self.bounds = Bounds.cat(bounds)
 
-    def _made(self) -> Iterator[Piece]:
-        def make(rows: slice) -> Piece:
+    def _made(self) -> Iterator[tuple[Tensor, Bounds]]:
+        """Yield the coordinates of the bodies, and what these leave out, piece by piece."""
+
+        def make(rows: slice) -> tuple[Tensor, Bounds]:
             params = self._moved(self._bodies[rows])
             if self._filled and self.held:
                 self.held.rotmats[rows], self.held.betas[rows] = params.rotmats, params.betas
                 params = self.held[rows]
             coordinates = self.space.coordinates(params)
-            return params, coordinates, self.space.bounds(params, coordinates)
+            return coordinates, self.space.bounds(params, coordinates)
 
         first, *others = _slices(0, len(self), self.piece)
         made = make(first)  # what the space needs only once is made here
-        self.scale = scale_of(made[2]) if has_kernels(self.device) else None
+        self.scale = scale_of(made[1]) if has_kernels(self.device) else None
         yield made
         in_turn = self.device.type != "cpu"
         yield from map(make, others) if in_turn else in_threads(make, others)
@@ -144,12 +145,13 @@ class Points:
         rows = self.chunks()[index]
         params = self.held[rows] if self.held else self._moved(self._bodies[rows])
         coordinates = self.space.coordinates(params)
-        return Chunk(params, coordinates, self._head(coordinates, self.bounds[rows]))
+        return Chunk(coordinates, self._head(coordinates, self.bounds[rows]))
 
     @property
     def whole(self) -> bool:
         """Return whether all is kept, in one chunk, with coordinates in half precision."""
-        return self.scale is not None and self.held is not None and len(self._kept) == 1
+        kept = len(self._kept) == len(self.chunks()) == 1
+        return kept and self.scale is not None and self.held is not None
 
     def bodies(self, rows: Int[Tensor, "n"]) -> BodyParams:
         """Return the bodies of some rows."""

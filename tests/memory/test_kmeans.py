@@ -361,6 +361,15 @@ def test_the_budget_counts_the_bytes_of_what_is_kept(spaces, monkeypatch):
     assert len(Points(spaces["vertex"], params, 0.99 * gib)._kept) == 1
 
 
+def test_points_are_whole_where_all_is_kept_in_one_chunk(spaces, monkeypatch):
+    in_chunks_of(10, 1, monkeypatch)
+    gib = 20 * (192 + 76 + 226) * 4 / 2**30  # for two chunks
+    for bodies, budget, whole in ((10, gib, True), (20, gib, False), (20, 0.6 * gib, False)):
+        points = Points(spaces["vertex"], random_bodies(bodies), budget)
+        points.scale = 1.0  # as on a GPU
+        assert points.whole == whole
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_the_size_of_a_chunk_does_not_change_assignments(spaces, name, monkeypatch):
     params = random_bodies(50)
