@@ -34,7 +34,7 @@ from benchmarks.ours import Ours, Result
 from benchmarks.poses import Varied, bodies
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.body.parts import vertex_weights
-from pmnet.files import replacing
+from pmnet.core.files import replacing
 
 WEIGHTS = {"limb": 5.0, "torso": 1.0, "foot": 0.5, "head": 0.3, "hand": 0.3}
 PEERS: dict[str, tuple[str, Callable[[Tensor, Tensor, int], peers.Found]]] = {

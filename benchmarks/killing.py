@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from ruamel.yaml import YAML
 
-from pmnet.stage import as_command
+from pmnet.core.stage import as_command
 from stages import body, cluster, images, ingest, sets
 
 ROOT = Path(__file__).parent.parent

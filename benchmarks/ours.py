@@ -10,15 +10,15 @@ from torch import Tensor
 from benchmarks.measuring import Memory, seconds, wrong
 from benchmarks.rates import Busy
 from pmnet.body import BodyModel, BodyParams
-from pmnet.memory.assignment import ROUGH, assign, search, settle
-from pmnet.memory.graph import IterationGraph
-from pmnet.memory.kmeans import iterate
-from pmnet.memory.points import Bodies, Points
-from pmnet.memory.settling import Centres
-from pmnet.memory.sharding import Shard
-from pmnet.memory.space import VertexSpace
-from pmnet.memory.starts import start
-from pmnet.memory.sums import Sums
+from pmnet.clustering.cuda_iteration import IterationGraph
+from pmnet.clustering.exact.assign import ROUGH, assign, search, settle
+from pmnet.clustering.exact.embedded import Bodies, Points
+from pmnet.clustering.exact.refine import Centres
+from pmnet.clustering.init import start
+from pmnet.clustering.kmeans import iterate
+from pmnet.clustering.sharding import Shard
+from pmnet.clustering.sums import Sums
+from pmnet.memory.spaces import VertexSpace
 
 LEARNT_FROM = 256  # bodies
 

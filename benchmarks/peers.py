@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
-from pmnet.machine import full_precision
+from pmnet.core.device import full_precision
 
 Found = tuple[float, Tensor, Tensor]
 

@@ -8,8 +8,8 @@ import torch
 
 from pmnet.body import BodyParams
 from pmnet.body.parts import mirror_rotvecs
-from pmnet.memory.basis import random_bodies
-from pmnet.rotations import axis_rotation, rotmat_to_rotvec, rotvec_to_rotmat
+from pmnet.body.rotations import axis_rotation, rotmat_to_rotvec, rotvec_to_rotmat
+from pmnet.clustering.exact.projection import random_bodies
 
 TURNS, TURN_RAD, BETAS_SPREAD = 997, 0.03, 0.1
 GOLDEN = (5**0.5 - 1) / 2

@@ -32,7 +32,7 @@ from benchmarks.train_ranks import rate_of_ranks
 from benchmarks.train_spin import spin_style_loop
 from benchmarks.train_table import Table, summary
 from benchmarks.train_world import World, machine_of, make_world, plan_of, world_of
-from pmnet.fabric import fabric_of
+from pmnet.core.distributed import fabric_of
 
 
 class Benchmark:

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 
 from benchmarks.rates import Busy, Clock, Plan, start_afresh
-from pmnet.encoders import build_encoder
+from pmnet.model.encoders import build_encoder
 
 WARM: Final = 5  # steps before a capture
 AFTER: Final = 5  # steps in which the profiler watches

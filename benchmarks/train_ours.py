@@ -8,9 +8,8 @@ from lightning_fabric import Fabric
 
 from benchmarks.rates import Busy, Clock, Plan
 from benchmarks.train_world import World
-from pmnet.machine import set_threads
-from pmnet.params import Machine
-from pmnet.runs import build_network
+from pmnet.core.device import Machine, set_threads
+from pmnet.model.weights import build_network
 from pmnet.training.log import Log
 from pmnet.training.loop import train_model
 

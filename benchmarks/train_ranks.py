@@ -12,7 +12,7 @@ from benchmarks.measuring import Memory
 from benchmarks.rates import start_afresh
 from benchmarks.train_ours import our_loop
 from benchmarks.train_world import machine_of, plan_of, world_of
-from pmnet.fabric import fabric_of
+from pmnet.core.distributed import fabric_of
 
 FOUND = "ranks.json"
 

@@ -15,11 +15,12 @@ from benchmarks.rates import Busy, Clock, Plan
 from benchmarks.train_spin_people import People
 from benchmarks.train_world import World
 from pmnet.body import BodyModel, BodyParams
+from pmnet.body.camera import project
 from pmnet.body.keypoints import J24_HIPS
-from pmnet.camera import project
-from pmnet.network import PMNet, unpack
-from pmnet.params import LossWeights, Train
-from pmnet.runs import build_network
+from pmnet.model.losses import LossWeights
+from pmnet.model.network import PMNet, unpack
+from pmnet.model.weights import build_network
+from pmnet.training.options import Train
 
 AFTER = 5  # steps in which the profiler watches
 

@@ -4,7 +4,7 @@ import csv
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pmnet.files import replacing
+from pmnet.core.files import replacing
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,22 @@ from typing import Any, Final
 import torch
 
 from benchmarks.rates import Plan
-from pmnet import params
 from pmnet.body import OPEN_BODY, BodyModel
-from pmnet.camera import View, crop_to_px, project
+from pmnet.body.camera import View, crop_to_px, project
+from pmnet.clustering.build import build_memory
+from pmnet.clustering.options import Cluster
+from pmnet.core import params
+from pmnet.core.device import Machine
+from pmnet.data.samples import Samples
 from pmnet.datasets import synthetic
+from pmnet.images.file import Pixels, encode, write_pixels
 from pmnet.images.making import make_images
-from pmnet.images.pixels import Pixels, encode, write_pixels
+from pmnet.images.options import Images
 from pmnet.images.store import ImageStore
-from pmnet.memory.building import build_memory
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.params import Cluster, Images, Machine, Train
-from pmnet.runs import load_memory
-from pmnet.samples import Samples
+from pmnet.model.weights import load_memory
 from pmnet.training.data import TrainingData, load_training_data
+from pmnet.training.options import Train
 
 PAPER: Final = Path(__file__).parents[1] / "paper/params.yaml"
 GRAIN: Final = 12.0  # grey levels

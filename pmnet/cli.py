@@ -11,7 +11,9 @@ from typing import Annotated, Literal
 import typer
 
 import stages
-from pmnet.stage import as_command, user_errors
+from pmnet.clustering.options import Cluster
+from pmnet.core.device import Machine
+from pmnet.core.stage import as_command, user_errors
 
 app = typer.Typer(
     help="PM-Net: 3D human reconstruction of rare poses with a prototype memory.",
@@ -26,7 +28,7 @@ errors_app = typer.Typer(help="Per-sample errors of runs.", no_args_is_help=True
 @app.command()
 def info(file: Path) -> None:
     """Say what is in a file of samples, images, memory, weights, errors or a body model."""
-    from pmnet.info import describe  # torch is slow to import
+    from pmnet.report.describe import describe  # torch is slow to import
 
     for line in describe(file):
         typer.echo(line)
@@ -44,18 +46,20 @@ def check(
     ] = None,
 ) -> None:
     """Say which data sets lie below a folder, what is in them, what is wrong, and what to do next."""
-    from pmnet import checking
     from pmnet.body import OPEN_BODY, BodyModel
+    from pmnet.check import dataset_report
 
     model = BodyModel.load(body or OPEN_BODY)
     reports = []
-    for report in checking.check(root, model):
+    for report in dataset_report.check(root, model):
         reports.append(report)
         if not as_json:
-            typer.echo("\n".join(checking.as_text(report)) + "\n")
+            typer.echo("\n".join(dataset_report.as_text(report)) + "\n")
         if pictures is not None and report.samples is not None:
-            checking.draw(report, model, pictures)
-    typer.echo(checking.as_json(reports) if as_json else checking.verdict(root, reports))
+            dataset_report.draw(report, model, pictures)
+    typer.echo(
+        dataset_report.as_json(reports) if as_json else dataset_report.verdict(root, reports)
+    )
     if not reports or any(report.wrong for report in reports):
         raise typer.Exit(1)
 
@@ -74,7 +78,7 @@ def repro(
     jobs: Annotated[int, typer.Option(help="Runs trained at once; 0: one a core or GPU.")] = 0,
 ) -> None:
     """Run the graph, with several runs trained at once: `dvc repro` trains one after the other."""
-    from pmnet.pool import repro_parallel
+    from pmnet.runs.pool import repro_parallel
 
     repro_parallel(jobs)
 
@@ -88,8 +92,8 @@ def sweep(
     devices: Annotated[int, typer.Option(help="Trainings at once; 0: one a GPU.")] = 0,
 ) -> None:
     """Train and evaluate experiments that differ from params.yaml, one a GPU at a time."""
-    from pmnet.experiments import run_experiments
-    from pmnet.stage import PARAMS
+    from pmnet.core.stage import PARAMS
+    from pmnet.runs.experiments import run_experiments
 
     run_experiments(experiments, PARAMS, group or [], devices)
 
@@ -125,10 +129,10 @@ def cluster_quality(
     weights: Annotated[str, typer.Option(help="parts | flat")] = "parts",
 ) -> None:
     """Say how good and how stable a memory of each K would be; the rest is as in params.yaml."""
-    from pmnet import params
-    from pmnet.cluster_quality import write_quality
+    from pmnet.core import params
+    from pmnet.core.stage import PARAMS
     from pmnet.memory.prototypes import SpaceName
-    from pmnet.stage import PARAMS
+    from pmnet.report.memory_quality import write_quality
 
     parts = Literal["parts", "flat"]
     table = write_quality(
@@ -138,8 +142,8 @@ def cluster_quality(
         seeds,
         params.parse(SpaceName, space, "--space"),
         params.parse(parts, weights, "--weights"),
-        params.load(PARAMS, "cluster", params.Cluster, {}),
-        params.load(PARAMS, "machine", params.Machine, {}),
+        params.load(PARAMS, "cluster", Cluster, {}),
+        params.load(PARAMS, "machine", Machine, {}),
         out,
     )
     typer.echo(table.to_string(index=False, float_format=lambda number: f"{number:.4g}"))
@@ -159,11 +163,12 @@ def findings(
     ] = None,
 ) -> None:
     """Rebuild tables, figures and the claim of a benchmark from its packed errors, and say the claim."""
-    from pmnet.findings.writing import write_findings
-    from pmnet.params import Report, load
-    from pmnet.stage import PARAMS
+    from pmnet.core.params import load
+    from pmnet.core.stage import PARAMS
+    from pmnet.report.benchmark.writing import write_findings
+    from pmnet.report.options import ReportOptions
 
-    report = load(PARAMS, "report", Report, {})
+    report = load(PARAMS, "report", ReportOptions, {})
     typer.echo(write_findings(folder, dataset, against or [], report)["sentence"])
 
 
@@ -175,10 +180,10 @@ def pack_errors(
     ] = Path("reports/open/errors.parquet"),
 ) -> None:
     """Put the errors of many runs into one small file, and a line for each run into runs.csv beside it."""
-    from pmnet.findings.listing import add_drafts
-    from pmnet.findings.packed import Packed
-    from pmnet.findings.packing import pack
-    from pmnet.findings.writing import LISTING
+    from pmnet.report.benchmark.listing import add_drafts
+    from pmnet.report.benchmark.packed import Packed
+    from pmnet.report.benchmark.packing import pack
+    from pmnet.report.benchmark.writing import LISTING
 
     pack(errors, out)
     beside = Packed.load(sorted({out, *out.parent.glob("errors*.parquet")}))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pmnet.body.files import read_body, write_body
-from pmnet.progress import say
-from pmnet.stage import command
+from pmnet.core.progress import say
+from pmnet.core.stage import command
 
 
 def body(file: Path, out: Path) -> None:

@@ -5,14 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from pmnet.checkpoints import held, training_key
-from pmnet.datasets.sets import samples_of
-from pmnet.machine import device_of, set_threads
-from pmnet.memory.building import build_memory
+from pmnet.clustering.build import build_memory
+from pmnet.clustering.options import Cluster
+from pmnet.clustering.sharding import processes
+from pmnet.core.checkpoints import held, training_key
+from pmnet.core.device import Machine, device_of, set_threads
+from pmnet.core.stage import command
+from pmnet.data.sets import samples_of
 from pmnet.memory.prototypes import SpaceName
-from pmnet.memory.sharding import processes
-from pmnet.params import Cluster, Machine
-from pmnet.stage import command
 
 
 def cluster(

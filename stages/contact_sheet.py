@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from pmnet.images.pixels import Pixels
-from pmnet.params import Pictures
-from pmnet.pictures import contact_sheet as draw
-from pmnet.pictures import save_picture
-from pmnet.samples import Samples
-from pmnet.stage import Section, command
+from pmnet.core.stage import Section, command
+from pmnet.data.samples import Samples
+from pmnet.images.file import Pixels
+from pmnet.images.sheet import save_picture
+from pmnet.report.options import Pictures
+from pmnet.report.renders import contact_sheet as draw
 
 
 def contact_sheet(

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from pmnet import analysis
-from pmnet.error_files import read_errors
-from pmnet.params import Report
-from pmnet.stage import command
+from pmnet.core.stage import command
+from pmnet.evaluation.error_table import read_errors
+from pmnet.report import statistics
+from pmnet.report.options import ReportOptions
 
 
-def curves(errors: list[Path], out: Path, report: Report) -> None:
+def curves(errors: list[Path], out: Path, report: ReportOptions) -> None:
     """Write the curves of Figs. 1(b) and 5 as CSV."""
-    analysis.write_csv(analysis.curves(read_errors(errors), report), out)
+    statistics.write_csv(statistics.curves(read_errors(errors), report), out)
 
 
 if __name__ == "__main__":

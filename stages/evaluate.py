@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-from pmnet.checkpoints import forget
-from pmnet.datasets.sets import pairs_of
-from pmnet.evaluation import Evaluator
-from pmnet.machine import set_threads
-from pmnet.params import Evaluate, Machine
-from pmnet.processes import place
-from pmnet.stage import Section, command
+from pmnet.core.checkpoints import forget
+from pmnet.core.device import Machine, set_threads
+from pmnet.core.processes import place
+from pmnet.core.stage import Section, command
+from pmnet.data.sets import pairs_of
+from pmnet.evaluation.evaluator import Evaluator
+from pmnet.evaluation.options import Evaluate
 
 
 def evaluate(

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from pmnet.figures import draw, save
-from pmnet.params import Figure
-from pmnet.stage import Section, command
+from pmnet.core.stage import Section, command
+from pmnet.report.charts import draw, save
 
 
 def figure(

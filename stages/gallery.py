@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from pmnet.gallery import draw_gallery
-from pmnet.params import Pictures
-from pmnet.pictures import save_picture
-from pmnet.stage import Section, command
+from pmnet.core.stage import Section, command
+from pmnet.images.sheet import save_picture
+from pmnet.report.gallery import draw_gallery
+from pmnet.report.options import Pictures
 
 
 def gallery(

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from pmnet.core.device import Machine
+from pmnet.core.stage import command
 from pmnet.images.making import make_images
-from pmnet.params import Images, Machine
-from pmnet.stage import command
+from pmnet.images.options import Images
 
 
 def images(samples: Path, body: Path, out: Path, images: Images, machine: Machine) -> None:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 from pmnet.body import BodyModel
+from pmnet.core.errors import InputError
+from pmnet.core.progress import say
+from pmnet.core.stage import PARAMS, Section, command
 from pmnet.datasets import Dataset, read
-from pmnet.errors import InputError
-from pmnet.progress import say
-from pmnet.stage import PARAMS, Section, command
 
 
 def ingest(

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from pmnet.body import BodyModel
-from pmnet.params import PartWeights, Pictures
-from pmnet.pictures import parts_figure, save_picture
-from pmnet.stage import Section, command
+from pmnet.body.parts import PartWeights
+from pmnet.core.stage import Section, command
+from pmnet.images.sheet import save_picture
+from pmnet.report.options import Pictures
+from pmnet.report.renders import parts_figure
 
 
 def parts(

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 from pmnet.body import BodyModel
+from pmnet.core.stage import Section, command
+from pmnet.images.sheet import save_picture
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.params import Pictures
-from pmnet.pictures import prototypes_figure, save_picture
-from pmnet.stage import Section, command
+from pmnet.report.options import Pictures
+from pmnet.report.renders import prototypes_figure
 
 
 def prototypes(

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
+from pmnet.core.stage import Section, command
+from pmnet.data.sets import write_sets
 from pmnet.datasets import Dataset
-from pmnet.datasets.sets import write_sets
-from pmnet.stage import Section, command
 
 
 def sets(

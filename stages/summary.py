@@ -3,16 +3,16 @@
 import json
 from pathlib import Path
 
-from pmnet import analysis
-from pmnet.error_files import read_errors
-from pmnet.files import replacing
-from pmnet.params import Report
-from pmnet.stage import command
+from pmnet.core.files import replacing
+from pmnet.core.stage import command
+from pmnet.evaluation.error_table import read_errors
+from pmnet.report import statistics
+from pmnet.report.options import ReportOptions
 
 
-def summary(errors: list[Path], out: Path, report: Report) -> None:
+def summary(errors: list[Path], out: Path, report: ReportOptions) -> None:
     """Write errors, tails, the gain of P3DH and the share of right prototypes as nested JSON."""
-    found = analysis.summary(read_errors(errors), report)
+    found = statistics.summary(read_errors(errors), report)
     with replacing(out) as partial:
         partial.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pmnet.datasets.sets import images_of, samples_of
-from pmnet.machine import set_threads
-from pmnet.params import Machine, Train
-from pmnet.stage import command
+from pmnet.core.device import Machine, set_threads
+from pmnet.core.stage import command
+from pmnet.data.sets import images_of, samples_of
+from pmnet.training.options import Train
 from pmnet.training.seeds import train_seeds
 
 

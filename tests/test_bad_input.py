@@ -24,15 +24,17 @@ from tiny_world import (
     write_world,
 )
 
-from pmnet import checkpoints
 from pmnet.body import OPEN_BODY
+from pmnet.core import checkpoints
+from pmnet.core.errors import InputError
+from pmnet.core.stage import command
+from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset, synthetic
-from pmnet.errors import InputError
-from pmnet.images.pixels import write_pixels
+from pmnet.evaluation.options import Evaluate
+from pmnet.images.file import write_pixels
+from pmnet.images.options import Images
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.params import Evaluate, Images, Pictures
-from pmnet.samples import Samples
-from pmnet.stage import command
+from pmnet.report.options import Pictures
 from stages.body import body as check_body
 from stages.cluster import cluster
 from stages.contact_sheet import contact_sheet

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pmnet import cli
 from pmnet.body import OPEN_BODY, BodyModel
-from pmnet.errors import InputError
+from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
 
 

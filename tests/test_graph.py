@@ -15,20 +15,25 @@ from dvc.repo import Repo
 from import_closure import ROOT, import_closure
 from ruamel.yaml import YAML
 
-from pmnet import params
+from pmnet.clustering.options import Cluster
+from pmnet.core import params
+from pmnet.core.device import Machine
+from pmnet.core.stage import arguments
 from pmnet.datasets import Dataset, adapters
-from pmnet.params import Cluster
-from pmnet.stage import arguments
+from pmnet.evaluation.options import Evaluate
+from pmnet.images.options import Images
+from pmnet.report.options import FigureSize, Pictures, ReportOptions
+from pmnet.training.options import Train
 
 PROFILES = {"root": ROOT, "paper": ROOT / "paper", "open": ROOT / "open"}
 SECTIONS = {
-    "machine": params.Machine,
+    "machine": Machine,
     "datasets": dict[str, Dataset],
-    "images": params.Images,
-    "cluster": params.Cluster,
-    "train": params.Train,
-    "evaluate": params.Evaluate,
-    "report": params.Report,
+    "images": Images,
+    "cluster": Cluster,
+    "train": Train,
+    "evaluate": Evaluate,
+    "report": ReportOptions,
 }
 SWEPT = {"k": "k", "limb-weight": "limb_weight", "max-iterations": "max_iterations"}
 PAPER_RUNS = {
@@ -291,9 +296,9 @@ def test_every_params_file_is_read_by_the_dataclasses(profile):
     for section, kind in SECTIONS.items():
         params.load(file, section, kind, {})
     for name in ("distance", "reduction", "k_sweep", "limb_sweep"):
-        params.load(file, f"figures.{name}", params.Figure, {})
+        params.load(file, f"figures.{name}", FigureSize, {})
     for name in ("parts", "prototypes", "gallery", "contact_sheet"):
-        params.load(file, f"figures.{name}", params.Pictures, {})
+        params.load(file, f"figures.{name}", Pictures, {})
     for name, dataset in params.load(file, "datasets", dict[str, Dataset], {}).items():
         adapter = importlib.import_module(f"pmnet.datasets.{dataset.adapter}")
         assert is_dataclass(adapter.Options)

@@ -5,8 +5,10 @@ import re
 
 import pytest
 
-from pmnet import camera, figures, losses, network, pictures, rotations, tables
-from pmnet.memory import kmeans
+from pmnet.body import camera, rotations
+from pmnet.clustering import kmeans
+from pmnet.model import losses, network
+from pmnet.report import charts, renders, tables
 
 PLACES = {
     "Eq. 1": rotations.mean_rotation,
@@ -20,11 +22,11 @@ PLACES = {
     "Table IV": tables.table4,
     "Table V": tables.table5,
     "Table VI": tables.table6,
-    "Fig. 1(b)": figures.distance_figure,
-    "Fig. 3": pictures.parts_figure,
-    "Fig. 4": pictures.prototypes_figure,
-    "Fig. 5": figures.reduction_figure,
-    "Figs. 6-8": pictures.gallery_figure,
+    "Fig. 1(b)": charts.distance_figure,
+    "Fig. 3": renders.parts_figure,
+    "Fig. 4": renders.prototypes_figure,
+    "Fig. 5": charts.reduction_figure,
+    "Figs. 6-8": renders.gallery_figure,
 }
 
 

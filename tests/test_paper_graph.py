@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import layouts_others
+import layouts_studio
+import layouts_wild
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,11 +21,6 @@ from people import People, draw_people
 from ruamel.yaml import YAML
 
 from pmnet.body import OPEN_BODY
-
-sys.path.append(str(Path(__file__).parent / "datasets"))  # the writers of the layouts
-import layouts_others
-import layouts_studio
-import layouts_wild
 
 N = 6
 YAML_FILE = YAML(typ="safe", pure=True)

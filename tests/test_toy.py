@@ -88,7 +88,7 @@ class Toy:
 
     def repro(self, *, side_by_side: bool = False) -> set[str]:
         """Run the graph and return the stages that ran."""
-        pool = "-c", "from pmnet.pool import repro_parallel; repro_parallel(2)"
+        pool = "-c", "from pmnet.runs.pool import repro_parallel; repro_parallel(2)"
         printed = self.run(sys.executable, *(pool if side_by_side else ("-m", "dvc", "repro")))
         return set(re.findall(r"Running stage '([^']+)'", printed))
 

@@ -7,9 +7,10 @@ from typing import Any, Final
 import numpy as np
 
 from pmnet.body.checks import check_body
-from pmnet.body.pickles import read_pickle
-from pmnet.errors import InputError
-from pmnet.files import read_npz, replacing
+from pmnet.core.errors import InputError
+from pmnet.core.files import replacing
+from pmnet.formats.npz import read_npz
+from pmnet.formats.pickles import read_pickle
 
 KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
 # made by `pmnet body import --extra`; without it the model takes stand-ins (keypoints.py)

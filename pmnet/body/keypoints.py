@@ -14,7 +14,7 @@ import numpy as np
 from smplx.vertex_ids import vertex_ids
 
 from pmnet.body.parts import JOINTS, other_side
-from pmnet.errors import InputError
+from pmnet.core.errors import InputError
 
 LIMBS: Final = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pmnet.rotations import rotmat_to_rotvec, rotvec_to_rotmat
+from pmnet.body.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,23 @@
 """Joints of the SMPL skeleton, the five parts of the body and the weight of each vertex."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PartWeights:
+    """Weights of the parts of the body other than the limbs in the P3DH distance."""
+
+    torso: float
+    foot: float
+    head: float
+    hand: float
+
 
 JOINTS: Final = (
     "pelvis",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pmnet import params
 from pmnet.body import BodyModel
-from pmnet.errors import InputError
-from pmnet.samples import Samples
+from pmnet.core import params
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 
 
 @dataclass(frozen=True)

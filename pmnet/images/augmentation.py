@@ -18,9 +18,26 @@ from torch.nn.functional import affine_grid, grid_sample
 from pmnet.body import BodyParams
 from pmnet.body.keypoints import MIRRORED_J24
 from pmnet.body.parts import MIRRORED_JOINTS
-from pmnet.images.pixels import centre
-from pmnet.params import Augmentation
-from pmnet.rotations import axis_rotation
+from pmnet.body.rotations import axis_rotation
+from pmnet.images.file import centre
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training image (SPIN's; 0 everywhere changes nothing).
+
+    `flip` is the share that is mirrored, `rotation_share` the share that is turned, by a normal angle
+    with standard deviation `rotation_deg`. The others are the largest change: of the box's width by
+    `scale` (normal, cut off there), of its place by `shift`, of each channel by `gain` (uniform).
+    """
+
+    flip: float
+    rotation_deg: float
+    rotation_share: float
+    scale: float
+    shift: float
+    gain: float
+
 
 MIRRORED: Final[Mapping[str, tuple[int, ...]]] = {"smpl24": MIRRORED_JOINTS, "j24": MIRRORED_J24}
 SPREADS: Final = 2.0  # SPIN: a turn is within two standard deviations

@@ -16,10 +16,10 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from pmnet.camera import BOX_PX
-from pmnet.errors import InputError
-from pmnet.progress import say
-from pmnet.samples import Samples
+from pmnet.body.camera import BOX_PX
+from pmnet.core.errors import InputError
+from pmnet.core.progress import say
+from pmnet.data.samples import Samples
 
 FORMATS = ("JPEG", "PNG")
 NAMED, LISTED = 3, 20  # files that an error names, and that a run lists

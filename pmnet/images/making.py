@@ -9,14 +9,14 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from pmnet.body import BodyModel
-from pmnet.errors import InputError
+from pmnet.core.device import Machine, device_of, workers_of
+from pmnet.core.errors import InputError
+from pmnet.core.progress import say, track
+from pmnet.data.samples import Samples
 from pmnet.images.crops import Cropper, Missing
-from pmnet.images.pixels import encode, stored_side, write_pixels
+from pmnet.images.file import encode, stored_side, write_pixels
+from pmnet.images.options import Images
 from pmnet.images.render import Renderer, draw_looks
-from pmnet.machine import device_of, workers_of
-from pmnet.params import Images, Machine
-from pmnet.progress import say, track
-from pmnet.samples import Samples
 
 CPU_BATCH, GPU_BATCH = 16, 256
 Made = tuple[list[bytes], dict[int, str]]  # encoded images, and the rows that have none

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pmnet.body import BodyModel, BodyParams
-from pmnet.camera import View, frame_bodies
+from pmnet.body.camera import View, frame_bodies
+from pmnet.body.rotations import axis_rotation
 from pmnet.images.render import PLAIN_BACKGROUND, PLAIN_PALETTE, Looks, Renderer
-from pmnet.rotations import axis_rotation
 
 CLOSE_UP = View(0.0, 0.0, 0.0, 0.0, margin=0.92, margin_spread=0.0, shift=0.0)
 

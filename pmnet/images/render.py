@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, normalize, pad
 
 from pmnet.body import BodyModel, BodyParams
+from pmnet.body.camera import project
 from pmnet.body.parts import JOINTS
-from pmnet.camera import project
 from pmnet.images.raster import NO_FACE, find_hits, gather_corners, rasterize, take
 
 SHIRT: Final = ("spine1", "spine2", "spine3", "collar", "shoulder")

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pmnet.images.pixels import Pixels
+from pmnet.images.file import Pixels
 
 MOST_WORKERS: Final = 16  # processes; each has two batches in shared memory
 BLOCK: Final = 1024  # images of a batch when all are put on the device

@@ -1,1 +1,1 @@
-"""The prototype memory: spaces, K-Means over a space, the prototypes."""
+"""What a prototype memory is: prototypes, the spaces that compare bodies, the nearest prototype."""

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.errors import InputError
-from pmnet.files import read_npz, replacing
-from pmnet.memory.kmeans import Clustering, Iteration
-from pmnet.rotations import rotmat_to_rot6d
+from pmnet.body.rotations import rotmat_to_rot6d
+from pmnet.core.errors import InputError
+from pmnet.core.files import replacing
+from pmnet.formats.npz import read_npz
+from pmnet.memory.spaces import SpaceName
 
 VERSION: Final = 1
 ARRAYS: Final = {
@@ -26,8 +27,16 @@ ARRAYS: Final = {
     "vertex_weights": ("f", (None,)),
 }
 KEYS: Final = ("header", *ARRAYS)
-# what is compared: bodies as seen, bodies that all face the same way, or their parameters
-SpaceName = Literal["vertex", "body_pose", "parameter"]
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One row of the history: after the assignment."""
+
+    iteration: int
+    mean_distance: float
+    changed: int
+    empty: int
 
 
 @dataclass(frozen=True)
@@ -61,20 +70,6 @@ class PrototypeMemory:
     def sizes(self) -> Int[Tensor, "k"]:
         """Return how many training samples each prototype has."""
         return torch.bincount(self.assignments, minlength=len(self))
-
-    @staticmethod
-    def of(
-        clustering: Clustering,
-        vertex_weights: Tensor | None,
-        camera: Tensor,
-        body: str,
-        settings: dict[str, Any],
-    ) -> "PrototypeMemory":
-        """Return the memory that a clustering found."""
-        c = clustering
-        centres = c.centres.to(torch.device("cpu"))
-        parts = centres, c.assignments.cpu(), c.distances.cpu()
-        return PrototypeMemory(*parts, vertex_weights, camera, body, c.history, settings)
 
     def save(self, path: Path) -> None:
         """Write one npz, whole or not at all."""

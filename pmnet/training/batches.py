@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pmnet.errors import InputError
+from pmnet.core.errors import InputError
 
 
 def batches(n: int, batch_size: int, seed: int, first: int, last: int) -> Iterator[Tensor]:

@@ -3,11 +3,11 @@
 import torch
 
 from pmnet.body import BodyModel
-from pmnet.losses import Classes
-from pmnet.memory.labels import distances_mm
+from pmnet.memory.nearest import distances_mm
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.params import Train
+from pmnet.model.losses import Classes
 from pmnet.training.batches import inverse_frequency
+from pmnet.training.options import Train
 
 
 def classes_of(memory: PrototypeMemory, body: BodyModel, options: Train) -> Classes:

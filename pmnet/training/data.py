@@ -11,16 +11,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel
-from pmnet.errors import InputError
-from pmnet.images.pixels import Pixels
+from pmnet.core.errors import InputError
+from pmnet.data.samples import JointSet, Samples, all_samples
+from pmnet.images.file import Pixels, check_images
 from pmnet.images.store import ImageStore
-from pmnet.losses import Truth
-from pmnet.memory.building import all_samples
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.params import Train
-from pmnet.runs import check_images
-from pmnet.samples import JointSet, Samples
+from pmnet.model.losses import Truth
 from pmnet.training.batches import Group, batches, drawn_batches, inverse_frequency, shares_of
+from pmnet.training.options import Train
 
 BINS: Final = 20  # of the distance of the joints to the mean joints
 RAREST: Final = 20.0  # a sample is drawn at most so many times as often as the average

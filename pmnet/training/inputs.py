@@ -8,8 +8,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from pmnet.images.augmentation import Draws, draw
-from pmnet.params import Train
 from pmnet.training.batches import combined_seed
+from pmnet.training.options import Train
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any, Final
 
-from pmnet.files import replacing
-from pmnet.losses import TERMS
+from pmnet.core.files import replacing
+from pmnet.model.losses import TERMS
 
 MEASURES: Final = ("loss", *TERMS, "accuracy")
 COLUMNS: Final = ("seed", "step", *MEASURES)

@@ -11,21 +11,21 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from pmnet.body import BodyModel
-from pmnet.errors import InputError
-from pmnet.fabric import by_first
+from pmnet.core.device import Machine, workers_of
+from pmnet.core.distributed import by_first
+from pmnet.core.errors import InputError
+from pmnet.core.progress import say, track
 from pmnet.images.augmentation import changes_bodies
 from pmnet.images.store import feed
-from pmnet.machine import workers_of
-from pmnet.memory.labels import Labeller
+from pmnet.memory.nearest import Labeller
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.network import PMNet
-from pmnet.params import Machine, Train
-from pmnet.progress import say, track
+from pmnet.model.network import PMNet
+from pmnet.training.checkpoint import resume, save
 from pmnet.training.classes import classes_of
 from pmnet.training.data import TrainingData
 from pmnet.training.inputs import inputs_of
 from pmnet.training.log import MEASURES, Log, row
-from pmnet.training.saving import resume, save
+from pmnet.training.options import Train
 from pmnet.training.step import Step
 
 

@@ -7,17 +7,18 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from pmnet.body import BodyModel
-from pmnet.checkpoints import claim, held, held_folder, training_key
-from pmnet.errors import InputError
-from pmnet.fabric import by_first, fabric_of
+from pmnet.core.checkpoints import claim, held, held_folder, training_key
+from pmnet.core.device import Machine
+from pmnet.core.distributed import by_first, fabric_of
+from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.network import PMNet
-from pmnet.params import Machine, Train
-from pmnet.runs import build_network, load_memory, model_file
+from pmnet.model.network import PMNet
+from pmnet.model.weights import build_network, load_memory, model_file
+from pmnet.training.checkpoint import write
 from pmnet.training.data import TrainingData, load_training_data
 from pmnet.training.log import Log
 from pmnet.training.loop import train_model
-from pmnet.training.saving import write
+from pmnet.training.options import Train
 
 LOG_NAME = "log.csv"
 

@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.distributed import all_reduce
 
 from pmnet.body import BodyModel
+from pmnet.data.samples import JointSet
 from pmnet.images.augmentation import Labels, augment
-from pmnet.losses import LEAST, Classes, Truth, loss_terms, term_weights, total_loss
-from pmnet.memory.labels import Labeller
-from pmnet.network import PMNet, unpack
-from pmnet.params import Train
-from pmnet.samples import JointSet
+from pmnet.memory.nearest import Labeller
+from pmnet.model.losses import LEAST, Classes, Truth, loss_terms, term_weights, total_loss
+from pmnet.model.network import PMNet, unpack
 from pmnet.training.inputs import Inputs
 from pmnet.training.log import MEASURES
+from pmnet.training.options import Train
 
 EAGER: Final = 3  # steps before the capture: they allocate what all later steps use
 AHEAD: Final = 8  # steps that wait on the device at most

@@ -13,7 +13,7 @@ import scipy.sparse
 from pmnet.body import OPEN_BODY, read_body, write_body
 from pmnet.body.files import KEYS
 from pmnet.body.model import body_hash
-from pmnet.errors import InputError
+from pmnet.core.errors import InputError
 from stages.body import body as body_stage
 
 Arrays = dict[str, Any]

@@ -17,7 +17,7 @@ from pmnet.body.keypoints import (
     read_extra,
 )
 from pmnet.body.parts import JOINTS
-from pmnet.errors import InputError
+from pmnet.core.errors import InputError
 
 
 def test_there_are_24_names_in_spins_order():

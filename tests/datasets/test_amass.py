@@ -23,13 +23,13 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from pmnet import datasets
+from pmnet.body.camera import View
 from pmnet.body.parts import JOINTS, mirror_rotvecs
-from pmnet.camera import View
+from pmnet.body.rotations import rotmat_to_rotvec, rotvec_to_rotmat
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 from pmnet.datasets import amass
 from pmnet.datasets.amass import Options, find_clips, read_clip
-from pmnet.errors import InputError
-from pmnet.rotations import rotmat_to_rotvec, rotvec_to_rotmat
-from pmnet.samples import Samples
 
 MOCAP = Path(__file__).parents[2] / ".." / "shared" / "mocap"
 ELBOW = 3 * JOINTS.index("left_elbow")

@@ -13,10 +13,10 @@ from people import open_body, overlap
 
 from pmnet import datasets
 from pmnet.body.keypoints import J24
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 from pmnet.datasets import generic
-from pmnet.datasets._table import write_csv
-from pmnet.errors import InputError
-from pmnet.samples import Samples
+from pmnet.datasets.generic.table import write_csv
 
 
 def columns() -> dict[str, np.ndarray]:

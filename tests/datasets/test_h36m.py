@@ -11,9 +11,9 @@ from layouts_studio import LAYOUTS, rows_of
 from people import draw_people, overlap
 
 from pmnet.body.keypoints import J24
+from pmnet.core.errors import InputError
 from pmnet.datasets import h36m
-from pmnet.datasets._joint_maps import H36M17
-from pmnet.errors import InputError
+from pmnet.datasets._shared.joint_maps import H36M17
 
 N = 7
 NAMES = [name for name in LAYOUTS if name.startswith("h36m")]

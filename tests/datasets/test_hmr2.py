@@ -10,9 +10,9 @@ from people import open_body, overlap
 
 from pmnet import datasets
 from pmnet.body.keypoints import J24
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 from pmnet.datasets import hmr2
-from pmnet.errors import InputError
-from pmnet.samples import Samples
 
 
 def read(root: Path, **changed: Any) -> Samples:

@@ -11,9 +11,9 @@ import torch
 from layouts_studio import LAYOUTS, rows_of
 from people import draw_people, overlap
 
+from pmnet.core.errors import InputError
 from pmnet.datasets import mpi_inf_3dhp
-from pmnet.datasets._mpi_raw import list_images
-from pmnet.errors import InputError
+from pmnet.datasets.mpi_inf_3dhp.raw import list_images
 
 N = 7
 NAMES = [name for name in LAYOUTS if name.startswith("mpi")]

@@ -17,9 +17,9 @@ from people import open_body, overlap
 
 from pmnet import datasets
 from pmnet.body.keypoints import J24
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 from pmnet.datasets import pw3d
-from pmnet.errors import InputError
-from pmnet.samples import Samples
 
 # three samples of each: courtyard_hug has two people, downtown_walk one
 SHOWN = [person for sequence in sorted(actors()) for person in actors()[sequence]]

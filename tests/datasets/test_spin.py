@@ -8,9 +8,9 @@ from layouts_wild import boxes, part
 from people import draw_people, open_body, overlap
 
 from pmnet.body.keypoints import J24
-from pmnet.datasets._rows import to_samples
-from pmnet.datasets._spin import genders, in_metres, read_spin
-from pmnet.errors import InputError
+from pmnet.core.errors import InputError
+from pmnet.datasets._shared.rows import to_samples
+from pmnet.datasets._shared.spin import genders, in_metres, read_spin
 
 N = 6
 PEOPLE = draw_people(N)

@@ -6,7 +6,7 @@ import pytest
 from layouts_studio import BROKEN, LAYOUTS
 from people import draw_people
 
-from pmnet.errors import InputError
+from pmnet.core.errors import InputError
 
 
 @pytest.mark.parametrize(("name", "what", "damage", "message"), BROKEN, ids=lambda v: str(v)[:40])

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from pmnet import datasets
+from pmnet.body.camera import View, crop_to_px, project
 from pmnet.body.parts import JOINTS, MIRRORED_JOINTS
-from pmnet.camera import View, crop_to_px, project
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset, synthetic
 from pmnet.datasets.synthetic import FAMILIES, Options, joint_limits
-from pmnet.errors import InputError
-from pmnet.samples import Samples
 
 NOWHERE = Path("unused")
 LEVEL = View(

@@ -18,9 +18,9 @@ from people import open_body, overlap
 
 from pmnet import datasets
 from pmnet.body.keypoints import J24
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 from pmnet.datasets import up3d
-from pmnet.errors import InputError
-from pmnet.samples import Samples
 
 
 def read(root: Path, listed: str | None = "trainval.txt", **changed: Any) -> Samples:

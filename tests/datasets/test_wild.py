@@ -14,15 +14,16 @@ import torch
 from layouts_wild import BROKEN, BROKEN_SPIN, SETS
 from people import draw_people, open_body, overlap
 
-from pmnet import checking, params
 from pmnet.body import OPEN_BODY
 from pmnet.body.keypoints import J24
+from pmnet.check import dataset_report
+from pmnet.core import params
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset
-from pmnet.datasets._boxes import box_around
-from pmnet.datasets._found import Found
-from pmnet.datasets._joint_maps import LSP14
-from pmnet.errors import InputError
-from pmnet.samples import Samples
+from pmnet.datasets._shared.boxes import box_around
+from pmnet.datasets._shared.found import Found
+from pmnet.datasets._shared.joint_maps import LSP14
 from stages.ingest import ingest
 
 N = 6
@@ -110,7 +111,7 @@ def test_spin_test_of_lsp(tmp_path):
 
 def test_a_test_set_without_truth_is_refused_at_once_and_suggested_as_preview(tmp_path):
     layouts.write_lsp_test(tmp_path, PEOPLE)
-    (report,) = checking.check(tmp_path, open_body())
+    (report,) = dataset_report.check(tmp_path, open_body())
     assert report.found.split == "preview" and not report.wrong
     entry = Dataset("lsp", "test", report.found.source, report.found.options)
     with pytest.raises(InputError, match=r"datasets\.lsp: a test set needs SMPL .*split: preview"):

@@ -10,14 +10,22 @@ from tiny_world import MACHINE
 from torch import Tensor
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
-from pmnet.camera import View, fit_camera, project
+from pmnet.body.camera import View, fit_camera, project
+from pmnet.data.samples import Samples
 from pmnet.datasets import synthetic
-from pmnet.images.augmentation import Labels, Moves, augment, changes_bodies, draw, moves_of
+from pmnet.images.augmentation import (
+    Augmentation,
+    Labels,
+    Moves,
+    augment,
+    changes_bodies,
+    draw,
+    moves_of,
+)
+from pmnet.images.file import Pixels
 from pmnet.images.making import make_images
-from pmnet.images.pixels import Pixels
+from pmnet.images.options import Images
 from pmnet.images.render import silhouettes
-from pmnet.params import Augmentation, Images
-from pmnet.samples import Samples
 
 SIZE_PX = 65
 NOTHING = Augmentation(

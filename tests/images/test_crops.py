@@ -13,17 +13,17 @@ from tiny_world import MACHINE
 from torch import Tensor
 
 from pmnet.body import OPEN_BODY
+from pmnet.body.camera import fit_camera
 from pmnet.body.keypoints import J24
-from pmnet.camera import fit_camera
-from pmnet.datasets._boxes import box_around
-from pmnet.datasets._rows import Rows, to_samples
-from pmnet.errors import InputError
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
+from pmnet.datasets._shared.boxes import box_around
+from pmnet.datasets._shared.rows import Rows, to_samples
 from pmnet.images.crops import Cropper, cut_square
+from pmnet.images.file import Pixels
 from pmnet.images.making import make_images
-from pmnet.images.pixels import Pixels
+from pmnet.images.options import Images
 from pmnet.images.render import silhouettes
-from pmnet.params import Images
-from pmnet.samples import Samples
 
 N, SIZE_PX = 6, 112
 OPTIONS = Images(

@@ -10,13 +10,15 @@ from tiny_world import MACHINE
 from torch import Tensor
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
+from pmnet.body.camera import View, frame_bodies, project
 from pmnet.body.parts import BODY_PARTS, JOINTS
-from pmnet.camera import View, frame_bodies, project
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 from pmnet.datasets import synthetic
-from pmnet.errors import InputError
 from pmnet.images import making
+from pmnet.images.file import Pixels
 from pmnet.images.making import make_images
-from pmnet.images.pixels import Pixels
+from pmnet.images.options import Images
 from pmnet.images.render import (
     PLAIN_BACKGROUND,
     PLAIN_PALETTE,
@@ -29,8 +31,6 @@ from pmnet.images.render import (
     to_pixels,
     vertex_materials,
 )
-from pmnet.params import Images
-from pmnet.samples import Samples
 
 LEVEL = View(0.0, 0.0, 0.0, 0.0, margin=0.9, margin_spread=0.0, shift=0.0)
 SIZE_PX = 64

@@ -5,7 +5,7 @@ import multiprocessing
 import pytest
 import torch
 
-from pmnet.images.pixels import Pixels, encode, write_pixels
+from pmnet.images.file import Pixels, encode, write_pixels
 from pmnet.images.store import ImageStore, feed, loaded
 
 SIZE_PX = 16

@@ -13,16 +13,16 @@ from bodies import random_bodies
 from torch import Tensor
 
 from pmnet.body import OPEN_BODY
-from pmnet.body.parts import vertex_weights
-from pmnet.camera import View, crop_to_px, project
+from pmnet.body.camera import View, crop_to_px, project
+from pmnet.body.parts import PartWeights, vertex_weights
+from pmnet.clustering import build
+from pmnet.clustering.build import build_memory, mean_camera
+from pmnet.clustering.kmeans import Clustering
+from pmnet.clustering.options import Cluster
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
 from pmnet.datasets import synthetic
-from pmnet.errors import InputError
-from pmnet.memory import building
-from pmnet.memory.building import build_memory, mean_camera
-from pmnet.memory.kmeans import Clustering, Iteration
-from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.params import Cluster, PartWeights
-from pmnet.samples import Samples
+from pmnet.memory.prototypes import Iteration, PrototypeMemory
 
 CLOSE = {"atol": 1e-4, "rtol": 0}
 HISTORY = [Iteration(0, 12.5, 9, 1), Iteration(1, 0.1 + 0.2, 0, 0)]
@@ -287,7 +287,7 @@ def test_a_fitted_camera_is_the_one_that_was_lost(body, samples, joints, monkeyp
         camera=torch.full_like(samples.camera, torch.nan),
     )
     torch.testing.assert_close(mean_camera(lost, body), samples.camera[1:].mean(0), **CLOSE)
-    monkeypatch.setattr(building, "FITTED", 3)
+    monkeypatch.setattr(build, "FITTED", 3)
     ends = samples.camera[1:][[0, (len(samples) - 2) // 2, -1]]
     found, some = mean_camera(lost, body), ends.mean(0)
     torch.testing.assert_close(found, some, atol=0.05, rtol=0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pmnet.errors import InputError
+from pmnet.core.errors import InputError
 from pmnet.training.batches import Group, drawn_batches, inverse_frequency, shares_of
 
 GROUPS = [torch.arange(10), torch.arange(10, 1010), torch.arange(2000, 2100)]

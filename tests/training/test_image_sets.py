@@ -11,27 +11,31 @@ import torch
 from people import draw_people, open_body
 from tiny_world import CLUSTER, MACHINE, OPTIONS, SIZE_PX, write_images
 
-from pmnet import analysis, checkpoints, prediction
 from pmnet.body import OPEN_BODY, BodyModel, read_body, write_body
 from pmnet.body.files import with_gender
 from pmnet.body.keypoints import J14, J17, J24, J24_HIPS, J24_PELVIS
-from pmnet.datasets._boxes import box_around
-from pmnet.datasets._rows import Rows, to_samples
-from pmnet.error_files import TOLD_BODIES, read_errors
-from pmnet.errors import InputError
-from pmnet.evaluation import Evaluator, write_errors
-from pmnet.gallery import draw_gallery
-from pmnet.images.pixels import encode, write_pixels
-from pmnet.memory.building import build_memory
-from pmnet.metrics import Protocol
-from pmnet.params import Evaluate, Pictures, Report, Train
-from pmnet.samples import Samples
+from pmnet.clustering.build import build_memory
+from pmnet.core import checkpoints
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
+from pmnet.datasets._shared.boxes import box_around
+from pmnet.datasets._shared.rows import Rows, to_samples
+from pmnet.evaluation import prediction
+from pmnet.evaluation.error_table import TOLD_BODIES, read_errors
+from pmnet.evaluation.evaluator import Evaluator, write_errors
+from pmnet.evaluation.metrics import Protocol
+from pmnet.evaluation.options import Evaluate
+from pmnet.images.file import encode, write_pixels
+from pmnet.report import statistics
+from pmnet.report.gallery import draw_gallery
+from pmnet.report.options import Pictures, ReportOptions
 from pmnet.training import seeds
 from pmnet.training.data import TrainingData, load_training_data
+from pmnet.training.options import Train
 from pmnet.training.seeds import train_seeds
 
 N = 8
-REPORT = Report(tails=[10], bins=3, bootstrap=20, seed=0)
+REPORT = ReportOptions(tails=[10], bins=3, bootstrap=20, seed=0)
 QUICK = replace(OPTIONS, steps=2, batch_size=6)
 
 
@@ -209,7 +213,7 @@ def test_samples_without_an_image_are_not_evaluated(folder, tmp_path, capsys):
 
 
 def test_a_large_set_is_measured_in_blocks(errors, folder, monkeypatch):
-    monkeypatch.setattr("pmnet.evaluation.BLOCK", 4)
+    monkeypatch.setattr("pmnet.evaluation.evaluator.BLOCK", 4)
     found = evaluator(folder).errors(*pair(folder, "pw3d"))
     order = ["inference", "sample"]
     whole, blocks = (rows.sort_values(order, ignore_index=True) for rows in (errors["pw3d"], found))
@@ -298,8 +302,8 @@ def test_error_files_of_both_runs_are_read_and_summed_up(folder):
     assert set(frame["protocol"]) == {protocol}
     told = frame[frame["inference"].isin(TOLD_BODIES)]
     assert set(told["dataset"]) == {"pw3d"}
-    assert set(analysis.curves(frame, REPORT)["dataset"]) == {"pw3d"}
-    found = analysis.summary(frame, REPORT)
+    assert set(statistics.curves(frame, REPORT)["dataset"]) == {"pw3d"}
+    found = statistics.summary(frame, REPORT)
     assert set(found["p3dh"]["mpi_inf_3dhp"]) == {"mpjpe_mm", "pa_mpjpe_mm"}
     assert set(found["gain"]) == set(found["prototype_accuracy"]) == {"pw3d"}
 

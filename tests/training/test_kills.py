@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tiny_world import OPTIONS, World, write_world
 
-from pmnet import checkpoints
+from pmnet.core import checkpoints
 
 LONG = replace(OPTIONS, seeds=[0, 1], steps=8, checkpoint_every=2, log_every=3, ema=0.5)
 FORK = multiprocessing.get_context("fork")

@@ -13,23 +13,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from bodies import embedding
 from tiny_world import MACHINE, OPTIONS, SIZE_PX, SPIN, STILL, N, World, write_images, write_world
 
-from pmnet import checkpoints
-from pmnet.errors import InputError
-from pmnet.fabric import fabric_of
-from pmnet.losses import Truth, total_loss
-from pmnet.memory.building import space_of
-from pmnet.memory.kmeans import Points, assign
-from pmnet.memory.labels import Labeller
-from pmnet.params import Augmentation, Balance, Train
-from pmnet.runs import build_network, load_memory
-from pmnet.samples import Samples
+from pmnet.clustering.kmeans import Points, assign
+from pmnet.core import checkpoints
+from pmnet.core.distributed import fabric_of
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
+from pmnet.images.augmentation import Augmentation
+from pmnet.memory.nearest import Labeller
+from pmnet.memory.spaces import space_of
+from pmnet.model.losses import Truth, total_loss
+from pmnet.model.weights import build_network, load_memory
 from pmnet.training import loop, seeds
 from pmnet.training.batches import batches
 from pmnet.training.data import TrainingData
 from pmnet.training.inputs import inputs_of, predicted_share
 from pmnet.training.loop import TrainingDiverged, learning_rate
+from pmnet.training.options import Balance, Train
 
 ROOT = Path(__file__).parents[2]
 
@@ -290,7 +292,7 @@ def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, b
     assert torch.equal(batch_of(STILL).prototype, memory.assignments)
     turned = replace(STILL, rotation_deg=90.0, rotation_share=1.0)
     truth = batch_of(turned)
-    points = Points(space_of(memory.space, memory.vertex_weights, body), truth.params, 0.1)
+    points = Points(embedding(space_of(memory.space, memory.vertex_weights, body)), truth.params, 0.1)
     assert torch.equal(truth.prototype, assign(points, memory.prototypes)[0])
     assert not torch.equal(truth.prototype, memory.assignments)
     unknown = replace(data.truth, has_smpl=~data.truth.has_smpl)
@@ -376,8 +378,8 @@ def test_the_lock_is_free_after_an_error():
 
 
 def test_a_compiled_step_is_whole_and_gives_the_same_numbers(tmp_path):
-    command = [sys.executable, str(Path(__file__).with_name("compiled_step.py")), str(tmp_path)]
-    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    command = [sys.executable, str(ROOT / "tests/helpers/compiled_step.py"), str(tmp_path)]
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/helpers")])}
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **path})
     assert done.returncode == 0, done.stderr
     plain, compiled = done.stdout.splitlines()

@@ -14,13 +14,14 @@ from ruamel.yaml import YAML
 from tiny_world import OPTIONS, SPIN, World, draw_samples, write_world
 from torch.distributed.run import get_args_parser
 
-from pmnet import checkpoints, evaluation
 from pmnet.body import BodyModel
+from pmnet.core import checkpoints
+from pmnet.evaluation import evaluator
 
 TESTS = Path(__file__).parent.parent
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}",
+    "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS / 'helpers'}",
     "OMP_NUM_THREADS": "1",
 }
 # an encoder without BatchNorm, whose statistics are those of a process
@@ -42,7 +43,7 @@ def own(tmp_path_factory):
     """Leave the places of checkpoints and the size of blocks to other tests as they were."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoints, "FOLDER", tmp_path_factory.mktemp("work"))
-        patch.setattr(evaluation, "BLOCK", two_processes.BLOCK)
+        patch.setattr(evaluator, "BLOCK", two_processes.BLOCK)
         yield
 
 
@@ -59,7 +60,7 @@ def together(world, tmp_path_factory) -> Path:
     torch.save((world, EVERYTHING), out / "given")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     subprocess.run(
-        [*launch, str(TESTS / "two_processes.py"), str(out)], env=ENVIRONMENT, check=True
+        [*launch, str(TESTS / "helpers/two_processes.py"), str(out)], env=ENVIRONMENT, check=True
     )
     return out
 

@@ -8,7 +8,7 @@ import typer
 from pmnet.body.build.steps import step
 from pmnet.body.checks import check_body, check_symmetry, check_topology
 from pmnet.body.files import write_body
-from pmnet.progress import say
+from pmnet.core.progress import say
 
 try:
     from pmnet.body.build.body import build_body

@@ -14,7 +14,7 @@ from anny.face_segmentation import get_face_segmentation_mask
 from scipy.sparse import csr_array
 
 from pmnet.body.build.skeleton import Rig
-from pmnet.progress import track
+from pmnet.core.progress import track
 
 BATCH = 50
 INSIDES = ("eye_cavity.L", "eye_cavity.R", "mouth_cavity", "tongue")

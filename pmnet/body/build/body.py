@@ -13,7 +13,7 @@ from pmnet.body.build.steps import step
 from pmnet.body.build.surgery import left_half
 from pmnet.body.build.thinning import BUDGETS, thinned_body
 from pmnet.body.parts import JOINTS, PARENTS
-from pmnet.progress import say
+from pmnet.core.progress import say
 
 
 def build_body(count: int, seed: int) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 from pmnet.body.build.motion import Flesh, flesh_around, sample_rotations
 from pmnet.body.build.skeleton import MIRROR
 from pmnet.body.parts import JOINTS, MIRRORED_JOINTS
-from pmnet.progress import track
+from pmnet.core.progress import track
 
 POSES = 160
 RIDGE = 0.05

@@ -5,7 +5,7 @@ from scipy.optimize import nnls
 
 from pmnet.body.build.shape import Bodies
 from pmnet.body.parts import JOINTS, MIRRORED_JOINTS
-from pmnet.progress import track
+from pmnet.core.progress import track
 
 FITTED_BODIES = 160
 MOST_CANDIDATES = 500

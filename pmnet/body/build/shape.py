@@ -9,7 +9,7 @@ from pmnet.body.build.layout import Layout
 from pmnet.body.build.skeleton import MIRROR, joint_positions
 from pmnet.body.build.tpose import to_tpose
 from pmnet.body.parts import JOINTS, MIRRORED_JOINTS
-from pmnet.progress import track
+from pmnet.core.progress import track
 
 # whether the body grows (1) or shrinks (-1) along a component: the analysis leaves the sign open,
 # and these are the signs of the shipped body, so that betas keep their meaning

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pmnet.progress import say
+from pmnet.core.progress import say
 
 
 @contextmanager

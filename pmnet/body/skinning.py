@@ -1,0 +1,212 @@
+"""Vertices of many bodies, block by block: only the joints and correctives that move a block are used.
+
+On the open body most pose correctives are zero away from their joint, so this needs a fifth of the
+products of `BodyModel.vertices`. Only exact zeros are left out: a body whose correctives are dense
+takes its full number of products, and the same numbers come out.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pmnet.body.model import BodyModel
+from pmnet.body.params import BodyParams
+from pmnet.core.cuda_graph import beside
+from pmnet.core.device import has_kernels
+
+# joints whose vertices make a block: much the same moves them, and few products have little overhead
+NEIGHBOURS = (
+    (0, 3),  # hips and belly
+    (6, 9, 13, 14),  # chest
+    (12, 15),  # neck and head
+    (1, 4, 7, 10),  # legs
+    (2, 5, 8, 11),
+    (16, 18),  # arms
+    (17, 19),
+    (20, 22),  # hands
+    (21, 23),
+)
+CPU_BODIES, GPU_BODIES = 128, 1 << 14  # at a time
+
+
+@dataclass(frozen=True)
+class Block:
+    """Vertices that follow neighbouring joints, and what moves them."""
+
+    vertices: Int[Tensor, "v"]
+    joints: Int[Tensor, "j"]
+    features: Int[Tensor, "f"]
+    template: Float[Tensor, "3*v"]
+    directions: Float[Tensor, "f 3*v"]
+    skinning: Float[Tensor, "j v"]  # skinning weights times the weight of the vertex
+
+
+class VertexBlocks:
+    """The vertices of a body times their weights; vertices of weight zero are not made."""
+
+    def __init__(self, body: BodyModel, weights: Float[Tensor, "v"]) -> None:
+        self._body = body
+        owner = body.lbs_weights.argmax(1)
+        members = (
+            torch.isin(owner, owner.new_tensor(joints)) & (weights != 0) for joints in NEIGHBOURS
+        )
+        self._blocks = [
+            _block(body, weights, some.nonzero()[:, 0]) for some in members if some.any()
+        ]
+        self._order = torch.cat([block.vertices for block in self._blocks])
+        self._fused: Fused | None = None
+        if has_kernels(weights.device):
+            self._fused = Fused(body, self._blocks)
+
+    def points(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
+        """Return the weighted vertices (weighted m) with the axis before the vertex, in their order."""
+        packed = self.packed(params)
+        points = packed.new_zeros(len(params), 3, len(self._body.parts))
+        return points.index_copy_(2, self._order, packed.view(len(params), 3, -1))
+
+    def packed(self, params: BodyParams) -> Float[Tensor, "b p"]:
+        """Return the same numbers with vertices block by block, those of weight zero left out."""
+        packed = params.betas.new_empty(len(params), 3 * len(self._order))
+        for rows in self._chunks(len(params)):
+            if self._fused:
+                self._fused.pack(params[rows], packed[rows])
+            else:
+                points = packed[rows].view(-1, 3, len(self._order))
+                for _ in self._made(params[rows], points):
+                    pass
+        return packed
+
+    def pack(self, point: Float[Tensor, "3 v"]) -> Float[Tensor, "p"]:
+        """Return one point in the order of `packed`."""
+        return point[:, self._order].flatten()
+
+    def squared_norms(self, params: BodyParams, origin: Float[Tensor, "p"]) -> Float[Tensor, "b"]:
+        """Return the squared length of each body's `packed` less a packed origin.
+
+        The sums are pairwise (32 roundings at most), whatever the number of vertices.
+        """
+        squared = torch.zeros_like(params.betas[:, 0])
+        for rows in self._chunks(len(params)):
+            if self._fused:
+                squared[rows] = self._fused.squared_norms(params[rows], origin)
+                continue
+            for part, made in self._made(params[rows]):
+                middle = origin.view(3, -1)[:, part]
+                squared[rows] += _square(made.sub_(middle)).sum((1, 2))
+        return squared
+
+    def _chunks(self, count: int) -> list[slice]:
+        size = CPU_BODIES if self._body.faces.device.type == "cpu" else GPU_BODIES
+        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+    def _made(
+        self, params: BodyParams, points: Float[Tensor, "b 3 p"] | None = None
+    ) -> Iterator[tuple[slice, Float[Tensor, "b 3 v"]]]:
+        """Yield which weighted vertices a block has, and these; they are written to `points`, if given."""
+        b = len(params)
+        features = self._body.features(params).T.contiguous()
+        rotations, joints = self._body.skeleton(params)
+        rest = self._body.rest_joints(params.betas)
+        shifts = joints - (rotations @ rest[..., None])[..., 0]
+        transforms = (
+            torch.cat([rotations, shifts[..., None]], -1).transpose(0, 1).reshape(-1, b * 12)
+        )
+        first = 0
+        for block in self._blocks:
+            part = slice(first, first + len(block.vertices))
+            first = part.stop
+            moved = features.index_select(0, block.features).T
+            shaped = torch.addmm(block.template, moved, block.directions).view(b, 3, -1)
+            turned = transforms.index_select(0, block.joints).T
+            blended = (turned @ block.skinning).view(b, 3, 4, -1)
+            made = blended[:, :, 3]
+            if points is not None:
+                made = points[:, :, part].copy_(made)
+            for axis in range(3):
+                made.addcmul_(blended[:, :, axis], shaped[:, axis : axis + 1])
+            yield part, made
+
+
+@dataclass(frozen=True)
+class FusedBlock:
+    """A block, its tiles, and how many vertices and tiles come before it."""
+
+    block: Block
+    tiles: tuple[Int[Tensor, "t"], Int[Tensor, "e"], Float[Tensor, "e 64"]]
+    vertex: int
+    tile: int
+
+
+class Fused:
+    """The same vertices on a GPU: the shapes by matrix products, all else by one kernel a block."""
+
+    def __init__(self, body: BodyModel, blocks: list[Block]) -> None:
+        from pmnet.body.kernels import tiles_of
+
+        self._body = body
+        self._features = torch.cat([block.features for block in blocks])
+        self._parts: list[FusedBlock] = []
+        vertex, self._tiles = 0, 0
+        for block in blocks:
+            tiles = tiles_of(block.skinning, block.joints)
+            self._parts.append(FusedBlock(block, tiles, vertex, self._tiles))
+            vertex, self._tiles = vertex + len(block.vertices), self._tiles + len(tiles[0]) - 1
+
+    def pack(self, params: BodyParams, points: Float[Tensor, "b p"]) -> None:
+        """Write the vertices, as `VertexBlocks.packed` has them."""
+        from pmnet.body.kernels import skin
+
+        def write(part: FusedBlock, shaped: Tensor, moves: Tensor) -> None:
+            skin(shaped, moves, part.tiles, points, part.vertex)
+
+        self._shape(params, write)
+
+    def squared_norms(self, params: BodyParams, origin: Float[Tensor, "p"]) -> Float[Tensor, "b"]:
+        """Return the squared lengths of the vertices less a packed origin."""
+        from pmnet.body.kernels import squares
+
+        sums = params.betas.new_empty(len(params), self._tiles)
+
+        def add(part: FusedBlock, shaped: Tensor, moves: Tensor) -> None:
+            squares(shaped, moves, part.tiles, origin, part.vertex, sums, part.tile)
+
+        self._shape(params, add)
+        return sums.sum(1)
+
+    def _shape(self, params: BodyParams, use: Callable[[FusedBlock, Tensor, Tensor], None]) -> None:
+        """Let each block's unposed bodies be used, and what moves them."""
+        from pmnet.body.kernels import pose
+
+        features = self._body.features(params).T.index_select(0, self._features)
+        moved = features.split([len(part.block.features) for part in self._parts])
+        moves, _ = pose(params.rotmats, self._body.rest_joints(params.betas))
+
+        def shape(which: range) -> None:
+            for part, own in ((self._parts[i], moved[i]) for i in which):
+                shaped = torch.addmm(part.block.template, own.T, part.block.directions)
+                use(part, shaped, moves)
+
+        every = range(len(self._parts))
+        beside(params.betas.device, lambda: shape(every[::2]), lambda: shape(every[1::2]))
+
+
+def _square(values: Tensor) -> Tensor:
+    return values.mul_(values)
+
+
+def _block(body: BodyModel, weights: Tensor, rows: Tensor) -> Block:
+    template, directions = body.rest_shape()
+    skinning, directions = body.lbs_weights[rows], directions[:, :, rows]
+    joints = (skinning != 0).any(0).nonzero()[:, 0]
+    features = (directions != 0).flatten(1).any(1).nonzero()[:, 0]
+    return Block(
+        vertices=rows,
+        joints=joints,
+        features=features,
+        template=template[:, rows].flatten(),
+        directions=directions[features].flatten(1).contiguous(),
+        skinning=(skinning[:, joints] * weights[rows, None]).T.contiguous(),
+    )

@@ -1,0 +1,245 @@
+"""What is wrong with ingested samples that a reader of files cannot see: looked at as bodies and joints.
+
+Each test says in one sentence what it found, on how many rows, and what to do. All but one need no image.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pmnet.body import BodyModel
+from pmnet.body.camera import fit_camera, project
+from pmnet.body.parts import JOINTS
+from pmnet.data.samples import Samples
+from pmnet.images.crops import Cropper
+
+LOOK_AT: Final = 2000  # rows that are posed; all rows are looked at where no vertex is needed
+IMAGES, SIDE_PX = 200, 32  # images that are cropped, and how small
+FEW: Final = 3  # names that a message shows
+UPRIGHT: Final = 0.5  # share of people whose head is above their pelvis; rare poses are few
+APART: Final = 0.08  # joints of the body and of the annotation, as a share of the box
+APART_M: Final = 0.15
+TURN_RAD: Final = 7.0  # beyond a full turn: degrees, most likely
+SIZE_M: Final = (0.3, 3.0)  # how far the joints of a person spread
+WILD_BETA: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found: wrong things make `pmnet check` fail, notes do not."""
+
+    kind: Literal["wrong", "note"]
+    text: str
+
+
+def inspect(samples: Samples, body: BodyModel) -> list[Finding]:
+    """Return all findings about the samples of one data set."""
+    tests: list[Callable[[Samples, BodyModel], Iterator[Finding]]] = [
+        *(_images, _duplicates, _rotations, _shapes, _sizes, _boxes, _bodies),
+    ]
+    return [finding for test in tests for finding in test(samples, body)]
+
+
+def missing_images(samples: Samples) -> list[str]:
+    """Return the names of the images that are not there."""
+    names = dict.fromkeys(samples.image_name)
+    return [name for name in names if not (Path(samples.about.root) / name).is_file()]
+
+
+def _images(samples: Samples, _: BodyModel) -> Iterator[Finding]:
+    if samples.about.pixels != "files":
+        yield Finding("note", "no images: they are rendered from the poses")
+        return
+    missing, names = missing_images(samples), len(set(samples.image_name))
+    if missing:
+        yield Finding(
+            "wrong",
+            f"{len(missing)} of {names} images are not below {samples.about.root}, such as "
+            f"{', '.join(missing[:FEW])}; put them there, or set options.images to their folder",
+        )
+    yield from _pixels(samples, set(missing))
+
+
+def _pixels(samples: Samples, missing: set[str]) -> Iterator[Finding]:
+    """Crop some of the images that are there, as the images stage will crop all."""
+    rows = [row for row, name in enumerate(samples.image_name) if name not in missing]
+    spread = torch.linspace(0, len(rows) - 1, min(IMAGES, len(rows))).long()
+    part = samples.select(torch.tensor(rows, dtype=torch.long)[spread])
+    _, problems = Cropper(part, SIDE_PX, 1.0)(slice(0, len(part)))
+    if problems:
+        first = [f"{part.image_name[row]} ({why})" for row, why in list(problems.items())[:FEW]]
+        yield Finding(
+            "wrong",
+            f"{len(problems)} of {len(part)} images that were tried cannot be cropped, such as "
+            f"{', '.join(first)}; copy these files anew, or mend their boxes",
+        )
+
+
+def _duplicates(samples: Samples, _: BodyModel) -> Iterator[Finding]:
+    centers = samples.center.round().tolist()
+    names = zip(samples.image_name, samples.subject, centers, strict=True)
+    people = Counter((name, subject, *center) for name, subject, center in names)
+    twice = [name for (name, *_), count in people.items() if count > 1]
+    if twice:
+        yield Finding(
+            "wrong",
+            f"{len(twice)} people are there more than once (same image, same box), such as in "
+            f"{', '.join(twice[:FEW])}; drop the repeated rows",
+        )
+
+
+def _rotations(samples: Samples, _: BodyModel) -> Iterator[Finding]:
+    rotvecs = torch.cat([samples.global_orient, samples.body_pose], 1).view(-1, 24, 3)
+    yield from _rows(
+        samples,
+        (rotvecs.norm(dim=2) > TURN_RAD).any(1),
+        "have a joint that turns by more than a full circle; poses are rotation vectors in rad, "
+        "these look like degrees",
+    )
+    still = samples.has_smpl & (samples.body_pose == 0).all(1)
+    if still.sum() > 0.01 * len(samples):
+        yield from _rows(
+            samples, still, "have a pose of zeros that is marked as valid; mark them as not valid"
+        )
+
+
+def _shapes(samples: Samples, _: BodyModel) -> Iterator[Finding]:
+    wild = samples.has_smpl & (samples.betas.abs() > WILD_BETA).any(1)
+    yield from _rows(
+        samples,
+        wild,
+        f"have a shape coefficient beyond {WILD_BETA:g}: failed fits; set options.reject.max_beta, or "
+        "mark them as not valid",
+    )
+
+
+def _sizes(samples: Samples, _: BodyModel) -> Iterator[Finding]:
+    seen = (samples.keypoints_3d[..., 3] > 0) & samples.has_keypoints_3d[:, None]
+    spread = _spread(samples.keypoints_3d[..., :3], seen)
+    counted = seen.sum(1) > 5
+    wrong = counted & ((spread < SIZE_M[0]) | (spread > SIZE_M[1]))
+    yield from _rows(
+        samples, wrong, f"have 3D joints that spread over less than {SIZE_M[0]} or more than "
+        f"{SIZE_M[1]} m; expected metres",
+    )  # fmt: skip
+
+
+def _boxes(samples: Samples, _: BodyModel) -> Iterator[Finding]:
+    seen = samples.keypoints_2d[..., 2] > 0
+    outside = seen & (samples.keypoints_in_crop().abs() > 1.0).any(2)
+    wrong = (seen.sum(1) > 5) & (outside.sum(1) > 0.5 * seen.sum(1))
+    yield from _rows(
+        samples,
+        wrong,
+        "have most of their joints outside of their box; center is (x, y) in px and scale the "
+        "width of the box / 200",
+    )
+
+
+@torch.no_grad()
+def _bodies(samples: Samples, body: BodyModel) -> Iterator[Finding]:
+    """Pose some bodies: are they upright, and do they agree with the annotated joints?"""
+    rows = samples.has_smpl.nonzero()[:, 0]
+    if not len(rows):
+        yield Finding("note", "no pose and shape: neither clustering nor MPVPE")
+        return
+    rows = rows[torch.linspace(0, len(rows) - 1, min(LOOK_AT, len(rows))).long()]
+    part = samples.select(rows)
+    params = part.body_params()
+    up = body.joints(params)[:, [JOINTS.index("pelvis"), JOINTS.index("head")], 1]
+    upright = float((up[:, 1] < up[:, 0]).float().mean())
+    if upright < UPRIGHT:
+        yield Finding(
+            "wrong",
+            f"only {upright:.0%} of the people stand with the head above the pelvis: y is down in the "
+            "camera frame, and the root of upright people is half a turn about x; these roots are in a "
+            "world frame, or upside down (MoSh: turn the root by pi about x)",
+        )
+    else:
+        yield Finding("note", f"{upright:.0%} of the people are upright")
+    joints = _joints_like(part, body)
+    yield from _against_2d(part, joints)
+    yield from _against_3d(part, joints)
+
+
+def _joints_like(samples: Samples, body: BodyModel) -> Float[Tensor, "n 24 3"]:
+    params = samples.body_params()
+    if samples.about.joints == "smpl24":
+        return body.joints(params)
+    return body.keypoints_of(params)
+
+
+def _against_2d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[Finding]:
+    seen = (samples.keypoints_2d[..., 2] > 0).float()
+    crop = samples.keypoints_in_crop()
+    cameras = fit_camera(joints, crop, seen)
+    apart = ((project(joints, cameras) - crop).norm(dim=2) * seen).sum(1) / seen.sum(1) / 2
+    known = seen.sum(1) > 5
+    wrong = known & ~((apart < APART) & (cameras[:, 0] > 0))
+    if known.any():
+        middle = float(apart[known].nan_to_num(1.0).median())
+        yield Finding(
+            "note", f"joints of the body lie {middle:.1%} of the box beside the annotated"
+        )
+    yield from _mostly(
+        samples,
+        wrong,
+        known,
+        "have a body whose joints do not lie on the annotated ones in the image: rows in another "
+        "order, a root in another frame, left and right or x and y swapped, or poor fits "
+        "(options.reject.max_reprojection drops these)",
+    )
+
+
+def _against_3d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[Finding]:
+    seen = ((samples.keypoints_3d[..., 3] > 0) & samples.has_keypoints_3d[:, None]).float()[
+        ..., None
+    ]
+    true = samples.keypoints_3d[..., :3]
+    total = seen.sum(1, keepdim=True)
+    pred = joints - (joints * seen).sum(1, keepdim=True) / total
+    true = true - (true * seen).sum(1, keepdim=True) / total
+    apart = ((pred - true).norm(dim=2, keepdim=True) * seen).sum((1, 2)) / total[:, 0, 0]
+    known = total[:, 0, 0] > 5
+    yield from _mostly(
+        samples,
+        known & ~(apart < APART_M),
+        known,
+        f"have a body whose joints lie more than {APART_M} m beside the annotated 3D ones: other axes, "
+        "another root or rows in another order",
+    )
+
+
+def _mostly(
+    samples: Samples, wrong: Bool[Tensor, "n"], known: Bool[Tensor, "n"], text: str
+) -> Iterator[Finding]:
+    """DatasetReport as wrong what is wrong in a tenth of the rows, and more than one; a note otherwise."""
+    kind: Literal["wrong", "note"] = (
+        "wrong" if int(wrong.sum()) > max(1, 0.1 * int(known.sum())) else "note"
+    )
+    yield from _rows(samples, wrong, text, kind)
+
+
+def _rows(
+    samples: Samples,
+    wrong: Bool[Tensor, "n"],
+    text: str,
+    kind: Literal["wrong", "note"] = "wrong",
+) -> Iterator[Finding]:
+    if wrong.any():
+        first = [samples.image_name[row] for row in wrong.nonzero()[:FEW, 0].tolist()]
+        yield Finding(
+            kind, f"{int(wrong.sum())} of {len(samples)} rows {text} (such as {', '.join(first)})"
+        )
+
+
+def _spread(points: Float[Tensor, "n 24 3"], seen: Bool[Tensor, "n 24"]) -> Float[Tensor, "n"]:
+    far = torch.where(seen[..., None], points, -torch.inf).amax(1)
+    near = torch.where(seen[..., None], points, torch.inf).amin(1)
+    return torch.where(seen.any(1), (far - near).amax(1), 0.0)

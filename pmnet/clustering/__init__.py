@@ -1,0 +1,1 @@
+"""How a prototype memory is found: P3DH K-Means (Algorithm 1)."""

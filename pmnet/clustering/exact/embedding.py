@@ -1,0 +1,119 @@
+"""Points of a space as few coordinates, with bounds on what these leave out.
+
+`Embedding` says what the coordinates do not tell; `assign` turns that into certain answers.
+"""
+
+from typing import Final, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pmnet.body import BodyParams
+from pmnet.clustering.exact.bounds import PAIRWISE, Bounds
+from pmnet.clustering.exact.projection import Projection
+from pmnet.core.device import has_kernels
+from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
+
+RANK: Final = 64  # coordinates of vertices for each axis
+COORD_NOISE_FACTOR: Final = (
+    2.0  # coordinates are made of larger terms than vertices: they round more
+)
+SUBTRACTED: Final = 16  # points subtracted at a time: they stay in the cache of a core
+
+
+@runtime_checkable
+class Embedding(Protocol):
+    """Coordinates of the points of a space in an orthonormal basis, about an origin."""
+
+    space: Space
+
+    def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
+        """Return the coordinates, float32."""
+        ...
+
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
+        """Return what these coordinates leave out; `points` is `space.embed` where it is at hand."""
+        ...
+
+
+class VertexEmbedding:
+    """Weighted vertices by 64 coordinates an axis, made without a vertex.
+
+    `sample` is some of the bodies to be compared: the better they represent the others, the fewer
+    comparisons need whole points; no answer depends on them.
+    """
+
+    def __init__(self, space: VertexSpace, sample: BodyParams | None = None) -> None:
+        self.space: Space = space
+        self._seen, self._blocks = space.seen, space.blocks
+        if sample is not None:
+            sample = space.seen(sample.to(space.weights.device))
+        self._projection = Projection.learn(space.body, space.weights, sample, RANK)
+        self._origin = space.blocks.pack(self._projection.origin.to(space.weights))
+
+    def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
+        """Return 64 coordinates an axis (weighted m)."""
+        return self._projection.coordinates(self._seen(params))
+
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
+        """Return the bounds by |e|^2 = |x|^2 - |y|^2, of vertices that are made and dropped."""
+        if points is None:
+            squared = self._blocks.squared_norms(self._seen(params), self._origin)
+        else:
+            squared = _squared_lengths(points, self._origin)
+        noise = COORD_NOISE_FACTOR * self.space.noise_of(params)
+        whole = (squared.double() * (1 + PAIRWISE)).sqrt() + noise
+        inside = (coordinates.double().norm(dim=1) - noise).clamp_min(0)
+        residual = (whole**2 - inside**2).clamp_min(0).sqrt()
+        return Bounds(residual.float() * (1 + 1e-6), noise, squared)
+
+
+class ParameterEmbedding:
+    """Points of the parameter space are short: they are their own coordinates."""
+
+    def __init__(self, space: ParameterSpace) -> None:
+        self.space: Space = space
+
+    def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
+        """Return the point itself."""
+        return self.space.embed(params)
+
+    def bounds(
+        self,
+        params: BodyParams,
+        coordinates: Float[Tensor, "b d"],
+        points: Float[Tensor, "b p"] | None = None,
+    ) -> Bounds:
+        """Return that nothing is left out."""
+        nothing = torch.zeros_like(coordinates[:, 0])
+        return Bounds(nothing, nothing, coordinates.square().sum(1))
+
+
+def embedding_of(space: Space, sample: BodyParams | None = None) -> Embedding:
+    """Return the embedding of a space; see `VertexEmbedding` for `sample`."""
+    if isinstance(space, VertexSpace):
+        return VertexEmbedding(space, sample)
+    assert isinstance(space, ParameterSpace)
+    return ParameterEmbedding(space)
+
+
+def _squared_lengths(points: Float[Tensor, "b p"], origin: Float[Tensor, "p"]) -> Tensor:
+    """Return the squared lengths of points less an origin, from sums of at most 32 roundings."""
+    if has_kernels(points.device):
+        from pmnet.clustering.exact.kernels import gaps
+
+        rows = torch.arange(len(points), device=points.device)
+        return gaps(points, origin[None], rows, torch.zeros_like(rows))
+    parts = points.split(SUBTRACTED)
+    return torch.cat([(part - origin).square_().sum(1) for part in parts])

@@ -1,0 +1,125 @@
+"""A basis in which weighted bodies have few coordinates, and the coordinates without a vertex.
+
+A vertex is linear in what moves it, x_v = w_v sum_j s_vj (R_j (T_v + D_v f - J_j) + p_j), with the same
+matrix for its x, y and z. So the projection on the columns of U is linear in it too: with the sums over
+vertices done once (`_joint_maps`), a body needs one matrix product and 24 rotations of what comes out.
+The bodies of a data set lie near a space of few dimensions, and which one is a property of the body
+model far more than of the poses: random poses teach it nearly as well.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.body.skinning import VertexBlocks
+from pmnet.core.device import has_kernels
+
+LEARNT_FROM = 128  # bodies of each kind: given ones and random ones
+DRAWN = 0.1  # how much random ones count: they matter where the given ones say nothing
+# at a time: what is made of them stays in cache, or is bounded
+CPU_BODIES, GPU_BODIES = 128, 1 << 14
+JOINT_SPREAD_RAD = 0.4
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Orthonormal columns U shared by the three axes, and the maps that give U^T x of a body."""
+
+    body: BodyModel
+    columns: Float[Tensor, "v r"]
+    origin: Float[Tensor, "3 v"]
+    maps: Float[Tensor, "218 m"]
+    shifts: Float[Tensor, "24 r"]
+    offset: Float[Tensor, "3 r"]
+
+    @staticmethod
+    def learn(
+        body: BodyModel, weights: Float[Tensor, "v"], sample: BodyParams | None, rank: int
+    ) -> "Projection":
+        """Return the `rank` main directions of the sample and of random bodies, as many.
+
+        The origin is the mean of the sample, so that its points are short and round little.
+        """
+        drawn = random_bodies(LEARNT_FROM).to(body.faces.device)
+        sample = sample if sample is not None and len(sample) else None
+        given = drawn if sample is None else sample
+        blocks = VertexBlocks(body, weights)
+        points = blocks.points(given)
+        origin = points.double().mean(0)
+        points -= origin.to(points)
+        if sample is not None:
+            others = blocks.points(drawn) - origin.to(points)
+            points = torch.cat([points, DRAWN * others])
+        rows = points.flatten(0, 1)
+        _, vectors = torch.linalg.eigh((rows @ rows.T).double().cpu())
+        main = rows.double().T @ vectors[:, -rank:].flip(1).to(rows.device)
+        columns = torch.linalg.qr(main)[0]
+        maps, shifts = _joint_maps(body, weights.double(), columns)
+        return Projection(
+            body,
+            columns,
+            origin,
+            maps.to(weights),
+            shifts.to(weights),
+            (origin @ columns).to(weights),
+        )
+
+    def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
+        """Return U^T (x - origin), float32: x, y, z of the first column, then of the next."""
+        b, rank = len(params), self.shifts.shape[1]
+        axes, joints = self._posed(params)
+        features = self.body.features(params)
+        made = torch.baddbmm(
+            -self.offset.expand(b, -1, -1), joints.transpose(1, 2), self.shifts.expand(b, -1, -1)
+        )
+        size = CPU_BODIES if features.device.type == "cpu" else GPU_BODIES
+        blended = features.new_empty(min(size, b), 72 * rank)
+        for start in range(0, b, size):
+            rows = slice(start, min(start + size, b))
+            part = blended[: rows.stop - start]
+            torch.addmm(self.maps[0], features[rows], self.maps[1:], out=part)
+            made[rows].baddbmm_(axes[rows], part.view(-1, 72, rank))
+        return made.transpose(1, 2).flatten(1)
+
+    def _posed(self, params: BodyParams) -> tuple[Float[Tensor, "b 3 72"], Float[Tensor, "b 24 3"]]:
+        """Return the rotations of all joints, axis by axis, and the joints (m)."""
+        if has_kernels(params.betas.device):
+            from pmnet.body.kernels import pose
+
+            moves, joints = pose(params.rotmats, self.body.rest_joints(params.betas))
+            rotations = moves[..., :3]
+        else:
+            rotations, joints = self.body.skeleton(params)
+        return rotations.transpose(1, 2).reshape(len(params), 3, 72), joints
+
+
+def _joint_maps(
+    body: BodyModel, weights: Tensor, columns: Tensor
+) -> tuple[Float[Tensor, "218 m"], Float[Tensor, "24 r"]]:
+    """Return, for each joint j, the sum over v of w_v s_vj U_v (T_v - J_j, D_v), and of w_v s_vj U_v."""
+    template, directions = (part.double() for part in body.rest_shape())
+    nobody = torch.zeros(1, 10, dtype=torch.float32, device=body.faces.device)
+    shapes = torch.cat([nobody, torch.eye(10).to(nobody)])
+    joints = body.rest_joints(shapes).double()
+    joints = torch.cat([joints[:1], joints[1:] - joints[:1]])  # mean shape, then per beta
+    maps, shifts = [], []
+    for joint in range(joints.shape[1]):
+        rows = (body.lbs_weights[:, joint] != 0).nonzero()[:, 0]
+        share = columns[rows] * (weights * body.lbs_weights[:, joint].double())[rows, None]
+        rest = torch.cat([template[None, :, rows], directions[:, :, rows]])
+        rest[:11] -= joints[:, joint, :, None]
+        maps.append(rest @ share)
+        shifts.append(share.sum(0))
+    return torch.stack(maps, 1).flatten(1), torch.stack(shifts)
+
+
+def random_bodies(count: int) -> BodyParams:
+    """Return bodies in random poses from all sides: the same ones whenever it is called."""
+    generator = torch.Generator().manual_seed(0)
+    rotvecs = torch.randn(count, 24, 3, generator=generator) * JOINT_SPREAD_RAD
+    rotvecs[:, 0] *= math.pi / JOINT_SPREAD_RAD
+    return BodyParams.from_rotvecs(rotvecs, torch.randn(count, 10, generator=generator))

@@ -1,0 +1,49 @@
+"""Which of two centres is nearer to a body, by coordinates and the gap between the centres.
+
+    |x - c2|^2 - |x - c1|^2 = |c2|^2 - |c1|^2 - 2 x.d,   d = c2 - c1,   x.d = y_x.y_d + e_x.e_d
+
+as in `scores`, but what is left out is at most |e_x| |e_d|. Centres that rival for a body are alike, and so
+is what their coordinates leave out: |e_d| is about a third of the |e_1| + |e_2| that whole rows of scores
+must take. So most of the pairs that scores leave open need no whole point of the body.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from pmnet.clustering.exact.bounds import PAIRWISE, UP, Bounds
+from pmnet.clustering.exact.refine import Centres, lengths
+
+
+def compared(
+    centres: Centres,
+    coordinates: Float[Tensor, "p d"],
+    b: Bounds,
+    one: Int[Tensor, "p"],
+    two: Int[Tensor, "p"],
+) -> tuple[Bool[Tensor, "p"], Bool[Tensor, "p"]]:
+    """Return where centre `two` is certainly farther from a body than `one`, and where nearer."""
+    c, y = centres.bounds, centres.coordinates
+    apart = y[two].double() - y[one]
+    noise, length = c.noise[one] + c.noise[two], apart.norm(dim=1)
+    left_out = (_gap(centres, one, two) ** 2 - (length - noise).clamp_min(0) ** 2).clamp_min(0)
+    size = c.squared.sqrt() + c.noise
+    own = 2 * size * c.noise + PAIRWISE * c.squared
+    x = coordinates.double()
+    farther = c.squared[two].double() - c.squared[one] - 2 * (x * apart).sum(1)
+    rounding = b.noise * (length + noise) + x.norm(dim=1) * noise
+    slack = UP * (own[one] + own[two] + 2 * (b.residual * left_out.sqrt() + rounding))
+    return farther > slack, farther < -slack
+
+
+def _gap(centres: Centres, one: Tensor, two: Tensor) -> Float[Tensor, "p"]:
+    """Return upper bounds of the distances of centres, by whole points."""
+    points, where = centres.whole(torch.cat([one, two]))
+    one_at, two_at = where.split(len(one))
+    if points.device.type == "cpu":  # the same few centres rival for many bodies
+        pair = torch.minimum(one_at, two_at) * len(points) + torch.maximum(one_at, two_at)
+        pairs, place = pair.unique(return_inverse=True)
+        found = lengths(points, points, pairs // len(points), pairs % len(points))[place]
+    else:
+        found = lengths(points, points, one_at, two_at)
+    return found * (1 + PAIRWISE) + centres.noise[one] + centres.noise[two]

@@ -1,0 +1,218 @@
+"""K-Means over a Space (Algorithm 1): Lloyd's loop, exact assignments, memory bounded by a budget."""
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pmnet.body import BodyParams
+from pmnet.clustering.cuda_iteration import IterationGraph, Outcome
+from pmnet.clustering.exact.assign import ROUGH, assign
+from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.init import restart_seed, start
+from pmnet.clustering.sharding import Shard
+from pmnet.clustering.sums import DISTANCE, Sums, moved, summed
+from pmnet.core.errors import InputError
+from pmnet.core.files import replacing
+from pmnet.core.progress import say
+from pmnet.memory.prototypes import Iteration
+
+SAVE_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Search:
+    """How centres are looked for; the fields are those of `Cluster`."""
+
+    k: int
+    max_iterations: int
+    tolerance: float
+    seed: int
+    init: Literal["random", "kmeans++"]
+    restarts: int
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Centres with the assignment of every sample to them, and how they came about."""
+
+    centres: BodyParams
+    assignments: Int[Tensor, "n"]
+    distances: Float[Tensor, "n"]
+    history: list[Iteration]
+
+
+@dataclass
+class _State:
+    """Where a search is: all that it takes to go on after a kill."""
+
+    restart: int = 0
+    centres: BodyParams | None = None
+    history: list[Iteration] = field(default_factory=list)
+    best: BodyParams | None = None
+    least: float = math.inf
+    winner: "_State | None" = None
+
+    def save(self, path: Path) -> None:
+        """Write this state, whole or not at all."""
+        with replacing(path) as partial:
+            torch.save(self._plain(), partial)
+
+    def _plain(self) -> dict[str, Any]:
+        def body(params: BodyParams | None) -> tuple[Tensor, Tensor] | None:
+            return None if params is None else (params.rotmats.cpu(), params.betas.cpu())
+
+        return {
+            "restart": self.restart,
+            "centres": body(self.centres),
+            "history": [asdict(row) for row in self.history],
+            "best": body(self.best),
+            "least": self.least,
+            "winner": None if self.winner is None else self.winner._plain(),
+        }
+
+    @staticmethod
+    def of(plain: dict[str, Any], device: torch.device) -> "_State":
+        """Return the state that was written."""
+
+        def body(parts: tuple[Tensor, Tensor] | None) -> BodyParams | None:
+            return None if parts is None else BodyParams(*parts).to(device)
+
+        winner = plain["winner"]
+        return _State(
+            plain["restart"],
+            body(plain["centres"]),
+            [Iteration(**row) for row in plain["history"]],
+            body(plain["best"]),
+            plain["least"],
+            None if winner is None else _State.of(winner, device),
+        )
+
+
+def kmeans(
+    points: Points,
+    search: Search,
+    shard: Shard | None = None,
+    checkpoint: Path | None = None,
+) -> Clustering:
+    """Return K centres and the assignment of every body to the nearest (Algorithm 1).
+
+    The loop ends when no assignment changes, when the mean distance changes by less than the share
+    `tolerance`, or after `max_iterations` updates; 0 keeps the start (Random Select of Table II). The
+    last step is an assignment, so that assignments and distances belong to the returned centres. The
+    mean body does not minimise the vertex distance, so the mean distance may rise: the best iteration
+    of the best restart is returned. An empty cluster keeps its centre.
+    Where there are several processes, each gives its own points and its `shard`; all get the whole
+    answer, the same as of one process. A search that finds its `checkpoint` goes on from there; only
+    the first process needs to know of it.
+    Raises InputError where K is not between 1 and the number of bodies.
+    """
+    shard = shard or Shard.whole(len(points))
+    if not 1 <= search.k <= shard.total:
+        raise InputError(
+            f"cluster.k is {search.k}: it must be from 1 to the {shard.total} training samples"
+        )
+    state, plain = _State(), None
+    if checkpoint is not None and checkpoint.exists():
+        plain = torch.load(checkpoint, weights_only=True)
+    plain = shard.of_first(plain)
+    if plain is not None:
+        state = _State.of(plain, points.device)
+    # the centre of everything does not depend on the start
+    restarts = 1 if search.k == 1 and search.max_iterations else max(search.restarts, 1)
+    alone = shard.group is None
+    graph = IterationGraph.where_it_fits(points, search.k) if alone else None
+    while state.restart < restarts:
+        _descend(points, search, shard, state, graph, checkpoint)
+        won = state.winner is None or state.least < state.winner.least
+        state = _State(state.restart + 1, winner=state if won else state.winner)
+    assert state.winner is not None and state.winner.best is not None
+    best, history = state.winner.best, state.winner.history
+    labels, distances = assign(points, best)
+    if checkpoint is not None and shard.rank == 0:
+        checkpoint.unlink(missing_ok=True)
+    return Clustering(best, shard.gather(labels), shard.gather(distances), history)
+
+
+def _descend(
+    points: Points,
+    search: Search,
+    shard: Shard,
+    state: _State,
+    graph: IterationGraph | None,
+    checkpoint: Path | None,
+) -> None:
+    """Run one restart to its end, from where the state is."""
+    sums = Sums(points, search.k)
+    begun = saved = time.monotonic()
+    last = search.max_iterations
+    if state.history:  # the assignment was made before the kill
+        assert state.centres is not None
+        sums.move(assign(points, state.centres, ROUGH)[0])
+        state.centres = moved(state.centres, points.space, *sums.means(shard))
+    elif search.k == 1 and last:
+        everything = Sums(points, 1)
+        everything.move(torch.zeros_like(points.bounds.squared, dtype=torch.long))
+        state.centres, last = points.space.mean_body(everything.means(shard)[0]), 0
+    else:
+        seed = restart_seed(search.seed, state.restart)
+        state.centres = start(points, search.k, seed, search.init, shard)
+    done = len(state.history)
+    for iteration in range(done, last + 1):
+        assert state.centres is not None
+        row, after = iterate(points, state.centres, sums, shard, graph, iteration)
+        state.history.append(row)
+        if row.mean_distance < state.least:
+            state.best, state.least = state.centres, row.mean_distance
+        if shard.rank == 0:
+            _tell(row, state.restart, (time.monotonic() - begun) / (iteration + 1 - done), last)
+        if iteration == last or _settled(state.history, search.tolerance):
+            break
+        if checkpoint is not None and shard.rank == 0 and time.monotonic() - saved >= SAVE_EVERY_S:
+            state.save(checkpoint)
+            saved = time.monotonic()
+        state.centres = after
+
+
+def iterate(
+    points: Points,
+    centres: BodyParams,
+    sums: Sums,
+    shard: Shard,
+    graph: IterationGraph | None = None,
+    iteration: int = 0,
+) -> tuple[Iteration, BodyParams]:
+    """Return what an assignment to these centres is like, and the centres that follow from it.
+
+    The `graph` does the same work, faster, if it has one process only.
+    """
+    found = graph(centres, sums) if graph and sums.begun else None
+    if found is None:
+        labels, distances = assign(points, centres, ROUGH)
+        changed = sum(shard.counts(sums.move(labels)))
+        means, sizes = sums.means(shard)
+        after = moved(centres, points.space, means, sizes)
+        found = Outcome(after, int(shard.sum(summed(distances))), changed, int((sizes == 0).sum()))
+    mean = found.distance / DISTANCE / shard.total
+    return Iteration(iteration, mean, found.changed, found.empty), found.centres
+
+
+def _tell(row: Iteration, restart: int, each_s: float, last: int) -> None:
+    left = f", at most {each_s * (last - row.iteration):.0f} s left" if row.iteration < last else ""
+    again = f" (restart {restart})" if restart else ""
+    say(
+        f"K-Means{again} {row.iteration}: mean distance {row.mean_distance:.4f}, "
+        f"{row.changed} changed, {row.empty} empty{left}"
+    )
+
+
+def _settled(history: list[Iteration], tolerance: float) -> bool:
+    if len(history) < 2:
+        return False
+    before, now = history[-2].mean_distance, history[-1].mean_distance
+    return history[-1].changed == 0 or abs(before - now) < tolerance * before

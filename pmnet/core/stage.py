@@ -1,0 +1,172 @@
+"""A stage function as a command: its paths are options, its params sections come from params.yaml.
+
+A parameter annotated with a dataclass is the section of params.yaml that has its name (or the one that
+`Section` names); every plain field of it is an option too, so that a single run may differ. DVC, `python
+-m stages.NAME` and `pmnet NAME` run the same command.
+"""
+
+import inspect
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import typer
+
+from pmnet.core import params
+from pmnet.core.errors import InputError
+
+PARAMS = Path("params.yaml")
+FIRST_SPEAKS_S = 3.0  # torchrun ends all processes when one has failed: one of them says why
+
+
+@dataclass(frozen=True)
+class Section:
+    """The section of params.yaml that an argument is read from; {name} stands for another argument."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Argument:
+    """One argument of a stage: a plain option, or a section of params.yaml."""
+
+    name: str
+    kind: Any
+    section: str | None
+
+    def has(self, key: str) -> bool:
+        """Return whether a dotted key starts with a field of this section."""
+        return is_dataclass(self.kind) and key.split(".")[0] in {f.name for f in fields(self.kind)}
+
+    def chosen(self, given: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Yield the fields that were given as options."""
+        if is_dataclass(self.kind):
+            yield from ((k, given[k]) for k, _ in self.options() if given.get(k) is not None)
+
+    def options(self) -> Iterator[tuple[str, Any]]:
+        """Yield the name and type of the plain fields of a section."""
+        hints = get_type_hints(self.kind)
+        for field in fields(self.kind):
+            kind = hints[field.name]
+            if kind in (int, float, str, bool, Path) or get_origin(kind) is Literal:
+                yield field.name, kind
+
+
+def arguments(function: Callable[..., None]) -> list[_Argument]:
+    """Return the arguments of a stage function."""
+    found = []
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        if name == "return":
+            continue
+        kind, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        named = [extra.name for extra in extras if isinstance(extra, Section)]
+        section = named[0] if named else name if is_dataclass(kind) else None
+        found.append(_Argument(name, kind, section))
+    return found
+
+
+def as_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that typer can turn into a command (see the module's docstring)."""
+    stage_arguments = arguments(function)
+
+    def run(**given: Any) -> None:
+        overrides = dict(_override(text) for text in given.pop("set_") or [])
+        _refuse_unknown(overrides, stage_arguments)
+        values = {a.name: given[a.name] for a in stage_arguments if a.section is None}
+        for argument in (a for a in stage_arguments if a.section is not None):
+            chosen = dict(argument.chosen(given))
+            chosen |= {k: v for k, v in overrides.items() if argument.has(k)}
+            section = str(argument.section).format(**values)
+            values[argument.name] = params.load(PARAMS, section, argument.kind, chosen)
+        function(**values)
+
+    parameters = []
+    for argument in stage_arguments:
+        if argument.section is None:
+            default = inspect.signature(function).parameters[argument.name].default
+            parameters.append(_option(argument.name, argument.kind, default, None))
+            continue
+        if not is_dataclass(argument.kind):
+            continue
+        shown = _shown_defaults(str(argument.section))
+        for name, kind in argument.options():
+            default = str(shown.get(name, f"{argument.section}.{name} of params.yaml"))
+            parameters.append(_option(name, kind | None, None, default))
+    text = "Set any field of the params section: FIELD.KEY=VALUE (YAML)."
+    parameters.append(
+        inspect.Parameter(
+            "set_",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[list[str] | None, typer.Option("--set", "-S", help=text)],
+        )
+    )
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__name__ = function.__name__
+    run.__doc__ = function.__doc__
+    return run
+
+
+def command(function: Callable[..., None]) -> None:
+    """Run a stage function with the options of this process."""
+    app = typer.Typer(add_completion=False)
+    app.command()(as_command(function))
+    with user_errors():
+        app()
+
+
+class user_errors:
+    """Print an InputError as one line and leave with exit code 1."""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Turn the user's errors into a message."""
+        if isinstance(error, InputError) and not os.environ.get("PMNET_DEBUG"):
+            if os.environ.get("RANK", "0") != "0":
+                time.sleep(FIRST_SPEAKS_S)
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+
+
+def _option(name: str, kind: Any, default: Any, shown: str | None) -> inspect.Parameter:
+    option = typer.Option(
+        f"--{name.replace('_', '-')}", show_default=shown if shown is not None else True
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, option],
+    )
+
+
+def _shown_defaults(section: str) -> Mapping[str, Any]:
+    """Return the values of a section, read once; none where they cannot be read."""
+    try:
+        values = params.read(PARAMS, section)
+    except InputError:
+        return {}
+    return values if isinstance(values, Mapping) else {}
+
+
+def _refuse_unknown(overrides: dict[str, Any], stage_arguments: list[_Argument]) -> None:
+    for key in overrides:
+        if not any(argument.has(key) for argument in stage_arguments):
+            sections = ", ".join(str(a.section) for a in stage_arguments if a.section)
+            raise InputError(
+                f"--set {key}: {PARAMS} has no such field in {sections or 'this stage'}"
+            )
+
+
+def _override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set {text}: expected KEY=VALUE")
+    return key, params.yaml_value(value)

@@ -1,0 +1,52 @@
+"""Which data sets train and which test: a list of files between ingestion and all that follows."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pmnet.datasets import Dataset
+from pmnet.core.errors import InputError
+from pmnet.core.files import replacing
+
+
+def write_sets(datasets: Mapping[str, Dataset], outs: Mapping[str, Path]) -> None:
+    """Write, for each split, where the samples and images of its data sets are.
+
+    Raises InputError where a split has no data set; nothing is written then.
+    """
+    names = {s: [n for n, entry in datasets.items() if entry.split == s] for s in outs}
+    for split in outs:
+        if not names[split]:
+            raise InputError(f"datasets: none has split {split!r}; give at least one")
+    for split, out in outs.items():
+        files = {
+            kind: [f"data/{kind}/{split}/{name}.arrow" for name in names[split]]
+            for kind in ("samples", "images")
+        }
+        with replacing(out) as partial:
+            partial.write_text(json.dumps(files, indent=2) + "\n")
+
+
+def samples_of(sets: Path) -> list[Path]:
+    """Return the files of samples that a list names."""
+    return _files(sets, "samples")
+
+
+def images_of(sets: Path) -> list[Path]:
+    """Return the files of images that a list names."""
+    return _files(sets, "images")
+
+
+def pairs_of(sets: Path) -> list[tuple[Path, Path]]:
+    """Return the files of samples that a list names, each with its file of images."""
+    samples, images = samples_of(sets), images_of(sets)
+    if len(samples) != len(images):
+        raise InputError(f"{sets}: {len(samples)} files of samples, {len(images)} of images")
+    return list(zip(samples, images, strict=True))
+
+
+def _files(sets: Path, kind: str) -> list[Path]:
+    try:
+        return [Path(name) for name in json.loads(sets.read_text())[kind]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{sets}: not a list of data sets ({error}); run the sets stage") from None

@@ -1,0 +1,137 @@
+"""From the columns that an adapter found to Samples: what a file does not have is marked as missing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from pmnet.body import BodyModel
+from pmnet.body.keypoints import J24
+from pmnet.data.samples import About, Samples
+from pmnet.formats.arrays import finite, same_length
+
+Texts = Sequence[str] | np.ndarray
+
+
+@dataclass
+class Rows:
+    """N rows of a data set of images; None is a column that its files do not have.
+
+    `center` px and `scale` (200 px) are the person's box; `poses` are 24 rotation vectors (rad), the
+    root in the camera frame; `keypoints_2d` px and `keypoints_3d` m (camera frame, any origin) are J24
+    with confidence; `has_smpl` and `has_keypoints_3d` are all where None and the column is there.
+    """
+
+    image_name: Texts
+    center: np.ndarray  # (N, 2)
+    scale: np.ndarray  # (N,)
+    poses: np.ndarray | None = None  # (N, 72)
+    betas: np.ndarray | None = None  # (N, 10)
+    has_smpl: np.ndarray | None = None  # (N,)
+    keypoints_2d: np.ndarray | None = None  # (N, 24, 3)
+    keypoints_3d: np.ndarray | None = None  # (N, 24, 4)
+    has_keypoints_3d: np.ndarray | None = None  # (N,)
+    subject: Texts | None = None
+    gender: Texts | None = None
+    sequence: Texts | None = None
+
+    def __len__(self) -> int:
+        return len(self.image_name)
+
+    def select(self, rows: np.ndarray) -> "Rows":
+        """Return the rows of an index or mask, in its order."""
+        picked: dict[str, Any] = {
+            name: None if values is None else np.asarray(values)[rows]
+            for name, values in vars(self).items()
+        }
+        return Rows(**picked)
+
+
+def to_samples(
+    name: str,
+    rows: Rows,
+    file: Path,
+    root: Path,
+    body: BodyModel,
+    measured: Literal["j14", "j17"] = "j14",
+    counts: dict[str, int] | None = None,
+) -> Samples:
+    """Return rows as samples of the data set `name`, whose images lie below `root`.
+
+    `file` is where the rows come from, for errors; `counts` is what ingestion found and dropped.
+    Raises InputError where columns differ in length or a number that is said to be valid is not.
+    """
+    n = same_length(file, {k: v for k, v in vars(rows).items() if v is not None})
+    has_smpl = _flags(rows.has_smpl, rows.poses, n)
+    has_3d = _flags(rows.has_keypoints_3d, rows.keypoints_3d, n)
+    poses = _valid(file, "poses", rows.poses, has_smpl, (72,))
+    about = About(
+        dataset=name,
+        joints="j24",
+        pixels="files",
+        body=body.sha256,
+        measured=measured,
+        root=str(root),
+        counts={"rows": n, **(counts or {})},
+    )
+    return Samples(
+        about=about,
+        global_orient=poses[:, :3],
+        body_pose=poses[:, 3:],
+        betas=_valid(file, "betas", rows.betas, has_smpl, (10,)),
+        keypoints_2d=_confident(file, "keypoints_2d", rows.keypoints_2d, np.ones(n, bool), 3),
+        keypoints_3d=_confident(file, "keypoints_3d", _rooted(rows.keypoints_3d), has_3d, 4),
+        camera=torch.full((n, 3), torch.nan),
+        center=_valid(file, "center", rows.center, np.ones(n, bool), (2,)),
+        scale=_valid(file, "scale", rows.scale, np.ones(n, bool), ()),
+        has_smpl=torch.from_numpy(has_smpl),
+        has_keypoints_3d=torch.from_numpy(has_3d),
+        image_name=_texts(rows.image_name, n),
+        subject=_texts(rows.subject, n),
+        gender=_texts(rows.gender, n),
+        # rows that are not known to belong together stand for themselves
+        sequence=_texts(rows.image_name if rows.sequence is None else rows.sequence, n),
+    )
+
+
+def _flags(given: np.ndarray | None, values: np.ndarray | None, n: int) -> np.ndarray:
+    if values is None:
+        return np.zeros(n, bool)
+    return np.ones(n, bool) if given is None else given.astype(bool)
+
+
+def _valid(
+    file: Path, key: str, values: np.ndarray | None, valid: np.ndarray, shape: tuple[int, ...]
+) -> torch.Tensor:
+    """Return float32 numbers that are 0 where they are not valid."""
+    numbers = np.zeros((len(valid), *shape)) if values is None else finite(file, key, values, valid)
+    mask = valid.reshape(-1, *[1] * len(shape))
+    return torch.from_numpy(np.where(mask, numbers, 0).astype(np.float32))
+
+
+def _confident(
+    file: Path, key: str, values: np.ndarray | None, valid: np.ndarray, width: int
+) -> torch.Tensor:
+    """Return keypoints that are 0 where their confidence is, or where the row is not valid."""
+    if values is None:
+        return torch.zeros(len(valid), len(J24), width)
+    seen = (values[..., -1:] > 0) & valid[:, None, None]
+    kept = np.where(seen, values, 0)
+    return torch.from_numpy(finite(file, key, kept).astype(np.float32))
+
+
+def _rooted(keypoints: np.ndarray | None) -> np.ndarray | None:
+    """Return 3D keypoints relative to the pelvis, or to the middle of the hips where it is unknown."""
+    if keypoints is None:
+        return None
+    pelvis, hips = J24.index("pelvis"), [J24.index("right_hip"), J24.index("left_hip")]
+    known = keypoints[:, pelvis, 3:] > 0
+    origin = np.where(known, keypoints[:, pelvis, :3], keypoints[:, hips, :3].mean(1))
+    return np.concatenate([keypoints[..., :3] - origin[:, None], keypoints[..., 3:]], 2)
+
+
+def _texts(values: Texts | None, n: int) -> list[str]:
+    return [""] * n if values is None else [str(value) for value in values]

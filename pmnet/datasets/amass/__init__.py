@@ -1,0 +1,209 @@
+"""AMASS: a folder of clips of motion capture (world z up), seen by virtual cameras.
+
+Layout: SUBJECT/CLIP.npz or .pkl at any depth, the folder above the clip being the subject; `_clips.py`
+says which files of AMASS, MoSh, MoSh++ and neutrMosh are read. Hands stay at rest. The shape of SMPL-X is
+another than SMPL's, though its `betas` are as many: draw them (options.betas) where clips are of SMPL-X.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeGuard
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.body.camera import View
+from pmnet.body.parts import mirror_rotvecs
+from pmnet.body.rotations import axis_rotation
+from pmnet.core.errors import InputError
+from pmnet.core.progress import track
+from pmnet.data.samples import About, Samples
+from pmnet.datasets._shared.found import Found
+from pmnet.datasets._shared.posed import posed_samples
+from pmnet.datasets.amass.clips import (
+    NEUTR_MOSH,
+    USED,
+    Motion,
+    clip_files,
+    clip_folders,
+    read_motion,
+)
+
+SMPLX_BETAS: Final = "clips with betas of SMPL-X"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which clips and frames are taken, and how they are seen.
+
+    `subjects` keeps only those (empty: all); `framerate_hz` thins faster clips (0: every frame);
+    `min_change_deg` drops a frame whose joints all turned less since the last one kept;
+    `max_samples` keeps a random subset (0: all); `betas` takes those of the file or draws them;
+    `mirrored` adds each pose mirrored left to right; every pose is seen `views` times.
+    """
+
+    subjects: list[str] | None
+    framerate_hz: float
+    min_change_deg: float
+    max_samples: int
+    mirrored: bool
+    views: int
+    betas: Literal["file", "drawn"]
+    betas_spread: float
+    view: View
+    seed: int
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The frames taken from one file."""
+
+    subject: str
+    name: str
+    rotvecs: Float[Tensor, "t 24 3"]
+    betas: Float[Tensor, "10"]
+    gender: str
+    surface_model: str
+
+
+def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
+    """Return the poses of all clips under `source`, put into camera frames.
+
+    Raises InputError where there is no clip, a wanted subject is missing or a clip is broken.
+    """
+    generator = torch.Generator().manual_seed(options.seed)
+    clips = [
+        read_clip(path, source, options)
+        for path in track(find_clips(source, options.subjects), f"{name}: reading clips")
+    ]
+    rotvecs = torch.cat([clip.rotvecs for clip in clips])
+    betas = torch.cat([clip.betas.expand(len(clip.rotvecs), -1) for clip in clips])
+    origin = torch.arange(len(clips)).repeat_interleave(
+        torch.tensor([len(clip.rotvecs) for clip in clips])
+    )
+    if 0 < options.max_samples < len(rotvecs):
+        rows = torch.randperm(len(rotvecs), generator=generator)[: options.max_samples].sort()[0]
+        rotvecs, betas, origin = rotvecs[rows], betas[rows], origin[rows]
+    upright = BodyParams.from_rotvecs(rotvecs, betas)
+    z_up_to_y_up = axis_rotation(0, torch.full((1,), -math.pi / 2))
+    upright.rotmats[:, 0] = z_up_to_y_up @ upright.rotmats[:, 0]
+    if options.mirrored:
+        mirror = BodyParams.from_rotvecs(mirror_rotvecs(upright.rotvecs()), betas)
+        upright, origin = BodyParams.cat([upright, mirror]), origin.repeat(2)
+    rows = torch.arange(len(upright)).repeat(options.views)
+    upright, origin = upright[rows], origin[rows]
+    if options.betas == "drawn":
+        drawn = torch.randn(len(upright), 10, generator=generator) * options.betas_spread
+        upright = BodyParams(upright.rotmats, drawn.clamp(-3, 3))
+    counts = {"clips": len(clips)}
+    if options.betas == "file":
+        counts[SMPLX_BETAS] = sum(clip.surface_model.startswith("smplx") for clip in clips)
+    about = About(name, joints="smpl24", pixels="render", body=body.sha256, counts=counts)
+    seen = [clips[row] for row in origin.tolist()]
+    columns = ([getattr(clip, key) for clip in seen] for key in ("subject", "name", "gender"))
+    return posed_samples(about, upright, options.view, body, generator, *columns)
+
+
+def find_clips(source: Path, subjects: list[str] | None) -> list[Path]:
+    """Return the clips of the wanted subjects in a fixed order; see `read` for the errors."""
+    paths = clip_files(source)
+    if not paths:
+        raise InputError(
+            f"{source}: no .npz clips below it; expected AMASS's SUBJECT/CLIP_poses.npz, or the "
+            "CLIP_stageii.npz or .pkl of MoSh++"
+        )
+    if subjects is None:
+        return paths
+    if missing := set(subjects) - {path.parent.name for path in paths}:
+        raise InputError(f"{source}: no clips of subject {', '.join(sorted(missing))}")
+    return [path for path in paths if path.parent.name in subjects]
+
+
+def read_clip(path: Path, source: Path, options: Options) -> Clip:
+    """Return the thinned frames of one clip; raises InputError naming the file and the key."""
+    motion = read_motion(path)
+    rotvecs = torch.zeros(len(motion.poses), 24, 3)
+    rotvecs[:, : USED // 3] = torch.from_numpy(motion.poses.astype(np.float32)).view(-1, 22, 3)
+    kept = _thin(rotvecs, _step(path, motion.rate_hz, options.framerate_hz), options.min_change_deg)
+    return Clip(
+        subject=path.parent.name,
+        name=path.relative_to(source).with_suffix("").as_posix(),
+        rotvecs=rotvecs[kept],
+        betas=_betas(path, motion, options),
+        gender=motion.gender if options.betas == "file" else "neutral",
+        surface_model=motion.surface_model,
+    )
+
+
+def _betas(path: Path, motion: Motion, options: Options) -> Float[Tensor, "10"]:
+    if options.betas == "drawn":
+        return torch.zeros(10)
+    betas = motion.betas
+    if (
+        not _are_numbers(betas)
+        or betas.ndim != 1
+        or len(betas) < 10
+        or not np.isfinite(betas[:10]).all()
+    ):
+        raise InputError(
+            f"{path}: 'betas' must be at least 10 finite numbers; or set options.betas to drawn"
+        )
+    return torch.from_numpy(betas[:10].astype(np.float32))
+
+
+def _step(path: Path, rate: Any, wanted_hz: float) -> int:
+    if wanted_hz <= 0:
+        return 1
+    rate = np.asarray(np.nan if rate is None else rate)
+    if not _are_numbers(rate) or rate.size != 1 or not float(rate.reshape(())) > 0:
+        raise InputError(
+            f"{path}: 'mocap_framerate' is missing or no rate; set options.framerate_hz to 0 to "
+            "take every frame"
+        )
+    return max(1, round(float(rate.reshape(())) / wanted_hz))
+
+
+def _thin(rotvecs: Float[Tensor, "t 24 3"], step: int, min_change_deg: float) -> list[int]:
+    frames = list(range(0, len(rotvecs), step))
+    if min_change_deg <= 0:
+        return frames
+    rotmats = BodyParams.from_rotvecs(rotvecs, torch.zeros(len(rotvecs), 10)).rotmats
+    kept = frames[:1]
+    for frame in frames[1:]:
+        trace = (rotmats[kept[-1]] * rotmats[frame]).sum((-1, -2))
+        change = torch.rad2deg(((trace - 1) / 2).clamp(-1, 1).arccos())
+        if change.max() >= min_change_deg:
+            kept.append(frame)
+    return kept
+
+
+def _are_numbers(found: Any) -> TypeGuard[np.ndarray]:
+    return isinstance(found, np.ndarray) and found.dtype.kind in "fiu"
+
+
+def find(root: Path) -> list[Found]:
+    """Return the folders of SUBJECT/CLIP below `root` that hold motion capture."""
+    return [_found(folder) for folder in clip_folders(root)]
+
+
+def _found(folder: Path) -> Found:
+    no_rate = folder.name in NEUTR_MOSH
+    view = View(45.0, 0.5, 10.0, 4.0, margin=0.85, margin_spread=0.05, shift=0.05)
+    options = Options(
+        subjects=None,
+        framerate_hz=0.0 if no_rate else 10.0,
+        min_change_deg=0.0,
+        max_samples=100_000 if no_rate else 0,
+        mirrored=True,
+        views=1,
+        betas="drawn",  # those of the clips belong to SMPL, not to the open body
+        betas_spread=0.5,
+        view=view,
+        seed=11,
+    )
+    layout = "clips of neutrMosh" if no_rate else "clips of AMASS or MoSh++"
+    return Found("amass", layout, folder, "train", asdict(options))

@@ -1,0 +1,174 @@
+"""BEDLAM (and its kin by CameraHMR): rendered people with exact SMPL or SMPL-X parameters.
+
+One npz a scene, or a folder of them: `imgname`, `center` px, `scale` (200 px), `pose_cam` (N, 72 or more)
+or (N, 24, 3) rad with the root in the camera frame, `shape` (N, 10 or more), optional `gender`, `sub` (who
+is seen), `gtkps` (N, 24 or more, 2 or 3) px. Wider poses than 72 are of SMPL-X: the first 66 numbers are
+used, hands rest, and the betas, which belong to another shape space, are kept or zero by options.betas.
+The first 24 of `gtkps` are the joints of the skeleton, of which the limbs are taken; where they do not
+lie on the body of the file (other releases order them otherwise) they are left out and counted.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from pmnet.body import BodyModel
+from pmnet.body.keypoints import LIMBS
+from pmnet.body.parts import JOINTS
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
+from pmnet.datasets._shared.fits import Fits, reprojection
+from pmnet.datasets._shared.found import Found, image_root
+from pmnet.datasets._shared.joint_maps import to_j24
+from pmnet.datasets._shared.peek import files_below, npz_texts
+from pmnet.datasets._shared.rows import Rows, to_samples
+from pmnet.datasets._shared.spin import check_scale, genders
+from pmnet.formats.arrays import array, finite, same_length
+from pmnet.formats.npz import npz_keys, read_texts_npz
+
+KEYS: Final = ("imgname", "center", "scale", "pose_cam", "shape", "gender", "sub", "gtkps")
+SMPL: Final = 72
+SHARED: Final = 66  # of SMPL-X: the root and the 21 joints that SMPL has, too
+MAX_MISS: Final = 0.1  # share of the box by which limbs may miss the body, on average
+SKELETON: Final = tuple(joint if joint in LIMBS else None for joint in JOINTS)
+MISSED, SMPLX_BETAS = "2D joints left out: not on the body", "betas of SMPL-X"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the images lie: `images`, then `folder`, in which {file} is the name of the npz.
+
+    BEDLAM: images = training_images, folder = "{file}/png". `betas` zero takes the mean shape.
+    """
+
+    images: Path
+    folder: str
+    betas: Literal["file", "zero"]
+
+
+def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
+    """Return the people of an npz or of all npz of a folder; raises InputError naming file and key."""
+    paths = _annotations(source) if source.is_dir() else [source]
+    if not paths:
+        raise InputError(f"{source}: no .npz of BEDLAM below it; check the path")
+    parts, counts = [], {MISSED: 0, SMPLX_BETAS: 0}
+    for path in paths:
+        rows, is_smplx = read_bedlam(path, options)
+        counts[MISSED] += _drop_missed(rows, body)
+        counts[SMPLX_BETAS] += len(rows) if is_smplx and options.betas == "file" else 0
+        parts.append(rows)
+    columns = {key: _joined(parts, key) for key in vars(parts[0])}
+    return to_samples(name, Rows(**columns), source, options.images, body, "j14", counts)
+
+
+def _annotations(folder: Path) -> list[Path]:
+    """Return the npz below a folder but for those of another kind; broken ones are read, and named."""
+    found = [(path, npz_keys(path)) for path in files_below(folder, ".npz")]
+    return [path for path, keys in found if "imgname" in keys or not keys]
+
+
+def read_bedlam(path: Path, options: Options) -> tuple[Rows, bool]:
+    """Return the rows of one npz, and whether it is of SMPL-X."""
+    values = read_texts_npz(path, KEYS)
+    folder = options.folder.replace("{file}", path.stem)
+    names = array(path, values, "imgname", (None,), "U").tolist()
+    poses, is_smplx = _poses(path, values)
+    shape = array(path, values, "shape", (None, None))
+    if shape.shape[1] < 10:
+        raise InputError(f"{path}: 'shape' is {shape.shape}; expected 10 or more betas a row")
+    rows = Rows(
+        image_name=[f"{folder}/{image}" if folder else image for image in names],
+        center=finite(path, "center", array(path, values, "center", (None, 2))),
+        scale=finite(path, "scale", array(path, values, "scale", (None,))),
+        poses=finite(path, "pose_cam", poses),
+        betas=finite(path, "shape", shape[:, :10]) * (options.betas == "file"),
+        keypoints_2d=_keypoints(path, values),
+        sequence=[f"{path.stem}/{Path(image).parent.as_posix()}" for image in names],
+    )
+    if "gender" in values:
+        rows.gender = genders(path, array(path, values, "gender", (None,), "U"))
+    if "sub" in values:
+        rows.subject = array(path, values, "sub", (None,), "U")
+    same_length(path, {key: values[key] for key in values})
+    check_scale(path, "scale", rows.scale)
+    return rows, is_smplx
+
+
+def _poses(path: Path, values: dict[str, np.ndarray]) -> tuple[np.ndarray, bool]:
+    found = np.asarray(values.get("pose_cam"))
+    if found.ndim == 3:
+        values["pose_cam"] = found.reshape(len(found), -1)
+    poses = array(path, values, "pose_cam", (None, None))
+    if poses.shape[1] < SMPL:
+        raise InputError(
+            f"{path}: 'pose_cam' is of shape {found.shape}; expected 72 numbers or more"
+        )
+    is_smplx = poses.shape[1] > SMPL
+    poses = poses[:, :SMPL].copy()
+    poses[:, SHARED:] *= not is_smplx
+    return poses, is_smplx
+
+
+def _keypoints(path: Path, values: dict[str, np.ndarray]) -> np.ndarray | None:
+    if "gtkps" not in values:
+        return None
+    found = array(path, values, "gtkps", (None, None, None))
+    if found.shape[1] < len(JOINTS) or found.shape[2] < 2:
+        raise InputError(
+            f"{path}: 'gtkps' is of shape {found.shape}; expected N x 24 (or more) x 2 (or 3)"
+        )
+    # all joints of a rendered person are known, hidden or not
+    px = finite(path, "gtkps", found[:, : len(JOINTS), :2])
+    return to_j24(np.concatenate([px, np.ones((*px.shape[:2], 1))], 2), SKELETON)
+
+
+def _drop_missed(rows: Rows, body: BodyModel) -> int:
+    """Make 2D joints that are not those of the body unknown; return of how many rows."""
+    if rows.keypoints_2d is None or rows.poses is None or rows.betas is None:
+        return 0
+    fits = Fits(rows.poses, rows.betas, np.ones(len(rows), bool))
+    missed = reprojection(fits, rows, body) > MAX_MISS
+    rows.keypoints_2d[missed] = 0
+    return int(missed.sum())
+
+
+def _joined(parts: list[Rows], key: str) -> Any:
+    """Return a column of all files; one that a file does not have is filled with nothing."""
+    columns = [getattr(part, key) for part in parts]
+    if all(column is None for column in columns):
+        return None
+    empty: list[np.ndarray]
+    if key == "keypoints_2d":
+        empty = [np.zeros((len(part), 24, 3)) for part in parts]
+    else:  # texts: all else is required
+        empty = [np.full(len(part), "") for part in parts]
+    return np.concatenate(
+        [none if column is None else column for column, none in zip(columns, empty, strict=True)]
+    )
+
+
+def find(root: Path) -> list[Found]:
+    """Return the files of BEDLAM below `root`; those of one folder as one source."""
+    folders: dict[Path, list[Path]] = {}
+    for path in files_below(root, ".npz"):
+        if {"imgname", "center", "scale", "pose_cam", "shape"} <= npz_keys(path):
+            folders.setdefault(path.parent, []).append(path)
+    return [_found(folder, paths, root) for folder, paths in sorted(folders.items())]
+
+
+def _found(folder: Path, paths: list[Path], root: Path) -> Found:
+    names = npz_texts(paths[0], "imgname")[:5]
+    scene = [f"{paths[0].stem}/png/{name}" for name in names]
+    images = image_root(scene, folder, root)
+    in_scenes = any((images / name).is_file() for name in scene)
+    if not in_scenes:
+        images = image_root(names, folder, root)
+    options = {
+        "images": str(images),
+        "folder": "{file}/png" if in_scenes else "",
+        "betas": "file",
+    }
+    source = paths[0] if len(paths) == 1 else folder
+    return Found("bedlam", "npz of BEDLAM", source, "train", options)

@@ -1,0 +1,110 @@
+"""COCO's persons with keypoints: SPIN's `coco_2014_train.npz`, or `person_keypoints_*.json` itself.
+
+Raw layout: `images` with `id`, `file_name`; `annotations` with `image_id`, `keypoints` (17 x (x px, y
+px, 0 where not labelled)) and `bbox` (x, y, width, height px). `images` of the options is then the
+folder of the images itself. The person's box is `bbox`, a fifth wider (SPIN's datasets/preprocess).
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pmnet.body import BodyModel
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
+from pmnet.datasets._shared.boxes import ROOM, box_of_corners
+from pmnet.datasets._shared.found import Found
+from pmnet.datasets._shared.joint_maps import COCO17, to_j24
+from pmnet.datasets._shared.rows import Rows
+from pmnet.datasets._shared.spin import check_scale
+from pmnet.datasets._shared.wild import WildOptions, ingest
+from pmnet.datasets._shared.wild_found import Release, annotation_files, entry, find_spin
+from pmnet.formats.json import numbers, read_json, records, texts
+
+RELEASE: Final = Release(
+    adapter="coco",
+    spin={"coco_2014_train.npz": "train"},
+    spin_fits="coco.npz",
+    static_fits="coco_fits.npy",
+    eft=("COCO2014-Part-ver*.json", "COCO2014-All-ver*.json"),
+)
+BODY: Final = slice(COCO17.index("left_shoulder"), None)  # without the face
+SPIN_MIN: Final = 12
+PUBLISHED: Final = (
+    28_344  # persons of train2014 with all 12 keypoints of the body (EFT's documents)
+)
+HEAD: Final = 1_000_000  # bytes in which image names are looked for
+
+
+@dataclass(frozen=True)
+class Options(WildOptions):
+    """See WildOptions.
+
+    `min_keypoints` of the 12 without the face must be labelled in the raw layout: 12 is SPIN's rule.
+    """
+
+    min_keypoints: int
+
+
+def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
+    """Return the persons of COCO; raises InputError naming the file and the record at fault."""
+    return ingest(name, source, options, body, lambda path: read_raw(path, options.min_keypoints))
+
+
+def read_raw(path: Path, min_keypoints: int) -> tuple[Rows, dict[str, int]]:
+    """Return the persons of a json with enough keypoints, in the order of the file."""
+    content = read_json(path)
+    images, persons = records(path, content, "images"), records(path, content, "annotations")
+    names = dict(zip(_ids(path, images, "id"), texts(path, images, "file_name"), strict=True))
+    keypoints = numbers(path, persons, "keypoints", (17, 3))
+    keypoints[..., 2] = keypoints[..., 2] > 0
+    kept = keypoints[:, BODY, 2].sum(1) >= min_keypoints
+    rule = f"rejected: fewer than {min_keypoints} keypoints"
+    counts = {rule: int((~kept).sum())}
+    persons = [persons[row] for row in np.flatnonzero(kept)]
+    center, scale = box_of_corners(numbers(path, persons, "bbox", (4,)), ROOM)
+    check_scale(path, "bbox", scale)
+    image_ids = _ids(path, persons, "image_id")
+    if missing := [image for image in image_ids if image not in names]:
+        raise InputError(
+            f"{path}: 'image_id' {missing[0]} is not among 'images', as are {len(missing)} of "
+            f"{len(image_ids)}; the file is cut short or mixed up"
+        )
+    rows = Rows(
+        image_name=[names[image] for image in image_ids],
+        center=center,
+        scale=scale,
+        keypoints_2d=to_j24(keypoints[kept], COCO17),
+    )
+    return rows, counts
+
+
+def find(root: Path) -> list[Found]:
+    """Return what is recognised below `root`: SPIN's npz and the training annotations of any year."""
+    files = annotation_files(root)
+    extra = {"min_keypoints": SPIN_MIN}
+    found = find_spin(root, files, RELEASE, extra, PUBLISHED)
+    for path in files:
+        if re.fullmatch(r"person_keypoints_train\d*\.json", path.name):
+            published = PUBLISHED if "2014" in path.name else None
+            names = _names_at_the_head(path)
+            found.append(
+                entry(root, files, RELEASE, "raw", path, names, "train", extra, published=published)
+            )
+    return found
+
+
+def _ids(path: Path, found: list[dict[str, Any]], key: str) -> list[int]:
+    return numbers(path, found, key, ()).astype(int).tolist()
+
+
+def _names_at_the_head(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD).decode("utf-8", "replace")
+    except OSError:
+        return []
+    return re.findall(r'"file_name": ?"([^"]+)"', head)

@@ -1,0 +1,61 @@
+"""The example of an own data set that `pmnet template` writes: two people, as `generic` reads them."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pmnet.body import OPEN_BODY, BodyModel, BodyParams
+from pmnet.body.parts import JOINTS
+from pmnet.core.errors import InputError
+from pmnet.core.files import replacing
+from pmnet.datasets._shared.boxes import box_around
+from pmnet.datasets.generic.table import write_csv
+
+PX_A_METRE = 200.0
+PLACES_PX = np.array([[320.0, 260.0], [180.0, 250.0]])  # of the pelvis in the two images
+
+
+def write_template(path: Path) -> None:
+    """Write an .npz or a .csv of two rows with every key; raises InputError for another ending."""
+    kind = path.suffix.lower()
+    if kind not in (".npz", ".csv"):
+        raise InputError(f"{path}: the template is an .npz or a .csv; name it so")
+    values = example()
+    with replacing(path) as partial:
+        if kind == ".npz":
+            with partial.open("wb") as stream:
+                np.savez(stream, **values)  # type: ignore[arg-type]
+        else:
+            with partial.open("w", encoding="utf-8", newline="") as text:
+                write_csv(text, values)
+
+
+def example() -> dict[str, np.ndarray]:
+    """Return two people of the open body: one with the arms out, one with them down; both upright."""
+    poses = torch.zeros(2, 24, 3)
+    poses[:, 0, 0] = math.pi
+    for side, turn in (("left", -1.2), ("right", 1.2)):
+        poses[1, JOINTS.index(f"{side}_shoulder"), 2] = turn
+    betas = torch.zeros(2, 10)
+    betas[1, 0] = 1.0
+    body = BodyModel.load(OPEN_BODY)
+    joints = body.keypoints(body.vertices(BodyParams.from_rotvecs(poses, betas)))
+    metres = joints.double().numpy()
+    px = metres[..., :2] * PX_A_METRE + PLACES_PX[:, None]
+    seen = np.ones((*px.shape[:2], 1))
+    center, scale = box_around(px, seen[..., 0] > 0)
+    return {
+        "image_name": np.array(["images/000001.jpg", "images/000002.jpg"]),
+        "center": center.round(1),
+        "scale": scale.round(3),
+        "poses": poses.double().numpy().reshape(2, 72).round(4),
+        "betas": betas.double().numpy(),
+        "has_smpl": np.array([1, 1]),
+        "keypoints_2d": np.concatenate([px, seen], 2).round(2),
+        "keypoints_3d": np.concatenate([metres, seen], 2).round(4),
+        "gender": np.array(["neutral", "neutral"]),
+        "subject": np.array(["anna", "ben"]),
+        "sequence": np.array(["walk", "walk"]),
+    }

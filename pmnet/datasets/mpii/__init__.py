@@ -1,0 +1,134 @@
+"""MPII Human Pose: SPIN's `mpii_train.npz`, or the h5 files of the stacked-hourglass code (pose-hg).
+
+Raw layout, `train.h5`: `imgname` (N,) bytes or codes of letters; `part` (N, 16, 2) px, 0 or less where
+not annotated; `center` (N, 2) px and `scale` (N,), the height of the person / 200 px. SPIN takes centre
+and scale of its `train.h5` as they are. The `annot.h5` of pose-hg holds those of MPII itself, which its
+code shifts as it loads them, 15 px x scale down and a quarter wider: `box: shifted` does that.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import h5py
+import numpy as np
+
+from pmnet.body import BodyModel
+from pmnet.core.errors import InputError
+from pmnet.data.samples import Samples
+from pmnet.datasets._shared.found import Found
+from pmnet.datasets._shared.joint_maps import MPII16, to_j24
+from pmnet.datasets._shared.rows import Rows
+from pmnet.datasets._shared.spin import check_scale
+from pmnet.datasets._shared.wild import WildOptions, ingest
+from pmnet.datasets._shared.wild_found import Release, annotation_files, entry, find_spin
+from pmnet.formats.arrays import array, finite, same_length
+
+RELEASE: Final = Release(
+    adapter="mpii",
+    spin={"mpii_train.npz": "train"},
+    spin_fits="mpii.npz",
+    static_fits="mpii_fits.npy",
+    eft=("MPII_ver*.json",),
+)
+KEYS: Final = ("imgname", "center", "scale", "part")
+SPIN_MIN: Final = 16
+SHIFT_PX: Final = 15.0
+WIDER: Final = 1.25
+
+
+@dataclass(frozen=True)
+class Options(WildOptions):
+    """See WildOptions; both below concern the raw layout.
+
+    `min_keypoints` of 16 must be annotated: 16 is SPIN's rule. `box` takes centre and scale of the
+    file, or shifts them as pose-hg does.
+    """
+
+    min_keypoints: int
+    box: Literal["file", "shifted"]
+
+
+def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
+    """Return the persons of MPII; raises InputError naming the file, the key or row at fault."""
+    return ingest(name, source, options, body, lambda path: read_raw(path, options))
+
+
+def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
+    """Return the persons of an h5 file with enough keypoints, in the order of the file."""
+    values = read_h5(path)
+    part = array(path, values, "part", (None, 16, 2))
+    center = array(path, values, "center", (None, 2))
+    scale = array(path, values, "scale", (None,))
+    names = _image_names(path, values)
+    same_length(path, {key: values[key] for key in KEYS})
+    annotated = np.asarray((part > 0).all(axis=2))
+    kept = annotated.sum(1) >= options.min_keypoints
+    finite(path, "part", part, kept)
+    finite(path, "center", center, kept)
+    center, scale = center[kept], scale[kept]
+    if options.box == "shifted":
+        center = center + [0.0, SHIFT_PX] * scale[:, None]
+        scale = scale * WIDER
+    check_scale(path, "scale", scale)
+    keypoints = np.concatenate([part, annotated[..., None]], 2)[kept]
+    rows = Rows(names[kept], center, scale, keypoints_2d=to_j24(keypoints, MPII16))
+    return rows, {f"rejected: fewer than {options.min_keypoints} keypoints": int((~kept).sum())}
+
+
+def read_h5(path: Path) -> dict[str, Any]:
+    """Return the arrays of KEYS that an h5 file has; raises InputError where it is none."""
+    try:
+        with h5py.File(path, "r") as file:
+            found = {key: file.get(key) for key in KEYS}
+            return {key: d[()] for key, d in found.items() if isinstance(d, h5py.Dataset)}
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: not a readable HDF5 file ({error}); copy or download it anew"
+        ) from None
+
+
+def find(root: Path) -> list[Found]:
+    """Return what is recognised below `root`: SPIN's npz and pose-hg's train.h5 or annot.h5."""
+    files = annotation_files(root)
+    extra = {"min_keypoints": SPIN_MIN, "box": "file"}
+    found = find_spin(root, files, RELEASE, extra)
+    for path in files:
+        if path.name in ("train.h5", "annot.h5") and _is_pose_hg(path):
+            names = [str(name) for name in _some_names(path)]
+            box = "shifted" if path.name == "annot.h5" else "file"
+            found.append(
+                entry(root, files, RELEASE, "raw", path, names, "train", extra | {"box": box})
+            )
+    return found
+
+
+def _is_pose_hg(path: Path) -> bool:
+    try:
+        with h5py.File(path, "r") as file:
+            return all(isinstance(file.get(key), h5py.Dataset) for key in KEYS)
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError):
+        return False
+
+
+def _some_names(path: Path) -> np.ndarray:
+    try:
+        with h5py.File(path, "r") as file:
+            return _image_names(path, {"imgname": file["imgname"][:5]})
+    except (InputError, OSError, RuntimeError, ValueError, TypeError, KeyError):
+        return np.zeros(0, str)
+
+
+def _image_names(path: Path, values: dict[str, Any]) -> np.ndarray:
+    """Return the names as texts, (N,); in the files they are bytes, objects or codes of letters."""
+    found = np.asarray(values.get("imgname"))
+    try:
+        if found.dtype.kind in "fiu" and found.ndim == 2:
+            found = np.array([bytes(map(int, row)).rstrip(b"\0").strip() for row in found], "S")
+        if found.dtype.kind == "O" and found.ndim == 1:
+            found = np.array([bytes(name) for name in found], "S")
+        return array(path, {**values, "imgname": found}, "imgname", (None,), "U")
+    except (UnicodeDecodeError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: 'imgname' holds no file names ({error})") from None

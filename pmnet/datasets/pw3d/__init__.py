@@ -1,0 +1,182 @@
+"""3DPW: people in the wild with SMPL poses from inertial sensors.
+
+Layout "sequences": a folder `sequenceFiles/SPLIT` of one pickle a sequence. Lists over its one or two
+people: `poses` (T, 72) and `betas` of the person's gender in the world, `genders`, `poses2d` (T, 3, 18)
+px of OpenPose's 18 joints with confidence, `campose_valid` (T,); and `cam_poses` (T, 4, 4) from the world
+to the camera, `sequence`. `poses` are of 30 Hz, one row an image: row t is image_%05d of number t.
+(`img_frame_ids` says which of the 60 Hz poses these are, and numbers no images.) Kept are the frames
+whose camera is valid. Layout "spin": one npz of SPIN, as 3dpw_test.npz.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from pmnet.body import BodyModel
+from pmnet.core.errors import InputError
+from pmnet.core.progress import track
+from pmnet.data.samples import Samples
+from pmnet.datasets._shared.boxes import box_around
+from pmnet.datasets._shared.found import Found, image_root
+from pmnet.datasets._shared.joint_maps import COCO18, to_j24
+from pmnet.datasets._shared.peek import files_below, npz_texts
+from pmnet.datasets._shared.rows import Rows, to_samples
+from pmnet.datasets._shared.spin import GENDERS, read_spin
+from pmnet.formats.arrays import array, finite, same_length
+from pmnet.formats.npz import npz_keys
+from pmnet.formats.pickles import read_pickle
+
+SPLITS: Final = {"train": "train", "validation": "test", "test": "test"}
+SPIN_TEST_ROWS: Final = 35_515  # of SPIN's 3dpw_test.npz
+LISTS: Final = ("poses", "betas", "genders", "poses2d", "campose_valid")
+NO_CAMERA: Final = "dropped: the camera is not valid"
+NO_JOINT: Final = "dropped: no joint is visible"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The layout of the source, and the folder above `imageFiles`."""
+
+    layout: Literal["sequences", "spin"]
+    images: Path
+
+
+def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
+    """Return the people of one split; raises InputError naming the file and the key at fault."""
+    if options.layout == "spin":
+        rows, counts = read_spin(source), Counter[str]()
+        rows.sequence = [Path(image).parent.name for image in np.asarray(rows.image_name).tolist()]
+    else:
+        rows, counts = read_sequences(source, name)
+    return to_samples(name, rows, source, options.images, body, "j14", counts)
+
+
+def read_sequences(folder: Path, name: str) -> tuple[Rows, Counter[str]]:
+    """Return the rows of all pickles of a folder and how many were dropped, by rule."""
+    paths = sorted(folder.glob("*.pkl"))
+    if not paths:
+        raise InputError(
+            f"{folder}: no .pkl of 3DPW in it; give the folder of one split, "
+            "sequenceFiles/train, validation or test"
+        )
+    counts = Counter({NO_CAMERA: 0, NO_JOINT: 0})
+    people = [
+        person
+        for path in track(paths, f"{name}: reading sequences")
+        for person in read_sequence(path, counts)
+    ]
+    columns: dict[str, Any] = {
+        key: np.concatenate([getattr(person, key) for person in people]) for key in vars(people[0])
+        if getattr(people[0], key) is not None
+    }  # fmt: skip
+    if not len(columns["scale"]):
+        raise InputError(
+            f"{folder}: no frame of its {len(paths)} sequences is usable: {dict(counts)}"
+        )
+    return Rows(**columns), counts
+
+
+def read_sequence(path: Path, counts: Counter[str]) -> list[Rows]:
+    """Return the rows of each person of a sequence; adds to `counts`."""
+    values: dict[str, Any] = read_pickle(path)
+    for key in LISTS:
+        if not isinstance(values.get(key), list):
+            raise InputError(f"{path}: {key!r} must be a list with an entry a person; not 3DPW's")
+    if not isinstance(values.get("sequence"), str):
+        raise InputError(f"{path}: 'sequence' must be the name of the sequence; not 3DPW's")
+    same_length(path, {key: values[key] for key in LISTS})
+    if not values["poses"]:
+        raise InputError(f"{path}: 'poses' is empty; expected one or two people")
+    cameras = array(path, values, "cam_poses", (None, 4, 4))
+    count = range(len(values["poses"]))
+    return [_person(path, values, person, cameras, counts) for person in count]
+
+
+def _person(
+    path: Path, values: dict[str, Any], person: int, cameras: np.ndarray, counts: Counter[str]
+) -> Rows:
+    of_person = {f"{key}[{person}]": values[key][person] for key in LISTS}
+    poses = array(path, of_person, f"poses[{person}]", (None, 72))
+    valid = array(path, of_person, f"campose_valid[{person}]", (None,)) > 0
+    seen = array(path, of_person, f"poses2d[{person}]", (None, 3, 18)).transpose(0, 2, 1)
+    same_length(path, {f"poses[{person}]": poses, "campose_valid": valid, "poses2d": seen,
+                       "cam_poses": cameras})  # fmt: skip
+    visible = (seen[..., 2] > 0).any(1)
+    counts[NO_CAMERA] += int((~valid).sum())
+    counts[NO_JOINT] += int((valid & ~visible).sum())
+    kept = valid & visible
+    finite(path, f"poses[{person}]", poses, kept)
+    finite(path, "cam_poses", cameras, kept)
+    poses, n = poses[kept], int(kept.sum())
+    turn = _rotation(path, cameras[:, :3, :3], kept)
+    root = turn * Rotation.from_rotvec(poses[:, :3])
+    center, scale = box_around(seen[kept, :, :2], seen[kept, :, 2] > 0)
+    sequence = values["sequence"]
+    return Rows(
+        image_name=[f"imageFiles/{sequence}/image_{t:05d}.jpg" for t in np.flatnonzero(kept)],
+        center=center,
+        scale=scale,
+        poses=np.concatenate([root.as_rotvec(), poses[:, 3:]], 1),
+        betas=np.repeat(_betas(path, of_person, f"betas[{person}]")[None], n, axis=0),
+        keypoints_2d=to_j24(seen[kept], COCO18),
+        subject=[f"{sequence}/{person}"] * n,
+        gender=[_gender(path, of_person, f"genders[{person}]")] * n,
+        sequence=[str(sequence)] * n,
+    )
+
+
+def _rotation(path: Path, matrices: np.ndarray, kept: np.ndarray) -> Rotation:
+    away = np.abs(matrices @ matrices.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
+    wrong = kept & ((away > 0.01) | (np.linalg.det(matrices) < 0))
+    if wrong.any():
+        raise InputError(
+            f"{path}: 'cam_poses' row {int(wrong.argmax())} is no rotation, as are {int(wrong.sum())} of "
+            "the frames used; the file is damaged: download it anew"
+        )
+    return Rotation.from_matrix(matrices[kept])
+
+
+def _betas(path: Path, values: dict[str, Any], key: str) -> np.ndarray:
+    betas = array(path, values, key, (None,))
+    if len(betas) < 10:
+        raise InputError(f"{path}: {key!r} has {len(betas)} numbers; expected 10 or more")
+    return finite(path, key, betas[:10])
+
+
+def _gender(path: Path, values: dict[str, Any], key: str) -> str:
+    gender = GENDERS.get(str(values[key]))
+    if not gender:
+        raise InputError(f"{path}: {key!r} is {values[key]!r}; expected m or f")
+    return gender
+
+
+def find(root: Path) -> list[Found]:
+    """Return the splits of 3DPW below `root`, as sequence files and as SPIN's npz."""
+    found = []
+    for folder in sorted({path.parent for path in files_below(root, ".pkl")}):
+        if folder.parent.name == "sequenceFiles" and folder.name in SPLITS:
+            first = sorted(folder.glob("*.pkl"))[0].stem
+            names = [f"imageFiles/{first}/image_{t:05d}.jpg" for t in range(5)]
+            images = image_root(names, folder.parent.parent, root)
+            found.append(_found("sequences", folder, images, SPLITS[folder.name]))
+    for path in files_below(root, ".npz"):
+        if "3dpw" in path.name.lower() and {"imgname", "scale", "pose", "shape"} <= npz_keys(path):
+            images = image_root(npz_texts(path, "imgname"), path.parent, root)
+            found.append(_found("spin", path, images, "train" if "train" in path.name else "test"))
+    return found
+
+
+def _found(layout: str, source: Path, images: Path, split: Any) -> Found:
+    is_test = source.name in ("test", "3dpw_test.npz")
+    return Found(
+        adapter="pw3d",
+        layout={"sequences": "3DPW sequence files", "spin": "3DPW as SPIN's npz"}[layout],
+        source=source,
+        split=split,
+        options={"layout": layout, "images": str(images)},
+        published=SPIN_TEST_ROWS if is_test else None,
+    )

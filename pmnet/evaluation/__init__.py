@@ -1,0 +1,1 @@
+"""Errors of every test sample under a stated protocol."""

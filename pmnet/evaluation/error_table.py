@@ -1,0 +1,182 @@
+"""The per-sample errors that `evaluate` writes, read back strictly: one parquet file a run.
+
+A row is one sample under one inference and seed. All files must hold the same samples, so that the
+differences between runs are differences of pairs. A data set that has joints but no bodies (the test set
+of MPI-INF-3DHP) has neither MPVPE nor distances, and no row of the inferences that need the true body.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pmnet.core.errors import InputError
+from pmnet.core.files import replacing
+
+METHODS: Final = ("single", "naive", "random", "3dh", "p3dh")
+METRICS: Final = ("mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm")
+DATASET_NAMES: Final = {
+    "h36m": "Human3.6M",
+    "pw3d": "3DPW",
+    "up3d": "UP-3D",
+    "mpi_inf_3dhp": "MPI-INF-3DHP",
+}
+# columns that are NaN for all of a data set without bodies, and inferences that it has no row of
+OF_BODIES: Final = ("distance_to_mean_mm", "mpvpe_mm")
+TOLD_BODIES: Final = ("oracle", "assigned_prototype")
+KEY: Final = ["dataset", "sample"]
+TEXTS: Final = ("run", "dataset", "sequence", "inference")
+INTEGERS: Final = ("seed", "sample", "assigned", "chosen")
+SCHEMA: Final = pa.schema(
+    [pa.field(name, pa.string(), nullable=False) for name in TEXTS]
+    + [pa.field(name, pa.int64(), nullable=False) for name in INTEGERS]
+    + [pa.field(name, pa.float64()) for name in ("distance_to_mean_mm", *METRICS)]
+)
+SAME_DISTANCE_MM: Final = 0.1
+CURE: Final = "evaluate that run again (dvc repro)"
+
+
+def read_errors(paths: Sequence[Path]) -> pd.DataFrame:
+    """Return all rows, with the columns `method`, `k`, `limb_weight`, `protocol` and `selection`.
+
+    A path given twice is read once; the distances are those of the first file. Raises InputError,
+    naming the file, where one is missing, cut, foreign or holds a NaN, and where two files are of
+    one run, of different samples or of different protocols.
+    """
+    return pd.concat(each_run(paths, ("protocol", "selection")), ignore_index=True)
+
+
+def each_run(paths: Sequence[Path], same: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield the rows of one run after another, as `read_errors` has them; see there for the errors.
+
+    `same` names the columns that must not differ between runs.
+    """
+    files = list(dict.fromkeys(paths))
+    if not files:
+        raise InputError("no error files; name some with --errors runs/<run>/errors.parquet")
+    first, runs = _read_file(files[0]), dict[str, Path]()
+    test_set, shared = _test_set(first), first.iloc[0][list(same)]
+    for path in files:
+        frame = first if path == files[0] else _read_file(path)
+        _match_samples(frame, test_set, path, files[0])
+        for column in same:
+            here, there = frame[column].iloc[0], shared[column]
+            if here != there:
+                raise InputError(
+                    f"{path}: {column} is {here!r}, but {there!r} in {files[0]}; "
+                    "evaluate both with the same params (dvc repro)"
+                )
+        run = frame["run"].iloc[0]
+        if run in runs:
+            raise InputError(f"{path}: run {run} is also in {runs[run]}; give one of the two")
+        runs[run] = path
+        yield frame
+
+
+def merge_errors(parts: Sequence[Path], out: Path) -> None:
+    """Write the rows of several files of one run, a seed each, as one file."""
+    tables = [pq.read_table(part) for part in parts]
+    merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+    with replacing(out) as partial:
+        about = tables[0].schema.metadata
+        pq.write_table(merged.replace_schema_metadata(about), partial, compression="zstd")
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+        about = _about(table.schema)
+        frame = table.select(SCHEMA.names).cast(SCHEMA).to_pandas()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of errors; {CURE}") from None
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not written by evaluate, {error} is missing; {CURE}") from None
+    except (ValueError, pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a file of errors, or cut short ({error}); {CURE}") from None
+    runs = frame["run"].nunique()
+    if runs != 1:
+        raise InputError(f"{path}: expected the rows of one run, got {runs} runs; {CURE}")
+    for dataset, rows in frame.groupby("dataset"):
+        for column in ("distance_to_mean_mm", *METRICS):
+            bad = int((~np.isfinite(rows[column])).sum())
+            if bad and not (column in OF_BODIES and rows[column].isna().all()):
+                raise InputError(
+                    f"{path}: {column} of {dataset} is NaN or infinite in {bad} of {len(rows)} "
+                    "rows, so the training diverged; lower train.learning_rate and run dvc repro"
+                )
+    return frame.assign(**about)
+
+
+def _about(schema: pa.Schema) -> dict[str, Any]:
+    about = json.loads((schema.metadata or {})[b"pmnet.errors"])
+    names = ("k", "limb_weight", "protocol", "selection")
+    return {"method": _method(about)} | {name: about[name] for name in names}
+
+
+def _method(about: dict[str, Any]) -> str:
+    """Return which memory of Table II it is."""
+    if about["k"] == 1:
+        return "single"
+    if about["space"] == "parameter":
+        return "naive"
+    if about["max_iterations"] == 0:
+        return "random"
+    return "3dh" if about["weights"] == "flat" else "p3dh"
+
+
+def _test_set(first: pd.DataFrame) -> pd.DataFrame:
+    """Return the samples of a file by KEY: those of its first seed and inference for all data sets."""
+    rows = first[~first["inference"].isin(TOLD_BODIES)]
+    rows = first if rows.empty else rows
+    group = (rows[["seed", "inference"]] == rows[["seed", "inference"]].iloc[0]).all(axis=1)
+    return rows[group].set_index(KEY)
+
+
+def _match_samples(frame: pd.DataFrame, test_set: pd.DataFrame, file: Path, first: Path) -> None:
+    """Refuse other samples than those of the test set; take over its distances."""
+    rows = test_set.index.get_indexer(pd.MultiIndex.from_frame(frame[KEY]))
+    repeats = frame.groupby(["seed", "inference"], sort=False).ngroup().to_numpy()
+    known = test_set["distance_to_mean_mm"].to_numpy()[rows]
+    told = frame["inference"].isin(TOLD_BODIES).to_numpy()
+    of_told = int(test_set["distance_to_mean_mm"].notna().sum())
+    groups = pd.Series(told).groupby(repeats).first()
+    same = (
+        bool((rows >= 0).all())
+        and len(frame) == groups.map({True: of_told, False: len(test_set)}).sum()
+        and not np.isnan(known[told]).any()
+        and len(np.unique(repeats * len(test_set) + rows)) == len(frame)
+        and bool((test_set["sequence"].to_numpy()[rows] == frame["sequence"].to_numpy()).all())
+        and np.allclose(known, frame["distance_to_mean_mm"], 0, SAME_DISTANCE_MM, equal_nan=True)
+    )
+    if not same:
+        raise InputError(
+            f"{file}: every seed and inference must hold the same samples, once each, as the "
+            f"first of {first}; evaluate both runs again on the same test sets (dvc repro)"
+        )
+    frame["distance_to_mean_mm"] = known
+
+
+def protocol_of(frame: pd.DataFrame) -> str:
+    """Return how all rows were measured, as one phrase."""
+    return f"{frame['protocol'].iloc[0]}, {frame['selection'].iloc[0]} selection"
+
+
+def run_of(frame: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Return the rows of the only run of a method.
+
+    Raises InputError where none or several runs are of that method.
+    """
+    rows = frame[frame["method"] == method]
+    if rows["run"].nunique() != 1:
+        found = ", ".join(rows["run"].unique()) or "none"
+        raise InputError(
+            f"expected the errors of one run of the method {method}, got {found}; "
+            "give runs/<run>/errors.parquet of exactly one with --errors"
+        )
+    return rows

@@ -1,0 +1,168 @@
+"""Evaluation of a run: the errors of each sample, seed and test set."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.core.device import Machine
+from pmnet.core.errors import InputError
+from pmnet.core.files import replacing
+from pmnet.core.processes import device_among, interleaved, place
+from pmnet.core.progress import say
+from pmnet.data.samples import Samples
+from pmnet.evaluation import prediction
+from pmnet.evaluation.metrics import Protocol, describe
+from pmnet.evaluation.options import Evaluate
+from pmnet.images.file import Pixels, check_images
+from pmnet.memory.nearest import assign_exactly
+from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.memory.spaces import space_of
+from pmnet.model.network import PMNet
+from pmnet.model.selection import Selector
+from pmnet.model.weights import load_memory, load_network, model_file
+
+BLOCK = 1024  # samples (82 kB of true vertices each) that are worked on at a time, by one process
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A run's memory, its trained networks by seed, and what they are measured against and with."""
+
+    body: BodyModel
+    memory: PrototypeMemory
+    mean: BodyParams
+    networks: dict[int, PMNet]
+    options: Evaluate
+    cache_gib: float
+
+    @staticmethod
+    def load(
+        memory: Path,
+        single: Path,
+        models: Path,
+        body: Path,
+        seeds: list[int],
+        options: Evaluate,
+        machine: Machine,
+    ) -> "Evaluator":
+        """Return the evaluator of files; `single` is the memory that holds the mean body."""
+        device = device_among(machine)
+        model = BodyModel.load(body).to(device)
+        prototypes = load_memory(memory, model)
+        mean = load_memory(single, model).prototypes.to(device)
+        networks = {s: load_network(model_file(models, s), prototypes).to(device) for s in seeds}
+        return Evaluator(model, prototypes, mean, networks, options, machine.cache_gib)
+
+    def errors(self, samples: Path, images: Path) -> pd.DataFrame:
+        """Return the errors of the samples of a test set, by seed and by kind of inference.
+
+        Of several processes each works on some of the blocks, and all return the same as one would.
+        Without true bodies there is no MPVPE, no distance, and no inference that needs them.
+        """
+        table, pixels = Samples.load(samples), Pixels(images)
+        check_images(samples, table, pixels)
+        protocol = Protocol(self.options.alignment, table.about.measured)
+        rows = measurable_rows(table, pixels.present, protocol, samples)
+        first, step = place()
+        mine = rows.split(BLOCK)[first::step]
+        found = [self._errors(table.select(b), pixels, b, protocol) for b in mine]
+        tables: list[pd.DataFrame] = interleaved(found)
+        return pd.concat(tables, ignore_index=True)
+
+    def _errors(
+        self, table: Samples, pixels: Pixels, rows: Tensor, protocol: Protocol
+    ) -> pd.DataFrame:
+        """Return the errors of samples whose images are `rows`."""
+        truth = prediction.truth_of(table, self.body, protocol)
+        distance = prediction.distance_to_mean_mm(truth, self.mean, self.body)
+        assigned = None if truth.bodies is None else self.assign(truth.bodies.params)
+        shown = torch.full_like(rows, -1) if assigned is None else assigned
+        found = []
+        for seed, inference, pred, chosen in self._predictions(pixels, rows, assigned):
+            errors = prediction.errors(pred, truth, self.body, protocol)
+            parts = table, rows, inference, errors, distance, shown, chosen
+            found.append(prediction.error_table(*parts).assign(seed=seed))
+        return pd.concat(found, ignore_index=True)
+
+    def assign(self, params: BodyParams) -> Tensor:
+        """Return the nearest prototype of each body, in the space that the memory was made in."""
+        space = space_of(self.memory.space, self.memory.vertex_weights, self.body)
+        return assign_exactly(space, self.memory.prototypes.to(params.betas.device), params)
+
+    def _predictions(
+        self, pixels: Pixels, rows: Tensor, assigned: Tensor | None
+    ) -> Iterator[tuple[int, str, BodyParams, Tensor]]:
+        device = self.body.faces.device
+        for seed, network in self.networks.items():
+            encoded = prediction.encode(network, pixels, rows, device)
+            selector = Selector(network, self.memory, self.body)
+            for found in prediction.inferences(selector, encoded, assigned, self.options):
+                yield seed, *found
+            chosen = encoded.scores.argmax(1)
+            yield seed, "mean", self.mean[torch.zeros_like(chosen)], chosen
+
+    def write(
+        self, run: str, pairs: list[tuple[Path, Path]], out: Path, more: Mapping[str, Any]
+    ) -> None:
+        """Write the errors of all test sets (samples, images) as those of `run`; `more` says what it is.
+
+        Of several processes the first writes.
+        """
+        errors = pd.concat([self.errors(*pair) for pair in pairs], ignore_index=True)
+        if place()[0] > 0:
+            return
+        about = {"run": run, **self.about([samples for samples, _ in pairs]), **more}
+        write_errors(errors.assign(run=run), about, out)
+        say(f"{run}: errors of {len(errors)} predictions -> {out}")
+
+    def about(self, samples: list[Path]) -> dict[str, Any]:
+        """Return what was evaluated on these test sets and how, as error files say it of themselves."""
+        measured = [Samples.load(file).about.measured for file in samples]
+        protocols = [Protocol(self.options.alignment, joints) for joints in measured]
+        settings = ("space", "weights", "k", "limb_weight", "max_iterations")
+        return {
+            **{name: self.memory.settings[name] for name in settings},
+            "protocol": describe(protocols, gendered=len(self.body.genders) > 0),
+            "selection": self.options.selection,
+        }
+
+
+def measurable_rows(
+    table: Samples, seen: Tensor, protocol: Protocol, file: Path
+) -> Int[Tensor, "n"]:
+    """Return the rows of the samples that are evaluated; says how many are not, and why.
+
+    A sample needs an image, and a body where others have one, else 3D joints. Raises InputError where
+    no sample is left.
+    """
+    bodies = table.has_smpl
+    truth = bodies if bodies.any() else prediction.annotated(table, protocol)
+    lacking = "no SMPL parameters" if bodies.any() else "too few 3D joints"
+    rows = (truth & seen).nonzero()[:, 0]
+    for reason, count in (("no image", ~seen), (lacking, seen & ~truth)):
+        if count.any():
+            say(f"{file}: {int(count.sum())} of {len(table)} samples have {reason}; left out")
+    if not len(rows):
+        raise InputError(
+            f"{file}: no sample can be evaluated: each lacks its image, or SMPL parameters and 3D "
+            "joints; choose another file for this test set"
+        )
+    return rows
+
+
+def write_errors(errors: pd.DataFrame, about: dict[str, Any], out: Path) -> None:
+    """Write per-sample errors with what was evaluated and how, as parquet."""
+    table = pa.Table.from_pandas(errors, preserve_index=False)
+    header = {**(table.schema.metadata or {}), b"pmnet.errors": json.dumps(about).encode()}
+    with replacing(out) as partial:
+        pq.write_table(table.replace_schema_metadata(header), partial, compression="zstd")

@@ -1,1 +1,0 @@
-"""From the errors of many runs to statistics, pages and figures that fit into a repository."""

@@ -1,0 +1,1 @@
+"""Readers of the files of others: nothing in a file is ever run."""

@@ -1,0 +1,77 @@
+"""Lists of records in JSON files (COCO, EFT) as arrays: each error names the file, the key and the record."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pmnet.core.errors import InputError
+
+
+def read_records(path: Path, key: str) -> list[dict[str, Any]]:
+    """Return the list of records at `key` of a JSON file; raises InputError where it is none."""
+    return records(path, read_json(path), key)
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; raises InputError where it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not readable JSON ({error}); copy or download it anew") from None
+
+
+def records(path: Path, content: Any, key: str) -> list[dict[str, Any]]:
+    """Return the list of records at `key` of a file's content; raises InputError where it is none."""
+    found = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
+        keys = ", ".join(map(str, content)) if isinstance(content, dict) else "no keys"
+        raise InputError(f"{path}: {key!r} is no list of records; found {keys or 'no keys'}")
+    return found
+
+
+def numbers(
+    path: Path, found: Sequence[dict[str, Any]], key: str, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Return the finite numbers at `key` of all records, (N, *shape); raises InputError otherwise."""
+    try:
+        values = np.array([record[key] for record in found], np.float64)
+        if values[:1].size == math.prod(shape) and np.isfinite(values).all():
+            return values.reshape(-1, *shape)
+    except (KeyError, TypeError, ValueError):
+        pass
+    for row, record in enumerate(found):
+        if reason := _fault(record, key, shape):
+            raise InputError(
+                f"{path}: {key!r} of record {row} {reason}; expected "
+                f"{' x '.join(map(str, shape)) or 'one'} finite numbers"
+            )
+    # no record is at fault, but they nest their numbers in different ways
+    flat = [np.array(record[key], np.float64).reshape(-1) for record in found]
+    return np.array(flat).reshape(-1, *shape)
+
+
+def texts(path: Path, found: Sequence[dict[str, Any]], key: str) -> list[str]:
+    """Return the texts at `key` of all records; raises InputError where one has none."""
+    values = [record.get(key) for record in found]
+    for row, value in enumerate(values):
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{path}: {key!r} of record {row} is {value!r}; expected a text")
+    return [str(value) for value in values]
+
+
+def _fault(record: dict[str, Any], key: str, shape: tuple[int, ...]) -> str:
+    if key not in record:
+        return f"is missing (it has {', '.join(record)})"
+    try:
+        value = np.array(record[key], np.float64)
+    except (TypeError, ValueError):
+        return "is not numbers, or ragged"
+    if value.size != math.prod(shape):
+        return f"has shape {value.shape}"
+    return "" if np.isfinite(value).all() else "is NaN or infinite"

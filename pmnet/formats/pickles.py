@@ -1,0 +1,374 @@
+"""Reads the pickles of the field (SMPL bodies, 3DPW, UP-3D, MoSh) as plain arrays; runs nothing.
+
+A pickle is a program that names functions and calls them. Here a name becomes an inert stub if it
+is on a short list, else the file is refused; then `_Decoder` turns the stubs into arrays and checks
+each count against the bytes that are there. chumpy, scipy and numpy's unpickling take no part. Where
+a caller says which keys it wants, other names become stubs too, which hold attributes and no code.
+"""
+
+import io
+import math
+import operator
+import pickle
+import re
+import reprlib
+import sys
+from collections.abc import Callable, Container
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pmnet.core.errors import InputError
+
+MAX_EXPANSION_BYTES = 64_000_000 * 8
+"""What arrays may take beyond the size of the file: a dense matrix of 64 million float64."""
+MAX_DEPTH = 32
+"""Values inside values; real files stay below ten."""
+MAX_CLASSES = 500
+"""Classes off the list that one file may name."""
+
+_MEND = "Download it again, or give another file."
+_CONVERT = (
+    "Only dicts, lists, strings, numbers and arrays of them are read, and nothing was run. If you "
+    "trust the file, save it as a dict of plain numpy arrays with the software that made it."
+)
+_DTYPE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|c8|c16|[SU][1-9]\d{0,6}|O[48])")
+
+_MODULES = {  # every global that a file may name, by its name; modules in their old and new place
+    "ndarray": ("numpy",),
+    "dtype": ("numpy",),
+    "scalar": ("numpy.core.multiarray", "numpy._core.multiarray"),
+    "_reconstruct": ("numpy.core.multiarray", "numpy._core.multiarray"),
+    "_frombuffer": ("numpy.core.numeric", "numpy._core.numeric"),
+    "csc_matrix": ("scipy.sparse.csc", "scipy.sparse._csc"),
+    "csr_matrix": ("scipy.sparse.csr", "scipy.sparse._csr"),
+    "Ch": ("chumpy.ch",),
+    "Select": ("chumpy.reordering",),
+    "encode": ("_codecs",),
+    "_reconstructor": ("copy_reg", "copyreg"),
+    "object": ("__builtin__", "builtins"),
+    "bytes": ("__builtin__", "builtins"),
+    "set": ("__builtin__", "builtins"),
+}
+
+
+class _Unreadable(Exception):
+    """Why a file cannot be read and what to do; `read_pickle` adds the file and the place."""
+
+
+def _refused(asked: str) -> str:
+    return f"asks for {asked!r}, which is refused. {_CONVERT}"
+
+
+class _Stub:
+    """Stands for an allowed global, or a call of it: keeps what it is given and does nothing."""
+
+    __slots__ = ("arguments", "state")
+    arguments: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *arguments: object) -> "_Stub":
+        if len(arguments) > 5:  # a long list given to many calls would be copied each time
+            raise _Unreadable(f"calls {cls.__name__} with {len(arguments)} arguments. {_MEND}")
+        stub = super().__new__(cls)
+        stub.arguments, stub.state = arguments, None
+        return stub
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
+
+
+class _Foreign(_Stub):
+    """Stands for an object of a class off the list; what is put into it as into a container is lost."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def extend(self, values: object) -> None:
+        pass
+
+    append = extend
+
+
+_STUBS = {name: type(name, (_Stub,), {"__slots__": ()}) for name in _MODULES}
+
+
+class _Dict(dict[Any, Any]):
+    """A dict without tuples as keys: the hash of a deeply nested one overruns the C stack."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: object, value: object) -> None:
+        if isinstance(key, tuple):
+            raise _Unreadable(f"has a dict with a tuple as a key. {_CONVERT}")
+        super().__setitem__(key, value)
+
+
+# The unpickler that is written in Python: in the one written in C no opcode can be changed, and it
+# allocates whatever a memo index or a byte count claims.
+class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage]
+    append: Callable[[object], None]
+    pop_mark: Callable[[], list[object]]
+
+    def __init__(self, stream: io.BytesIO, any_class: bool) -> None:
+        super().__init__(stream, encoding="latin1")
+        self._foreign: dict[str, type[_Stub]] = {}
+        self._most = MAX_CLASSES if any_class else 0
+
+    def find_class(self, module: str, name: str) -> type[_Stub]:
+        if module in _MODULES.get(name, ()):
+            return _STUBS[name]
+        asked = f"{module}.{name}"[:200]
+        if asked not in self._foreign:
+            if len(self._foreign) >= self._most:
+                raise _Unreadable(_refused(asked))
+            self._foreign[asked] = type(asked, (_Foreign,), {"__slots__": ()})
+        return self._foreign[asked]
+
+    def persistent_load(self, pid: object) -> object:
+        refused = f"a persistent id, {reprlib.repr(pid)}"
+        raise _Unreadable(f"is no pickle of arrays: it has {refused}, which is refused. {_MEND}")
+
+    def get_extension(self, code: int) -> object:
+        refused = f"the copyreg extension {code}"
+        raise _Unreadable(f"is no pickle of arrays: it has {refused}, which is refused. {_MEND}")
+
+    def load_empty_dict(self) -> None:
+        self.append(_Dict())
+
+    def load_dict(self) -> None:
+        items, read = self.pop_mark(), _Dict()
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            read[key] = value
+        self.append(read)
+
+    _standard: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch}  # pyright: ignore
+    dispatch: ClassVar[dict[int, Any]] = _standard | {
+        pickle.EMPTY_DICT[0]: load_empty_dict,
+        pickle.DICT[0]: load_dict,
+        # A set is read as a list, which hashes nothing; a bytearray as bytes, allocated when read.
+        pickle.EMPTY_SET[0]: _standard[pickle.EMPTY_LIST[0]],
+        pickle.ADDITEMS[0]: _standard[pickle.APPENDS[0]],
+        pickle.FROZENSET[0]: _standard[pickle.LIST[0]],
+        pickle.BYTEARRAY8[0]: _standard[pickle.BINBYTES8[0]],
+    }
+
+
+class _Decoder:
+    """Turns stubs into values; a stub that was not given what it needs fails here or in numpy."""
+
+    def __init__(self, bytes_left: int) -> None:
+        self.place: list[str] = []  # of the value being decoded, for messages
+        self._loose = False  # whether objects off the list are read, as their attributes
+        self._bytes_left = bytes_left
+        self._decoded: dict[int, Any] = {}  # what a file uses twice is decoded once
+
+    def value(self, raw: Any, step: str = "") -> Any:
+        """The plain value that `raw`, which `_Unpickler` made, stands for."""
+        if raw is None or isinstance(raw, str | bytes | int | float):
+            return raw
+        if id(raw) not in self._decoded:  # an id stays unique: the stubs outlive the decoder
+            if self._loose:
+                self._decoded[id(raw)] = None  # what an object says of the one that holds it
+            self.place.append(step)
+            if len(self.place) > MAX_DEPTH:
+                raise _Unreadable(f"contains itself or is nested too deeply. {_CONVERT}")
+            self._decoded[id(raw)] = self._composite(raw)
+            self.place.pop()
+        return self._decoded[id(raw)]
+
+    def named(self, raw: Any, keys: Container[str], loose: Container[str]) -> Any:
+        """The values of a dict at some keys; where they are `loose`, objects as their attributes."""
+        if not isinstance(raw, _Dict):
+            return self.value(raw)
+        found = {}
+        for key in raw:
+            self._loose = False
+            name = self._key(key)
+            if isinstance(name, str) and name in keys:
+                self._loose = name in loose
+                found[name] = self.value(raw[key], f"[{reprlib.repr(name)}]")
+        return found
+
+    def _composite(self, raw: Any) -> object:
+        if isinstance(raw, _Dict):
+            return {self._key(key): self.value(raw[key], f"[{reprlib.repr(key)}]") for key in raw}
+        if type(raw) in (list, tuple):
+            return type(raw)([self.value(item, f"[{i}]") for i, item in enumerate(raw)])
+        kind, made = type(raw).__name__, raw if isinstance(raw, type) else type(raw)
+        if kind == "_reconstructor":  # how protocols 0 and 1 make an object
+            kind, made = raw.arguments[0].__name__, raw.arguments[0]
+        if issubclass(made, _Foreign) or (self._loose and made is raw):
+            return self._attributes(raw, made.__name__)
+        match kind, raw.arguments:
+            case "_reconstruct", _:
+                _, shape, dtype, is_fortran, content = raw.state
+                return self._array(dtype, content, shape, "F" if is_fortran else "C")
+            case "_frombuffer", (content, dtype, shape, "C" | "F" as order):
+                return self._array(dtype, content, shape, order)
+            case "scalar", (dtype, content):
+                return self._array(dtype, content)[()]
+            case "csc_matrix" | "csr_matrix", _:
+                return self._sparse(raw, by_column=kind == "csc_matrix")
+            case "Ch", _:
+                return self._numbers(raw, "x")
+            case "Select", _:
+                return self._select(raw)
+            case "set", (items,):
+                return self.value(items)
+            case "encode", (str(text), "latin1"):
+                return text.encode("latin1")
+            case "bytes", ():
+                return b""
+            case _:
+                raise _Unreadable(f"has a {kind!r} that is no value. {_CONVERT}")
+
+    def _attributes(self, raw: Any, asked: str) -> object:
+        """The attributes of an object off the list; nothing of a class itself."""
+        if not self._loose:
+            raise _Unreadable(_refused(asked))
+        found = None if isinstance(raw, type) else self.value(raw.state)
+        return found if isinstance(found, dict) else None
+
+    def _key(self, raw: object) -> object:
+        key = self.value(raw)
+        return key.decode("latin1") if isinstance(key, bytes) else key
+
+    def _array(
+        self, dtype: Any, content: Any, shape: Any = (), order: Literal["C", "F"] = "C"
+    ) -> NDArray[Any]:
+        stored, held = self._dtype(dtype), self.value(content)
+        lengths = tuple(operator.index(length) for length in self.value(shape))
+        if stored.hasobject:
+            return self._objects(held).reshape(lengths)
+        held = held.encode("latin1") if isinstance(held, str) else held  # a string of Python 2
+        if len(lengths) > 32 or math.prod(lengths) * stored.itemsize != len(held):
+            claimed = f"{stored} of shape {reprlib.repr(lengths)}"
+            raise _Unreadable(f"has {len(held)} bytes for an array {claimed}. {_MEND}")
+        self._reserve(len(held))
+        view = np.ndarray(lengths, stored, buffer=memoryview(held), order=order)
+        array = np.array(view, stored.newbyteorder("="), order="C")
+        if stored.kind == "U" and array.ravel().view(np.uint32).max(initial=0) > sys.maxunicode:
+            raise _Unreadable(f"has characters that do not exist. {_MEND}")
+        return array
+
+    def _objects(self, held: object) -> NDArray[Any]:
+        if not isinstance(held, list):
+            raise _Unreadable(f"has an array of objects without a list of them. {_MEND}")
+        elements = cast(list[object], held)
+        self._reserve(8 * len(elements))
+        array = np.empty(len(elements), object)
+        for i, element in enumerate(elements):  # one by one: numpy would unpack a list of lists
+            array[i] = element
+        return array
+
+    def _dtype(self, raw: Any) -> np.dtype[Any]:
+        match raw.arguments, raw.state:
+            case (str(code), *_), (int(), str(order), None, None, None, *_) if _DTYPE.fullmatch(
+                order + code
+            ):
+                return np.dtype(order + code)
+            case asked, _:
+                asked = reprlib.repr(asked[:1])
+                raise _Unreadable(f"has an array of dtype {asked}, which is refused. {_CONVERT}")
+
+    def _reserve(self, size: int) -> None:
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            allowed = f"{MAX_EXPANSION_BYTES:,} bytes more than on disk"
+            raise _Unreadable(f"takes too much memory, over {allowed}. {_MEND}")
+
+    def _numbers(self, stub: _Stub, name: str) -> NDArray[Any]:
+        found = self.value(stub.state.get(name), f".{name}")
+        is_number = isinstance(found, np.ndarray | np.number | int | float)
+        if not is_number or np.asarray(found).dtype.kind not in "biufc":
+            raise _Unreadable(f"has no array of numbers as {name!r}. {_MEND}")
+        return np.asarray(found)
+
+    def _indices(self, stub: _Stub, name: str, bound: int) -> NDArray[np.int64]:
+        indices = self._numbers(stub, name).astype(np.int64, casting="same_kind")
+        if indices.size and not 0 <= indices.min() <= indices.max() < bound:
+            raise _Unreadable(f"has {name!r} outside of 0 to {bound - 1}. {_MEND}")
+        return indices
+
+    def _select(self, stub: _Stub) -> NDArray[Any]:
+        """A `chumpy.reordering.Select`: the elements `idxs` of `a`, in `preferred_shape`."""
+        source = self._numbers(stub, "a").ravel()
+        indices = self._indices(stub, "idxs", source.size)
+        self._reserve(indices.size * source.itemsize)
+        selected = source[indices]
+        return selected.reshape(self.value(stub.state.get("preferred_shape", selected.shape)))
+
+    def _sparse(self, stub: _Stub, by_column: bool) -> NDArray[Any]:
+        """A csc (`by_column`) or csr matrix, dense; entries at one place add up, as in scipy."""
+        rows, columns = (operator.index(length) for length in self.value(stub.state["_shape"]))
+        outer_length, inner_length = (columns, rows) if by_column else (rows, columns)
+        entries = self._numbers(stub, "data")
+        inner = self._indices(stub, "indices", inner_length)
+        starts = self._indices(stub, "indptr", min(inner.size, entries.size) + 1)
+        if starts.size != outer_length + 1:
+            raise _Unreadable(f"has {starts.size} 'indptr', not {outer_length + 1}. {_MEND}")
+        first, last = int(starts[0]), int(starts[-1])
+        self._reserve((rows * columns + last) * entries.itemsize)
+        outer = np.repeat(np.arange(outer_length), np.diff(starts))
+        dense = np.zeros((rows, columns), entries.dtype)
+        at = (inner[first:last], outer) if by_column else (outer, inner[first:last])
+        np.add.at(dense, at, entries[first:last])
+        return dense
+
+
+def _diagnosis(error: Exception, pickled: bytes, end: int) -> str:
+    """What is wrong with a file whose reading failed after `end` bytes, and what to do."""
+    if not pickled:
+        return f"is empty. {_MEND}"
+    # First, because a name that is cut short is refused too.
+    if isinstance(error, EOFError) or (end == len(pickled) and pickled[-1:] != pickle.STOP):
+        return f"is truncated: it ends before the pickle does. {_MEND}"
+    if isinstance(error, _Unreadable):
+        return str(error)
+    return f"is damaged or not a pickle (by byte {end}: {error!r:.200}). {_MEND}"
+
+
+def read_pickle(
+    path: Path, keys: Container[str] | None = None, loose: Container[str] = ()
+) -> dict[str, object]:
+    """The dict in a pickle of Python 2 or 3: plain containers, strings, numbers and numpy arrays.
+
+    Arrays come in native byte order and C order, sparse matrices dense, chumpy objects as their
+    value, sets as lists. A file that holds anything else is refused with an `InputError`. Of `keys`
+    alone (None: all) the values are read, so others may hold anything; those of `loose` may hold
+    objects of any class, which come as dicts of their attributes: their class takes no part.
+    """
+    try:
+        pickled = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Check the path.") from error
+    named = decode_pickle(pickled, str(path), keys, loose)
+    if not isinstance(named, dict) or not all(isinstance(name, str) for name in named):
+        held = type(named).__name__
+        raise InputError(f"{path} holds a {held}, not a dict of names. {_MEND}")
+    return named
+
+
+def decode_pickle(
+    pickled: bytes,
+    where: str,
+    keys: Container[str] | None = None,
+    loose: Container[str] = (),
+) -> Any:
+    """Return what a pickle of plain values and arrays stands for; nothing of it is run.
+
+    Raises InputError that begins with `where`; for `keys` and `loose` see `read_pickle`.
+    """
+    stream, decoder = io.BytesIO(pickled), _Decoder(len(pickled) + MAX_EXPANSION_BYTES)
+    try:
+        raw = _Unpickler(stream, any_class=keys is not None).load()
+        return decoder.value(raw) if keys is None else decoder.named(raw, keys, loose)
+    except Exception as error:  # bytes that are no such file fail in a dozen ways
+        place = f", at {place}," if (place := "".join(decoder.place)) else ""
+        reason = _diagnosis(error, pickled, stream.tell())
+        raise InputError(f"{where}{place} {reason}") from error

@@ -1,0 +1,147 @@
+"""The images of one data set in one file: Arrow IPC, raw or JPEG, memory-mapped, random access.
+
+They may be stored larger than the network's input, with the same pixels a metre: then augmentation has
+something to rotate and scale into. The input is the centre of what is stored.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Bool, Int, Shaped, UInt8
+from torch import Tensor
+
+from pmnet.core.errors import InputError
+from pmnet.core.files import replacing
+from pmnet.data.samples import Samples
+
+VERSION: Final = 2
+Encoding = Literal["raw", "jpeg"]
+
+
+def encode(images: UInt8[Tensor, "n 3 s s"], encoding: Encoding, jpeg_quality: int) -> list[bytes]:
+    """Return each image as the bytes that are stored: raw (s, s, 3) or JPEG."""
+    if encoding == "raw":
+        return [image.permute(1, 2, 0).contiguous().numpy().tobytes() for image in images]
+    from torchvision.io import encode_jpeg  # torchvision takes seconds to import
+
+    return [encode_jpeg(image, jpeg_quality).numpy().tobytes() for image in images]
+
+
+def stored_side(size_px: int, context: float) -> int:
+    """Return the side (px) of an image that shows `context` times the box of its person.
+
+    It is `size_px` * `context`, made even or odd as `size_px` is: the centre is whole pixels then.
+    """
+    return size_px + 2 * round(size_px * (context - 1) / 2)
+
+
+def write_pixels(
+    path: Path,
+    batches: Iterable[Sequence[bytes | None]],
+    size_px: int,
+    encoding: Encoding,
+    context: float = 1.0,
+) -> None:
+    """Write encoded images of side `stored_side`, in order, as one file, whole or not at all.
+
+    None is an image that there is not: it is stored black and said to be not `present`.
+    """
+    side = stored_side(size_px, context)
+    kind = pa.binary(3 * side**2) if encoding == "raw" else pa.large_binary()
+    header = {"version": VERSION, "size_px": size_px, "context": context, "encoding": encoding}
+    columns = [("pixels", kind), ("present", pa.bool_())]
+    schema = pa.schema([pa.field(name, of, nullable=False) for name, of in columns])
+    schema = schema.with_metadata({"pmnet.pixels": json.dumps(header)})
+    black = encode(torch.zeros(1, 3, side, side, dtype=torch.uint8), encoding, 90)[0]
+    with replacing(path) as partial, pa.ipc.new_file(str(partial), schema) as writer:
+        for batch in batches:
+            images = pa.array([black if image is None else image for image in batch], kind)
+            present = pa.array([image is not None for image in batch], pa.bool_())
+            writer.write_batch(pa.record_batch([images, present], schema=schema))
+
+
+def centre(images: Shaped[Tensor, "n 3 s s"], size_px: int) -> Shaped[Tensor, "n 3 t t"]:
+    """Return the middle `size_px` of stored images: the box of the person, without its context."""
+    margin = (images.shape[-1] - size_px) // 2
+    inside = slice(margin, margin + size_px)
+    return images[..., inside, inside]
+
+
+class Pixels:
+    """The images of a data set; row i belongs to sample i.
+
+    `size_px` is the side of the network's input, `stored_px` that of the stored image, `context` the
+    ratio of the two. Rows that are not `present` are black: their file was missing or broken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file; raises InputError where it is missing, broken or empty."""
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except FileNotFoundError:
+            raise InputError(
+                f"{path}: no such file of images; run the images stage first"
+            ) from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{path}: not a file of images, or cut short ({error})") from None
+        header = json.loads((table.schema.metadata or {}).get(b"pmnet.pixels", b"{}"))
+        if header.get("version") != VERSION or len(table) == 0:
+            raise InputError(f"{path}: holds no images of version {VERSION}; run the images stage")
+        self.size_px: int = header["size_px"]
+        self.stored_px = stored_side(self.size_px, header["context"])
+        self.context = self.stored_px / self.size_px
+        self.encoding: Encoding = header["encoding"]
+        self.present: Bool[Tensor, "n"] = torch.from_numpy(table["present"].to_numpy().copy())
+        self._column = table["pixels"]
+        if self.encoding == "raw":
+            self._raw = [self._as_array(chunk) for chunk in self._column.chunks]
+            self._ends = np.cumsum([len(chunk) for chunk in self._raw])
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def read(self, rows: Int[Tensor, "n"]) -> UInt8[Tensor, "n 3 s s"]:
+        """Return the images of `rows` as the network sees them: the box of the person."""
+        return centre(self.read_stored(rows), self.size_px)
+
+    def read_stored(self, rows: Int[Tensor, "n"]) -> UInt8[Tensor, "n 3 s s"]:
+        """Return the images of `rows` with their context."""
+        images = torch.empty(len(rows), self.stored_px, self.stored_px, 3, dtype=torch.uint8)
+        self.fill(rows, images)
+        return images.permute(0, 3, 1, 2)
+
+    def fill(self, rows: Int[Tensor, "n"], out: UInt8[Tensor, "n s s 3"]) -> None:
+        """Write the images of `rows`, with their context, to `out`: for threads that share a batch."""
+        if self.encoding == "raw":
+            self._gather(rows.numpy(), out.numpy())
+            return
+        from torchvision.io import ImageReadMode, decode_jpeg
+
+        for image, row in zip(out, rows.tolist(), strict=True):
+            encoded = np.frombuffer(self._column[row].as_buffer(), np.uint8)
+            decoded = decode_jpeg(torch.from_numpy(encoded.copy()), ImageReadMode.RGB)
+            image.copy_(decoded.permute(1, 2, 0))
+
+    def _as_array(self, chunk: pa.Array) -> np.ndarray:
+        shape = (len(chunk), self.stored_px, self.stored_px, 3)
+        start = chunk.offset * 3 * self.stored_px**2
+        buffer = chunk.buffers()[1]
+        return np.frombuffer(buffer, np.uint8, int(np.prod(shape)), start).reshape(shape)
+
+    def _gather(self, rows: np.ndarray, images: np.ndarray) -> None:
+        chunks = np.searchsorted(self._ends, rows, side="right")
+        for image, row, chunk in zip(images, rows, chunks, strict=True):
+            image[...] = self._raw[chunk][row - self._ends[chunk]]
+
+
+def check_images(file: Path, table: Samples, pixels: "Pixels") -> None:
+    """Raise InputError where a data set has not one image a sample."""
+    if len(table) != len(pixels):
+        raise InputError(
+            f"{file}: {len(table)} samples, but {len(pixels)} images; run the images stage again"
+        )

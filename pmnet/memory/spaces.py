@@ -1,0 +1,161 @@
+"""The spaces in which bodies are compared: weighted vertices (P3DH) or plain parameters (K-Means Naive).
+
+A point of a space may be long (20,670 numbers). `pmnet.clustering.exact` compares most bodies by a few
+coordinates of their points.
+"""
+
+from functools import cached_property
+from typing import Final, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.body.rotations import (
+    mean_rotation,
+    moments_of_rotmats,
+    rot6d_to_rotmat,
+    rotmat_to_rot6d,
+    unitquat_to_rotmat,
+)
+from pmnet.body.skinning import VertexBlocks
+from pmnet.core.device import has_kernels, in_threads
+
+# what is compared: bodies as seen, bodies that all face the same way, or their parameters
+SpaceName = Literal["vertex", "body_pose", "parameter"]
+# rounding of a float32 vertex: over a body at least four times what is measured (tests/memory/test_spaces.py)
+VERTEX_NOISE_M: Final = 2.5e-7
+AVERAGED: Final = 256  # groups whose rotations one thread averages at a time
+
+
+@runtime_checkable
+class Space(Protocol):
+    """Where bodies are points: what comparing and averaging bodies needs to know.
+
+    `noise_of` bounds the error of the float32 points `embed`: the distance from the exact ones.
+    `statistics` are numbers, side by side, whose mean over many bodies is all that `mean_body` needs.
+    """
+
+    def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
+        """Return the whole points in float32, the numbers in any order; distances are Euclidean."""
+        ...
+
+    def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
+        """Return how far the point of each body may be from the exact one."""
+        ...
+
+    def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
+        """Return the whole points in float64."""
+        ...
+
+    def statistics(self, params: BodyParams) -> list[Float[Tensor, "b _"]]:
+        """Return the numbers of each body whose mean says what the mean body is."""
+        ...
+
+    def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
+        """Return the mean bodies of groups, from the means of their statistics."""
+        ...
+
+
+class VertexSpace:
+    """Vertices times their weights: gamma = |(V_i - V_j) o W| (Algorithm 1). W = 1 gives 3DH.
+
+    The mean body has the mean betas and, joint by joint, the mean rotation: it stays a valid body.
+    """
+
+    def __init__(self, body: BodyModel, weights: Float[Tensor, "v"]) -> None:
+        self.body, self.weights = body, weights.to(body.faces.device)
+        template, directions = body.rest_shape()
+        # a body of large betas is a large body, made of larger terms: the rounding grows with it
+        self._growth = 4 * directions[:10].norm(dim=1).amax(1) / template.norm(dim=0).amax()
+        self._noise = VERTEX_NOISE_M * 3**0.5 * float(weights.double().norm())
+
+    def seen(self, params: BodyParams) -> BodyParams:
+        """Return the bodies that are compared: these, or what a subclass makes of them."""
+        return params
+
+    @cached_property
+    def blocks(self) -> VertexBlocks:
+        """Return what makes the weighted vertices, float32."""
+        return VertexBlocks(self.body, self.weights)
+
+    @cached_property
+    def _exact_blocks(self) -> VertexBlocks:
+        return VertexBlocks(self.body.double_precision(), self.weights.double())
+
+    def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
+        """Return weighted vertices (weighted m), float32, in the order of the blocks."""
+        return self.blocks.packed(self.seen(params))
+
+    def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
+        """Return the bound on the rounding of the vertices (weighted m), more for larger bodies."""
+        return self._noise * (1 + params.betas.abs() @ self._growth)
+
+    def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
+        """Return weighted vertices (weighted m), float64, in the order of `embed`."""
+        return self._exact_blocks.packed(self.seen(params).to(torch.float64))
+
+    def statistics(self, params: BodyParams) -> list[Float[Tensor, "b _"]]:
+        """Return rotation matrices and betas."""
+        return [params.rotmats.flatten(1), params.betas]
+
+    def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
+        """Return mean betas and mean rotations (Markley et al. 2007)."""
+        rotmats = means[:, :-10].reshape(-1, 24, 3, 3)
+        if has_kernels(means.device):
+            from pmnet.memory.kernels import mean_rotations
+
+            middle = mean_rotations(rotmats.reshape(-1, 9)).view(-1, 24, 3, 3)
+        else:
+            middle = torch.cat([*in_threads(_mean_rotmats, rotmats.split(AVERAGED))])
+        return BodyParams(middle, means[:, -10:].float())
+
+
+class BodyPoseSpace(VertexSpace):
+    """Weighted vertices without the global orientation: a control for the paper's distance.
+
+    The mean body of a group has the mean global orientation of its members, however they are turned.
+    """
+
+    def seen(self, params: BodyParams) -> BodyParams:
+        """Return the bodies unturned."""
+        rotmats = params.rotmats.clone()
+        rotmats[:, 0] = torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
+        return BodyParams(rotmats, params.betas)
+
+
+def _mean_rotmats(means: Float64[Tensor, "k 24 3 3"]) -> Float[Tensor, "k 24 3 3"]:
+    return unitquat_to_rotmat(mean_rotation(moments_of_rotmats(means))).float()
+
+
+class ParameterSpace:
+    """The parameters as one vector of 24 x 6 + 10 numbers: ordinary K-Means (Table II, naive)."""
+
+    def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
+        """Return rotations in 6D and betas, side by side, float32."""
+        return torch.cat([rotmat_to_rot6d(params.rotmats).flatten(1), params.betas], 1)
+
+    def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
+        """Return zero: the numbers are copied."""
+        return torch.zeros_like(params.betas[:, 0])
+
+    def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
+        """Return the same numbers in float64."""
+        return self.embed(params).double()
+
+    def statistics(self, params: BodyParams) -> list[Float[Tensor, "b _"]]:
+        """Return the point."""
+        return [self.embed(params)]
+
+    def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
+        """Return the mean of the numbers, brought back to rotations."""
+        rotmats = rot6d_to_rotmat(means[:, :-10].reshape(-1, 24, 6))
+        return BodyParams(rotmats.float(), means[:, -10:].float())
+
+
+def space_of(name: SpaceName, vertex_weights: Tensor | None, body: BodyModel) -> Space:
+    """Return a space by name: of vertices with these weights, turned as seen or not, or of parameters."""
+    if name == "parameter" or vertex_weights is None:
+        return ParameterSpace()
+    return (BodyPoseSpace if name == "body_pose" else VertexSpace)(body, vertex_weights)

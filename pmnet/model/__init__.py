@@ -1,0 +1,1 @@
+"""PM-Net: encoder, classifier, regressor, losses, weights."""

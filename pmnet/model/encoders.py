@@ -1,0 +1,79 @@
+"""The encoder: a torchvision network up to its last feature map."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from pmnet.core.errors import InputError
+from pmnet.core.progress import say
+
+HEADS = ("avgpool", "fc", "classifier")  # what comes after the last feature map
+
+
+def build_encoder(name: str, pooling: int, weights: str = "") -> nn.Sequential:
+    """Return a torchvision network up to its last feature map, which is pooled to a grid and flattened.
+
+    `pooling` is the side of the grid: 1 is the global mean of a ResNet; a small encoder learns poses
+    sooner when it keeps some of the places. `weights` is a file of weights, the name of torchvision's
+    (which it downloads, once), or empty. Raises InputError for an unknown name or other weights.
+    """
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise InputError(
+            f"train.encoder: torchvision has no {name!r}; known are {', '.join(known)}"
+        )
+    network = torchvision.models.get_model(name, weights=None)
+    if weights:
+        _load(network, name, weights)
+    trunk = [child for child_name, child in network.named_children() if child_name not in HEADS]
+    return nn.Sequential(*trunk, nn.AdaptiveAvgPool2d(pooling), nn.Flatten())
+
+
+def width_of(encoder: nn.Module) -> int:
+    """Return the number of features of an encoder, by trying it."""
+    with torch.no_grad():
+        features = encoder.eval()(torch.zeros(1, 3, 64, 64))
+    encoder.train()
+    return int(features.shape[1])
+
+
+def _load(network: nn.Module, name: str, weights: str) -> None:
+    """Take over the weights of all but the head."""
+    state = _read(Path(weights)) if Path(weights).exists() else _fetched(name, weights)
+    own = {key for key in network.state_dict() if key.split(".")[0] not in HEADS}
+    if missing := sorted(own - set(state)):
+        raise InputError(
+            f"train.weights: {weights}: not the weights of {name}: {missing[0]} and "
+            f"{len(missing) - 1} more are missing; give a state_dict of torchvision's {name}"
+        )
+    try:
+        network.load_state_dict({key: state[key] for key in own}, strict=False)
+    except RuntimeError as error:
+        raise InputError(f"train.weights: {weights}: not the weights of {name} ({error})") from None
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken file
+        raise InputError(f"train.weights: {path}: not a readable file ({error})") from None
+    state = state.get("state_dict", state) if isinstance(state, dict) else {}
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def _fetched(name: str, weights: str) -> Mapping[str, Tensor]:
+    kinds: Any = torchvision.models.get_model_weights(name)
+    names = [kind.name for kind in kinds]
+    if weights not in (*names, "DEFAULT"):
+        raise InputError(
+            f"train.weights: {weights!r} is no file and none of torchvision's weights of {name}: "
+            f"{', '.join(names)}"
+        )
+    kind = kinds[weights]
+    say(f"weights of {name}: torchvision's {kind.name}, from its cache or from {kind.url}")
+    state: Mapping[str, Tensor] = kind.get_state_dict(progress=True)
+    return state

@@ -1,0 +1,197 @@
+"""The five terms of the loss (Eqs. 2-6), each a mean over the samples that have its ground truth.
+
+The joints are those that the ground truth has: the skeleton's 24, or the annotated J24, which are made
+from the vertices (J = J V^T, section 3.1).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.body.camera import project
+from pmnet.body.keypoints import J24_HIPS
+from pmnet.data.samples import JointSet
+from pmnet.model.network import Prediction
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the five terms of the loss; `regression_scale` multiplies all but the last."""
+
+    keypoints_3d: float
+    keypoints_2d: float
+    pose: float
+    betas: float
+    prototype: float
+    regression_scale: float
+
+
+TERMS: Final = ("keypoints_3d", "keypoints_2d", "pose", "betas", "prototype")
+LEAST: Final = 1e-6  # less weight than this in a whole batch is none
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The ground truth of a batch, with flags for what a sample has; `prototype` is -1 without SMPL."""
+
+    params: BodyParams
+    keypoints_3d: Float[Tensor, "b 24 4"]
+    keypoints_2d: Float[Tensor, "b 24 3"]
+    has_smpl: Bool[Tensor, "b"]
+    has_keypoints_3d: Bool[Tensor, "b"]
+    prototype: Int[Tensor, "b"]
+
+    def __getitem__(self, rows: Int[Tensor, "n"]) -> "Truth":
+        return Truth(*(value[rows] for value in vars(self).values()))
+
+    def to(self, device: torch.device) -> "Truth":
+        """Return a copy on another device."""
+        return Truth(*(value.to(device) for value in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What the classifier is to say for the samples of each prototype, and how much each counts.
+
+    `targets` are probabilities: one prototype is right (the paper), or those near it a little as well.
+    """
+
+    targets: Float[Tensor, "k k"]
+    weights: Float[Tensor, "k"]
+
+    @staticmethod
+    def plain(k: int, device: torch.device | None = None) -> "Classes":
+        """Return the paper's: one prototype is right, all count alike (Eq. 5)."""
+        return Classes(torch.eye(k, device=device), torch.ones(k, device=device))
+
+
+def term_weights(
+    truth: Truth, joint_set: JointSet, classes: Classes
+) -> dict[str, Float[Tensor, "b *n"]]:
+    """Return how much each number of each of the TERMS counts: 0 where the truth is not known.
+
+    J24 is compared from the middle of the hips: a sample whose hips are not both known has no 3D joints.
+    """
+    confidence = truth.keypoints_3d[..., 3:]
+    known = truth.has_keypoints_3d[:, None, None]
+    if joint_set == "j24":
+        known = known & (_hips(confidence) > 0).all(1, keepdim=True)
+    has_smpl = truth.has_smpl[:, None].to(confidence.dtype)
+    return {
+        "keypoints_3d": torch.where(known, confidence, 0).expand(-1, -1, 3),
+        "keypoints_2d": truth.keypoints_2d[..., 2:].expand(-1, -1, 2),
+        "pose": has_smpl.expand(-1, 24 * 9),
+        "betas": has_smpl.expand(-1, 10),
+        "prototype": truth.has_smpl * classes.weights[truth.prototype.clamp_min(0)],
+    }
+
+
+def loss_terms(
+    pred: Prediction,
+    scores: Float[Tensor, "b k"],
+    truth: Truth,
+    body: BodyModel,
+    joint_set: JointSet,
+    classes: Classes | None = None,
+    noise: float = 0.0,
+    totals: Float[Tensor, "5"] | None = None,
+) -> dict[str, Float[Tensor, ""]]:
+    """Return the TERMS: those of the paper, or with other `classes`, or Balanced MSE with a `noise`.
+
+    Where processes share a batch, `totals` are the sums of the `term_weights` of all, and the terms of
+    all add up to those of the batch; only Balanced MSE compares the samples of one process alone.
+    """
+    classes = classes or Classes.plain(scores.shape[1], scores.device)
+    params = pred.params
+    joints = body.joints(params) if joint_set == "smpl24" else body.keypoints(body.vertices(params))
+    rooted, true_rooted = _rooted(joints, truth, joint_set)
+    points = project(joints, pred.camera)
+    poses = params.rotmats.flatten(1), truth.params.rotmats.flatten(1)
+    weights = term_weights(truth, joint_set, classes)
+    sums = {
+        "keypoints_3d": weighted_square(rooted, true_rooted, weights["keypoints_3d"]),
+        "keypoints_2d": weighted_square(
+            points, truth.keypoints_2d[..., :2], weights["keypoints_2d"]
+        ),
+        "pose": balanced_square(*poses, truth.has_smpl, noise)
+        if noise
+        else weighted_square(*poses, weights["pose"]),
+        "betas": weighted_square(params.betas, truth.params.betas, weights["betas"]),
+        "prototype": _classification(scores, truth, classes, weights["prototype"]),
+    }
+    if totals is None:
+        totals = torch.stack([weights[name].sum() for name in TERMS])
+    return {name: sums[name] / totals[at].clamp_min(LEAST) for at, name in enumerate(TERMS)}
+
+
+def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Float[Tensor, ""]:
+    """Return the weighted sum of the terms (Eq. 6)."""
+    regression = (
+        weights.keypoints_3d * terms["keypoints_3d"]
+        + weights.keypoints_2d * terms["keypoints_2d"]
+        + weights.pose * terms["pose"]
+        + weights.betas * terms["betas"]
+    )
+    return weights.regression_scale * regression + weights.prototype * terms["prototype"]
+
+
+def _rooted(
+    joints: Float[Tensor, "b 24 3"], truth: Truth, joint_set: JointSet
+) -> tuple[Float[Tensor, "b 24 3"], Float[Tensor, "b 24 3"]]:
+    """Return predicted and true joints, each from its own origin.
+
+    The origin is the skeleton's pelvis, where the truth has it already; of J24 it is the middle of
+    the hips on both sides (SPIN's rule).
+    """
+    true = truth.keypoints_3d[..., :3]
+    if joint_set == "smpl24":
+        return joints - joints[:, :1], true
+    middles = [_hips(points).mean(1, keepdim=True) for points in (joints, true)]
+    return joints - middles[0], true - middles[1]
+
+
+def _hips(points: Float[Tensor, "b 24 c"]) -> Float[Tensor, "b 2 c"]:
+    """Return the hips of J24; an index made of numbers would not go into a CUDA graph."""
+    return torch.stack([points[:, joint] for joint in J24_HIPS], 1)
+
+
+def weighted_square(
+    pred: Float[Tensor, "*b n"], true: Float[Tensor, "*b n"], weights: Float[Tensor, "*b n"]
+) -> Float[Tensor, ""]:
+    """Return the sum of squared differences by `weights`.
+
+    Where the weight is 0 the truth may be anything, NaN included: it does not reach the gradient.
+    """
+    kept = torch.where(weights > 0, true, pred.detach())
+    return ((pred - kept).square() * weights).sum()
+
+
+def balanced_square(
+    pred: Float[Tensor, "b n"], true: Float[Tensor, "b n"], known: Bool[Tensor, "b"], noise: float
+) -> Float[Tensor, ""]:
+    """Return the Balanced MSE of a batch (Ren et al. 2022, Eq. 9), a sum of n numbers a sample.
+
+    Each prediction must be nearer to its own truth than to the others of the batch, with Gaussian
+    noise of standard deviation `noise`: so common truths do not draw all predictions to them.
+    """
+    kept = torch.where(known[:, None], true, 0.0)
+    apart = pred.square().sum(1)[:, None] - 2 * pred @ kept.T + kept.square().sum(1)[None]
+    scores = torch.where(known[None], -apart / (2 * noise**2), -torch.inf)
+    own = torch.arange(len(pred), device=pred.device)
+    each = cross_entropy(torch.where(known[:, None], scores, 0.0), own, reduction="none")
+    return (each * known).sum() * 2 * noise**2
+
+
+def _classification(
+    scores: Float[Tensor, "b k"], truth: Truth, classes: Classes, weights: Float[Tensor, "b"]
+) -> Float[Tensor, ""]:
+    """Return the sum of the cross-entropies (Eq. 5) against the targets of each sample's prototype."""
+    if scores.shape[1] == 1:
+        return scores.new_zeros(())
+    prototype = truth.prototype.clamp_min(0)
+    return (-(classes.targets[prototype] * scores.log_softmax(1)).sum(1) * weights).sum()

@@ -1,0 +1,141 @@
+"""PM-Net (Fig. 2): encoder, classifier, prototype memory, parameter estimator."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from pmnet.body import BodyParams
+from pmnet.body.rotations import rot6d_to_rotmat, rotmat_to_rot6d
+from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.model.encoders import build_encoder, width_of
+
+POSE, BETAS, CAMERA = 24 * 6, 10, 3
+PARAMETERS = POSE + BETAS + CAMERA  # the 157 numbers that G regresses
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Bodies and weak-perspective cameras (s, tx, ty)."""
+
+    params: BodyParams
+    camera: Float[Tensor, "b 3"]
+
+
+def pack(params: BodyParams, camera: Float[Tensor, "b 3"]) -> Float[Tensor, "b 157"]:
+    """Return rotations in 6D, betas and camera as the vector that G works on."""
+    return torch.cat([rotmat_to_rot6d(params.rotmats).flatten(1), params.betas, camera], 1)
+
+
+def unpack(vector: Float[Tensor, "b 157"]) -> Prediction:
+    """Return the body and camera of the vector that G works on."""
+    pose, betas, camera = vector.split([POSE, BETAS, CAMERA], 1)
+    return Prediction(BodyParams(rot6d_to_rotmat(pose.reshape(-1, 24, 6)), betas), camera)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a network is made of, its memory apart; a hidden width of 0 is one linear map (the paper)."""
+
+    encoder: str
+    pooling: int
+    hidden: int
+    classifier_hidden: int
+    estimator_hidden: int
+    regressor_steps: int
+    start: Literal["assigned", "predicted", "mixed", "scheduled", "mean"]
+
+
+def _head(inputs: int, hidden: int, last: nn.Linear) -> nn.Sequential:
+    """Return a linear map, after a hidden layer of so many units where there are any."""
+    before = [nn.Linear(inputs, hidden), nn.ReLU()] if hidden else []
+    return nn.Sequential(*before, last)
+
+
+class PMNet(nn.Module):
+    """Classifies an image to a prototype and regresses the body from there (Fig. 2).
+
+    The prototypes (M, K x 157 with the mean camera) are a buffer: they are not trained.
+    """
+
+    memory: Tensor
+    mean: Tensor
+    image_mean: Tensor
+    image_std: Tensor
+
+    def __init__(self, shape: Shape, memory: PrototypeMemory, weights: str = "") -> None:
+        """Build the network; `weights` are those of the encoder (see `pmnet.model.encoders`)."""
+        super().__init__()
+        hidden = shape.hidden
+        self.regressor_steps = shape.regressor_steps
+        self.starts_from_mean = shape.start == "mean"
+        self.encoder = build_encoder(shape.encoder, shape.pooling, weights)
+        self.neck = nn.Sequential(
+            nn.Linear(width_of(self.encoder), hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+        )
+        scores = nn.Linear(shape.classifier_hidden or hidden, len(memory))
+        self.classifier = _head(hidden, shape.classifier_hidden, scores)
+        change = nn.Linear(shape.estimator_hidden or hidden + PARAMETERS, PARAMETERS)
+        self.estimator = _head(hidden + PARAMETERS, shape.estimator_hidden, change)
+        nn.init.xavier_uniform_(change.weight, gain=0.01)
+        nn.init.zeros_(change.bias)
+        rows = pack(memory.prototypes, memory.camera.expand(len(memory), 3))
+        self.register_buffer("memory", rows)
+        self.register_buffer(
+            "mean", _brought_back(memory.sizes.float() @ rows / memory.sizes.sum())
+        )
+        self.register_buffer("image_mean", torch.tensor(IMAGE_MEAN)[:, None, None])
+        self.register_buffer("image_std", torch.tensor(IMAGE_STD)[:, None, None])
+
+    def encode(
+        self, images: Float[Tensor, "b 3 s s"]
+    ) -> tuple[Float[Tensor, "b h"], Float[Tensor, "b k"]]:
+        """Return features f and scores c of images with values from 0 to 1."""
+        normalised = (images - self.image_mean) / self.image_std
+        features = self.neck(self.encoder(normalised.contiguous(memory_format=torch.channels_last)))
+        return features.float(), self.classifier(features).float()
+
+    def mixture(self, scores: Float[Tensor, "b k"]) -> Float[Tensor, "b 157"]:
+        """Return the mean of the prototypes by softmax of the scores, rotations brought back to SO(3)."""
+        return _brought_back(scores.softmax(1) @ self.memory)
+
+    def from_prototypes(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 157"]:
+        """Return prototypes to start from; their mean for a network that classifies but starts there."""
+        return self.mean.expand(len(rows), -1) if self.starts_from_mean else self.memory[rows]
+
+    def regress(
+        self, features: Float[Tensor, "b h"], start: Float[Tensor, "b 157"]
+    ) -> Float[Tensor, "b 157"]:
+        """Return phi_T: the start corrected `regressor_steps` times by G(f, phi_t), in float32."""
+        vector = start
+        with torch.autocast(start.device.type, enabled=False):
+            for _ in range(self.regressor_steps):
+                vector = vector + self.estimator(torch.cat([features, vector], 1))
+        return vector
+
+    def forward(
+        self,
+        images: Float[Tensor, "b 3 s s"],
+        assigned: Int[Tensor, "b"],
+        predicted: Bool[Tensor, "b"],
+    ) -> tuple[Float[Tensor, "b 157"], Float[Tensor, "b k"]]:
+        """Return phi_T and scores, from the `assigned` prototypes.
+
+        Rows that are `predicted`, or have none (-1), start from the prototype of the highest score.
+        """
+        features, scores = self.encode(images)
+        rows = torch.where(predicted | (assigned < 0), scores.argmax(1), assigned)
+        return self.regress(features, self.from_prototypes(rows)), scores
+
+
+def _brought_back(vectors: Float[Tensor, "*b 157"]) -> Float[Tensor, "*b 157"]:
+    """Return vectors whose rotations are brought back to SO(3)."""
+    rows = unpack(vectors.reshape(-1, PARAMETERS))
+    return pack(rows.params, rows.camera).reshape(vectors.shape)

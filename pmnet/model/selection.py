@@ -1,0 +1,57 @@
+"""Which body inference starts from: the paper's two selections, and others."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.memory.nearest import Labeller, distances_mm
+from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.model.network import PMNet, unpack
+
+Selection = Literal["hard", "soft", "risk", "twice"]
+
+
+class Selector:
+    """Chooses the start of each sample by the scores c of a network.
+
+    `hard` takes the prototype of the highest score, `soft` the mean of all by softmax (phi_0 = c M).
+    Beyond the paper: `risk` takes the prototype with the least expected distance to the right one, and
+    `twice` starts again from the prototype that is nearest to the body regressed from the hard one.
+    """
+
+    def __init__(self, network: PMNet, memory: PrototypeMemory, body: BodyModel) -> None:
+        """Take a network with its memory; the work is done on the device of `body`."""
+        self.network, self._memory, self._body = network, memory, body
+
+    @property
+    def chooses(self) -> bool:
+        """Return whether there is anything to choose from."""
+        return len(self._memory) > 1 and not self.network.starts_from_mean
+
+    @torch.no_grad()
+    def start(
+        self, features: Float[Tensor, "n h"], scores: Float[Tensor, "n k"], selection: Selection
+    ) -> tuple[Float[Tensor, "n 157"], Int[Tensor, "n"]]:
+        """Return phi_0 and the prototype that says most of it."""
+        rows = scores.argmax(1)
+        if not self.chooses:
+            return self.network.from_prototypes(rows), rows
+        if selection == "soft":
+            return self.network.mixture(scores), rows
+        if selection == "risk":
+            rows = (scores.softmax(1) @ distances_mm(self._memory, self._body)).argmin(1)
+        if selection == "twice":
+            rows = self._nearest(self.network.regress(features, self.network.memory[rows]))
+        return self.network.from_prototypes(rows), rows
+
+    def _nearest(self, vectors: Float[Tensor, "n 157"]) -> Int[Tensor, "n"]:
+        labeller = Labeller(self._memory, self._body)
+        bodies: BodyParams = unpack(vectors).params
+        return torch.cat([labeller.nearest(bodies[rows]) for rows in _blocks(len(vectors))])
+
+
+def _blocks(n: int, size: int = 256) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, n, size)]

@@ -1,0 +1,1 @@
+"""Tables, figures and pages from the errors of every sample."""

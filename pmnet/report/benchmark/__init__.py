@@ -1,0 +1,1 @@
+"""The errors of many runs packed into small files, and compared in pairs."""

@@ -1,0 +1,55 @@
+"""What means over seeds and samples hide: each seed by itself, and right choices beside wrong ones."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pmnet.evaluation.error_table import METRICS
+from pmnet.report.benchmark.listing import Run
+from pmnet.report.benchmark.packed import Packed
+from pmnet.report.benchmark.subsets import subsets
+from pmnet.report.options import ReportOptions
+
+
+def by_seed(packed: Packed, runs: list[Run], report: ReportOptions) -> pd.DataFrame:
+    """Return the mean error (mm) of each run, seed and subset: a row each, a column an error."""
+    where = subsets(packed.samples, report.tails)
+    rows = []
+    for run in runs:
+        errors = {metric: packed.errors(run.run, "model", metric) for metric in METRICS}
+        for index, seed in enumerate(packed.facts(run.run).seeds):
+            for subset, part in where.items():
+                means = {metric: values[index, part].mean() for metric, values in errors.items()}
+                rows.append({"run": run.run, "seed": seed, "subset": subset, **means})
+    return pd.DataFrame(rows)
+
+
+def by_choice(packed: Packed, runs: list[Run], report: ReportOptions) -> pd.DataFrame:
+    """Return the MPVPE (mm) where the right and where a wrong prototype was chosen, over all seeds.
+
+    `against_mm` is that of the first reference on the same samples, a mean over its seeds.
+    """
+    where = subsets(packed.samples, report.tails)
+    choosing = (run for run in runs if run.references and packed.facts(run.run).k > 1)
+    return pd.DataFrame(row for run in choosing for row in _choices(packed, run, where))
+
+
+def _choices(packed: Packed, run: Run, where: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    right = packed.right(run.run)
+    own = packed.errors(run.run, "model", "mpvpe_mm")
+    other = packed.errors(run.references[0], "model", "mpvpe_mm").mean(0)
+    other = np.broadcast_to(other, own.shape)
+    for subset, part in where.items():
+        for choice, hit in (("right", right), ("wrong", ~right)):
+            these = hit & part
+            yield {
+                "run": run.run,
+                "against": run.references[0],
+                "subset": subset,
+                "choice": choice,
+                "share_percent": 100 * these.sum() / (len(own) * part.sum()),
+                "mean_mm": own[these].mean() if these.any() else np.nan,
+                "against_mm": other[these].mean() if these.any() else np.nan,
+            }

@@ -1,0 +1,194 @@
+"""Figures of the findings: gains with intervals, what the right prototype would give, deciles."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pmnet.report.benchmark.listing import GROUPS, Run
+from pmnet.report.benchmark.subsets import subset_label
+from pmnet.report.charts import INK, MEMORIES, PALE, SUBSETS, legend_below, new_figure
+from pmnet.report.options import FigureSize
+
+WIDTH_IN, DPI = 11.0, 130
+ROW_IN, MARGIN_IN = 0.24, 1.5  # of figures with a row a run
+DECILES: Final = FigureSize(width_in=10.0, height_in=4.4, dpi=DPI)
+LOOKS: Final = {"single": ("single prototype", "#0072B2", "v"), **MEMORIES}
+# column -> label, colour, marker, its size
+STARTS: Final = {
+    "against_mm": ("its reference", INK, "|", 9.0),
+    "prototype_alone_mm": ("chosen prototype alone", "#999999", "^", 4.5),
+    "mean_mm": ("its own choice", "#D55E00", "o", 7.0),
+    "soft_mm": ("soft", "#0072B2", "s", 3.0),
+    "oracle_mm": ("oracle", "#009E73", "D", 4.5),
+}
+FARTHEST: Final = -1.5  # losses beyond so many times the largest gain are told, not drawn
+
+
+def size_of(rows: int) -> FigureSize:
+    """Return the size of a figure of so many rows."""
+    return FigureSize(WIDTH_IN, MARGIN_IN + ROW_IN * rows, DPI)
+
+
+def gain_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, FigureSize]:
+    """Return the gain in MPVPE of each run over its first reference, a panel a subset, and the size.
+
+    Bars are 95 % intervals; right of zero the run is better. References that are not that of the
+    first run are named at the right. `table` is that of `paired`.
+    """
+    labels = {run.run: run.label for run in runs}
+    shown = [run for run in runs if run.references]
+    usual = shown[0].references[0]
+    rows, size = _first(table, shown), size_of(len(shown))
+    over = f"{labels[usual]}, or over the run named"
+    title = f"Gain in MPVPE over {over} (positive: better; bars: 95 % intervals)"
+    with new_figure(size, title) as figure:
+        for axes, part in _panels(figure, rows, shown):
+            _gains(axes, part)
+        for place, run in enumerate(shown):
+            if (other := run.references[0]) != usual:
+                _note(axes, 1.03, place, f"over {labels[other]}")
+        legend_below(figure)
+    return figure, size
+
+
+def _gains(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw a subset's gains, a colour a group; large losses are written, so that the rest has room."""
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_xlabel("gain [mm]")
+    lowest = FARTHEST * rows["gain_mm"].max()
+    drawn = rows[rows["gain_mm"] >= lowest] if lowest < 0 else rows
+    left = rows.drop(drawn.index)
+    for place, gain in zip(left["place"], left["gain_mm"], strict=True):
+        _note(axes, 0.02, place, f"\u25c2 {gain:.0f}")
+    for (group, title), (colour, marker) in zip(GROUPS.items(), SUBSETS, strict=True):
+        here = drawn[drawn["group"] == group]
+        gain, low, high = (here[name] for name in ("gain_mm", "low_mm", "high_mm"))
+        bars = [(gain - low).clip(0), (high - gain).clip(0)]
+        look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "capsize": 2.5}
+        if len(here):
+            axes.errorbar(gain, here["place"], xerr=bars, label=title, elinewidth=1.2, **look)
+
+
+def gap_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, FigureSize]:
+    """Return MPVPE by where inference starts from, a panel a subset, a row a run, and the size.
+
+    Runs of several prototypes only; the tick is the run's first reference.
+    """
+    several = set(table[table["accuracy_percent"].notna()]["run"])
+    shown = [run for run in runs if run.run in several]
+    rows, size = _first(table, shown), size_of(len(shown))
+    with new_figure(size, "MPVPE by the prototype that inference starts from") as figure:
+        for axes, part in _panels(figure, rows, shown):
+            axes.hlines(part["place"], part["oracle_mm"], part["mean_mm"], color=PALE, linewidth=3)
+            for column, (label, colour, marker, size_pt) in STARTS.items():
+                if rows[column].notna().any():
+                    look: dict[str, Any] = {"color": colour, "markersize": size_pt}
+                    axes.plot(part[column], part["place"], marker, label=label, **look)
+            axes.set_xlabel("MPVPE [mm]")
+        legend_below(figure)
+    return figure, size
+
+
+def decile_figure(deciles: pd.DataFrame, main: dict[str, Run]) -> Figure:
+    """Return error and error reduction by decile of distance, a line a memory; bands are 95 % intervals.
+
+    `main` are the runs drawn, by method.
+    """
+    with new_figure(DECILES, _title("Error and reduction", deciles)) as figure:
+        errors, reductions = figure.subplots(1, 2)
+        for method, part in _lines(deciles, main):
+            _line(errors, part, ("mpvpe_mm", "low", "high"), method)
+            if method != "single":
+                _line(reductions, part, ("reduction_mm", "reduction_low", "reduction_high"), method)
+        reductions.axhline(0, color=INK, linewidth=1)
+        _cut_losses(reductions, deciles, main)
+        for axes, label in ((errors, "MPVPE [mm]"), (reductions, "reduction of MPVPE [mm]")):
+            axes.set_ylabel(label)
+            _label_deciles(axes, deciles)
+        errors.set_title("Error")
+        reductions.set_title("Reduction against the single prototype")
+        legend_below(figure)
+    return figure
+
+
+def accuracy_figure(deciles: pd.DataFrame, main: dict[str, Run]) -> Figure:
+    """Return the share of samples whose prototype is recognised, by decile of distance."""
+    size = DECILES
+    columns = "accuracy_percent", "accuracy_low", "accuracy_high"
+    with new_figure(size, _title("Prototypes recognised", deciles)) as figure:
+        axes = figure.subplots()
+        for method, part in _lines(deciles, main):
+            if method != "single":
+                _line(axes, part, columns, method)
+        axes.set_ylim(0, 100)
+        axes.set_ylabel("chosen = assigned [%]")
+        _label_deciles(axes, deciles)
+        legend_below(figure)
+    return figure
+
+
+def _first(table: pd.DataFrame, shown: list[Run]) -> pd.DataFrame:
+    """Return the rows of MPVPE against first references, with the place of each run."""
+    first = {run.run: (run.references or [""])[0] for run in shown}
+    places = {run.run: place for place, run in enumerate(shown)}
+    rows = table[(table["metric"] == "mpvpe") & (table["against"] == table["run"].map(first))]
+    return rows.assign(place=rows["run"].map(places))
+
+
+def _panels(
+    figure: Figure, rows: pd.DataFrame, shown: list[Run]
+) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """Yield a panel a subset, with a labelled row a run from the top down."""
+    names = list(rows["subset"].unique())
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, subset in zip(panels, names, strict=True):
+        part = rows[rows["subset"] == subset]
+        axes.set_title(f"{subset_label(subset)}, n = {part['n'].iloc[0]:,}")
+        yield axes, part
+    panels[0].set_yticks(range(len(shown)), [run.label for run in shown])
+    panels[0].set_ylim(len(shown) - 0.4, -0.6)
+
+
+def _note(axes: Axes, x: float, row: int, text: str) -> None:
+    """Write beside a row; `x` is a share of the panel's width."""
+    axes.text(x, row, text, fontsize=8, va="center", transform=axes.get_yaxis_transform())
+
+
+def _cut_losses(axes: Axes, deciles: pd.DataFrame, main: dict[str, Run]) -> None:
+    """Leave out what lies far below zero, so that the rest can be told apart; name it."""
+    reductions = {LOOKS[m][0]: part["reduction_mm"] for m, part in _lines(deciles, main)}
+    lowest = FARTHEST * max(values.max() for values in reductions.values())
+    below = {name: values.min() for name, values in reductions.items() if values.min() < lowest}
+    if lowest < 0 and below:
+        axes.set_ylim(bottom=lowest)
+        text = "\n".join(f"{name}: down to {worst:.0f} mm" for name, worst in below.items())
+        axes.text(0.02, 0.03, text, transform=axes.transAxes, fontsize=8)
+
+
+def _lines(deciles: pd.DataFrame, main: dict[str, Run]) -> Iterator[tuple[str, pd.DataFrame]]:
+    for method, run in main.items():
+        yield method, deciles[deciles["run"] == run.run]
+
+
+def _line(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], method: str) -> None:
+    mean, low, high = columns
+    label, colour, marker = LOOKS[method]
+    axes.fill_between(rows["bin"] + 1, rows[low], rows[high], color=colour, alpha=0.12, lw=0)
+    axes.plot(rows["bin"] + 1, rows[mean], color=colour, marker=marker, label=label)
+
+
+def _label_deciles(axes: Axes, deciles: pd.DataFrame) -> None:
+    bins = deciles.drop_duplicates("bin")
+    pairs = zip(bins["bin"], bins["distance_mm"], strict=True)
+    texts = [f"{number + 1}\n{distance:.0f}" for number, distance in pairs]
+    axes.set_xticks(bins["bin"] + 1, texts)
+    axes.set_xlabel("decile of the distance to the mean body, and its mean distance [mm]")
+
+
+def _title(what: str, deciles: pd.DataFrame) -> str:
+    n = deciles["n"]
+    number = f"{n.min():,}" if n.min() == n.max() else f"{n.min():,} or {n.max():,}"
+    return f"{what} by decile of distance ({number} images each; bands: 95 % intervals)"

@@ -1,0 +1,104 @@
+"""The gains and gaps of all runs as a Markdown page for people to read."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import pandas as pd
+
+from pmnet.report.benchmark.listing import GROUPS, Run
+from pmnet.report.benchmark.subsets import subset_label
+
+GAPS: Final = {
+    "mean_mm": "from the prototype that the run chooses",
+    "soft_mm": "from the mean of all by score (soft)",
+    "oracle_mm": "from the right one (oracle)",
+    "prototype_alone_mm": "of the chosen prototype unrefined",
+}
+
+
+def to_page(table: pd.DataFrame, runs: list[Run], protocol: str) -> str:
+    """Return a page: errors and gains by group, other comparisons, what the right prototype would give.
+
+    `table` is that of `paired`.
+    """
+    labels = {run.run: run.label for run in runs}
+    first = {run.run: (run.references or [""])[0] for run in runs}
+    main = table[table["against"] == table["run"].map(first)]
+    rest = table[(table["against"] != table["run"].map(first)) & (table["against"] != "")]
+    n = " / ".join(
+        f"{row.n:,}" for row in _of(main, "mpvpe").drop_duplicates("subset").itertuples()
+    )
+    lines = [
+        "# Every run, paired with its reference",
+        f"In mm, lower is better ({protocol}; n = {n}). Cells: mean error, then the gain over the run "
+        "in the second column (positive: better) with its 95 % interval (pairs of images, means over "
+        "seeds, sequences redrawn: it covers the choice of the sequences, not that of the seed) and "
+        "its ± standard deviation over seeds.",
+    ]
+    for group, title in GROUPS.items():
+        if not (part := main[main["group"] == group]).empty:
+            lines += [f"## {title}", _gains(part, labels, runs)]
+    if not rest.empty:
+        lines += ["## Against other runs", _gains(rest, labels, runs)]
+    if not (several := _of(main, "mpvpe").dropna(subset="accuracy_percent")).empty:
+        lines += ["## What the right prototype would give", *_gaps(several)]
+    return "\n\n".join(lines) + "\n"
+
+
+def _of(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    return table[table["metric"] == metric]
+
+
+def _gains(rows: pd.DataFrame, labels: dict[str, str], runs: list[Run]) -> str:
+    """Return a row a run and reference: MPVPE of each subset, PA-MPJPE of all."""
+    settings = {run.run: run.settings for run in runs}
+    columns = [("mpvpe", subset) for subset in rows["subset"].unique()] + [("pa_mpjpe", "all")]
+    names = {"mpvpe": "MPVPE", "pa_mpjpe": "PA-MPJPE"}
+    head = ["Run", "Against", "Seeds", *(f"{names[m]} {subset_label(s)}" for m, s in columns)]
+    closed = bool(rows["gap_closed_percent"].notna().any())
+    head += ["Of the reference's gap to its oracle, all / tail"] * closed + ["Settings"]
+    lines = []
+    for _, part in rows.groupby(["run", "against"], sort=False):
+        run, against = part["run"].iloc[0], part["against"].iloc[0]
+        cells = part.set_index(["metric", "subset"])
+        line = [labels[run], labels.get(against, ""), str(part["seeds"].iloc[0])]
+        line += [_gain(cells.loc[column]) for column in columns]
+        line += [_closed(_of(part, "mpvpe"))] * closed + [settings[run]]
+        lines.append(line)
+    return _grid(head, lines)
+
+
+def _gain(cell: pd.Series) -> str:
+    text = f"{cell['mean_mm']:.1f}"
+    if pd.notna(cell["gain_mm"]):
+        text += f"; {cell['gain_mm']:+.1f}"
+        text += f" [{cell['low_mm']:.1f}, {cell['high_mm']:.1f}]" * pd.notna(cell["low_mm"])
+        text += f" ± {cell['seed_sd_mm']:.1f}" * pd.notna(cell["seed_sd_mm"])
+    return text
+
+
+def _closed(rows: pd.DataFrame) -> str:
+    """Return the shares of the gap that are won over all and in the farthest tail."""
+    if rows["gap_closed_percent"].isna().all():
+        return "-"
+    return " / ".join(f"{rows['gap_closed_percent'].iloc[at]:.0f} %" for at in (0, -1))
+
+
+def _gaps(rows: pd.DataFrame) -> tuple[str, str]:
+    """Return what the cells are, and a row a run, a cell a subset."""
+    names = [name for name in GAPS if rows[name].notna().any()]
+    lines = []
+    for _, part in rows.groupby("run", sort=False):
+        line = [part["label"].iloc[0]]
+        for cell in part.to_dict("records"):
+            errors = (f"{cell[name]:.1f}" if pd.notna(cell[name]) else "-" for name in names)
+            line.append(f"{' / '.join(errors)}; {cell['accuracy_percent']:.1f} %")
+        lines.append(line)
+    text = f"MPVPE {' / '.join(GAPS[name] for name in names)}; share of right choices."
+    return text, _grid(["Run", *map(subset_label, rows["subset"].unique())], lines)
+
+
+def _grid(head: list[str], rows: Iterable[list[str]]) -> str:
+    align = ["---" if name in ("Run", "Against", "Settings") else "---:" for name in head]
+    lines = [head, align, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

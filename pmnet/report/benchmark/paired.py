@@ -1,0 +1,121 @@
+"""Every run against its references, on the same samples: gains, intervals, spread over seeds, gaps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pmnet.core.errors import InputError
+from pmnet.core.progress import track
+from pmnet.evaluation.error_table import METRICS
+from pmnet.report.benchmark.listing import Run
+from pmnet.report.benchmark.packed import Packed
+from pmnet.report.benchmark.subsets import interval, subsets
+from pmnet.report.options import ReportOptions
+
+# what else a run of several prototypes can start from -> the column of its error
+STARTS: Final = {
+    "oracle": "oracle_mm",
+    "soft": "soft_mm",
+    "chosen_prototype": "prototype_alone_mm",
+}
+COLUMNS: Final = {
+    "run": "str",
+    "label": "str",
+    "group": "str",
+    "against": "str",  # the reference; empty where there is none
+    "subset": "str",  # all, or tail_5: the 5 % farthest from the mean body
+    "metric": "str",
+    "seeds": "Int64",
+    "n": "Int64",  # samples
+    "mean_mm": "float",  # over seeds and samples, as all that follow
+    "against_mm": "float",
+    "gain_mm": "float",  # error of the reference minus that of the run: positive is better
+    "low_mm": "float",  # 95 % interval of the gain: of pairs, over seeds, sequences redrawn
+    "high_mm": "float",
+    "seed_sd_mm": "float",  # of the gain over seeds; of the run's mean where seeds differ
+    "accuracy_percent": "float",  # chosen prototype = assigned prototype
+    "oracle_mm": "float",  # the network, told the right prototype
+    "soft_mm": "float",  # the network, from the mean of the prototypes by score
+    "prototype_alone_mm": "float",  # the chosen prototype, unrefined
+    "gap_closed_percent": "float",  # of the reference's gap between its own choice and the oracle's
+}
+
+
+def paired(
+    packed: Packed, runs: list[Run], also: Sequence[str], report: ReportOptions
+) -> pd.DataFrame:
+    """Return gains and gaps of each run, reference, subset and error (`COLUMNS`).
+
+    `also` names runs that every run is compared with, beside its own references. A run without
+    any has rows with `against` empty. Raises InputError where `also` names no run.
+    """
+    if strange := {name for name in also if name not in packed}:
+        raise InputError(
+            f"--against {' '.join(sorted(strange))}: the runs are {' '.join(packed.runs)}"
+        )
+    comparison = _Comparison(packed, subsets(packed.samples, report.tails), report)
+    rows: list[dict[str, Any]] = []
+    for run in track(runs, "comparing"):
+        about = {"run": run.run, "label": run.label, "group": run.group}
+        others = [name for name in dict.fromkeys([*run.references, *also]) if name != run.run]
+        for metric in METRICS:
+            own = list(comparison.own(run.run, metric))
+            for other in others:
+                gains = comparison.gains(run.run, other, metric)
+                rows += [about | row | gain for row, gain in zip(own, gains, strict=True)]
+            rows += [about | row | {"against": ""} for row in own if not run.references]
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS)).astype(COLUMNS)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """What all comparisons share: `where` has the samples of each subset."""
+
+    packed: Packed
+    where: dict[str, np.ndarray]
+    report: ReportOptions
+
+    def own(self, run: str, metric: str) -> Iterator[dict[str, Any]]:
+        """Yield what is known of a run alone, subset by subset."""
+        facts = self.packed.facts(run)
+        several = facts.k > 1
+        starts = {start: name for start, name in STARTS.items() if start in facts.inferences}
+        columns = {"model": "mean_mm"} | (starts if several else {})
+        errors = {name: self.packed.errors(run, start, metric) for start, name in columns.items()}
+        if several:
+            errors["accuracy_percent"] = 100.0 * self.packed.right(run)
+        for subset, part in self.where.items():
+            about: dict[str, Any] = {"subset": subset, "metric": metric.removesuffix("_mm")}
+            about |= {"seeds": len(facts.seeds), "n": int(part.sum())}
+            yield about | {name: values[:, part].mean() for name, values in errors.items()}
+
+    def gains(self, run: str, other: str, metric: str) -> Iterator[dict[str, Any]]:
+        """Yield the gain of a run over another, subset by subset."""
+        ours, theirs = (self.packed.errors(name, "model", metric) for name in (run, other))
+        by_sample = theirs.mean(0) - ours.mean(0)
+        same_seeds = self.packed.facts(run).seeds == self.packed.facts(other).seeds
+        by_seed = theirs - ours if same_seeds else ours
+        gap = self._gap(other, metric)
+        for part in self.where.values():
+            low, high = interval(by_sample, self.packed.samples, part, self.report)
+            of_seeds, gain = by_seed[:, part].mean(1), by_sample[part].mean()
+            yield {
+                "against": other,
+                "against_mm": theirs[:, part].mean(),
+                "gain_mm": gain,
+                "low_mm": low,
+                "high_mm": high,
+                "seed_sd_mm": of_seeds.std(ddof=1) if len(of_seeds) > 1 else np.nan,
+                "gap_closed_percent": np.nan if gap is None else 100 * gain / gap[part].mean(),
+            }
+
+    def _gap(self, other: str, metric: str) -> np.ndarray | None:
+        """Return by sample what a run would win by the right prototype; None where it has no choice."""
+        if "oracle" not in self.packed.facts(other).inferences:
+            return None
+        hard, told = (self.packed.errors(other, start, metric) for start in ("model", "oracle"))
+        gap: np.ndarray = (hard - told).mean(0)
+        return gap if gap.any() else None

@@ -1,0 +1,101 @@
+"""What is in a file: samples, images, a memory, weights, errors, a body model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from pmnet.body.files import read_body
+from pmnet.core.errors import InputError
+from pmnet.data.samples import NUMBERS, Samples
+from pmnet.evaluation.error_table import read_errors
+from pmnet.images.file import Pixels
+from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.model.weights import read_model_file
+from pmnet.report.benchmark.packed import Packed
+
+
+def describe(file: Path) -> Iterator[str]:
+    """Yield lines that say what a file holds; raises InputError where pmnet did not write it."""
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    readers = {
+        ".arrow": (_samples, _images),
+        ".npz": (_memory, _body),
+        ".pkl": (_body,),
+        ".pt": (_weights,),
+        ".parquet": (_errors, _packed_errors),
+    }
+    refusals = []
+    for reader in readers.get(file.suffix, ()):
+        try:
+            yield from list(reader(file))
+            return
+        except InputError as error:
+            refusals.append(str(error))
+    raise InputError("; ".join(refusals) or f"{file}: expected one of {', '.join(readers)}")
+
+
+def _samples(file: Path) -> Iterator[str]:
+    samples = Samples.load(file)
+    about = samples.about
+    yield f"{file}: {len(samples)} samples of {about.dataset}"
+    yield f"joints {about.joints}, pixels from {about.pixels}, body {about.body[:12]}"
+    yield f"{len(set(samples.subject))} subjects, {len(set(samples.sequence))} sequences"
+    yield from (f"  {count} {what}" for what, count in about.counts.items())
+    yield f"with SMPL {int(samples.has_smpl.sum())}, with 3D {int(samples.has_keypoints_3d.sum())}"
+    for name, (width, meaning) in NUMBERS.items():
+        values = getattr(samples, name)
+        low, high = values[torch.isfinite(values)].aminmax()
+        yield f"  {name} ({width}): {low:.3f} to {high:.3f}; {meaning}"
+
+
+def _images(file: Path) -> Iterator[str]:
+    pixels = Pixels(file)
+    yield f"{file}: {len(pixels)} images of {pixels.size_px} px, {pixels.encoding}"
+    yield f"stored with {pixels.context:g} times the box; {int((~pixels.present).sum())} missing"
+
+
+def _memory(file: Path) -> Iterator[str]:
+    memory = PrototypeMemory.load(file)
+    sizes = memory.sizes
+    yield f"{file}: {len(memory)} prototypes of {len(memory.assignments)} samples"
+    yield f"body {memory.body[:12]}, settings {memory.settings}"
+    yield (
+        f"samples a prototype: {int(sizes.min())} to {int(sizes.max())}, "
+        f"{int((sizes == 0).sum())} empty"
+    )
+    last = memory.history[-1]
+    yield f"{len(memory.history)} iterations, mean distance {memory.distances.mean():.4f}"
+    yield f"last iteration: {last.changed} assignments changed"
+
+
+def _body(file: Path) -> Iterator[str]:
+    arrays = read_body(file)
+    yield f"{file}: a body model in SMPL layout"
+    for name, array in arrays.items():
+        yield f"  {name} {array.shape}"
+
+
+def _weights(file: Path) -> Iterator[str]:
+    saved = read_model_file(file)
+    count = sum(value.numel() for value in saved["state"].values())
+    yield f"{file}: weights of PM-Net, {count / 1e6:.1f} million numbers"
+    yield f"{saved['state']['memory'].shape[0]} prototypes, body {saved['body'][:12]}"
+    yield f"settings {saved['settings']}"
+
+
+def _errors(file: Path) -> Iterator[str]:
+    errors = read_errors([file])
+    first = errors.iloc[0]
+    yield f"{file}: errors of run {first['run']}, {first['protocol']}, {first['selection']} selection"
+    means = errors.groupby(["dataset", "inference"])[["mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm"]].mean()
+    yield means.round(1).to_string()
+
+
+def _packed_errors(file: Path) -> Iterator[str]:
+    packed = Packed.load([file])
+    yield f"{file}: packed errors of {len(packed.samples)} samples, {len(packed.runs)} runs"
+    for run, facts in packed.runs.items():
+        seeds = ", ".join(map(str, facts.seeds))
+        yield f"  {run}: {facts.method}, K = {facts.k}, seeds {seeds}; {', '.join(facts.inferences)}"

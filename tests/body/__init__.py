@@ -1,1 +1,0 @@
-"""A package, so that its test_files.py is not taken for the one above."""

@@ -1,0 +1,51 @@
+"""Random bodies, and bodies in a pose that is easy to say."""
+
+import math
+from functools import cache
+
+import torch
+
+from pmnet.body import BodyParams
+from pmnet.body.parts import JOINTS, mirror_rotvecs
+from pmnet.body.rotations import axis_rotation
+from pmnet.clustering.exact.embedding import Embedding, embedding_of
+from pmnet.memory.spaces import Space
+
+
+def random_bodies(
+    n: int, seed: int = 0, spread: float = 0.4, betas_spread: float = 1.0
+) -> BodyParams:
+    """Return bodies whose joints turn by about `spread` (rad) about each axis."""
+    generator = torch.Generator().manual_seed(seed)
+    rotvecs = torch.randn(n, 24, 3, generator=generator) * spread
+    return BodyParams.from_rotvecs(rotvecs, torch.randn(n, 10, generator=generator) * betas_spread)
+
+
+def facing(n: int = 1, **joints_deg: tuple[float, float, float]) -> BodyParams:
+    """Return mean bodies upright before the camera, arms out, but for the joints that are named."""
+    rotvecs = torch.zeros(n, 24, 3)
+    for joint, rotvec_deg in joints_deg.items():
+        rotvecs[:, JOINTS.index(joint)] = torch.tensor(rotvec_deg).deg2rad()
+    params = BodyParams.from_rotvecs(rotvecs, torch.zeros(n, 10))
+    flip_y_down = axis_rotation(0, torch.full((1,), math.pi))
+    params.rotmats[:, 0] = flip_y_down @ params.rotmats[:, 0]
+    return params
+
+
+def mirrored(params: BodyParams) -> BodyParams:
+    """Return the bodies mirrored left to right."""
+    return BodyParams.from_rotvecs(mirror_rotvecs(params.rotvecs()), params.betas)
+
+
+def twins() -> tuple[BodyParams, BodyParams]:
+    """Return centres with mirror twins and copies, and as bodies also those between twins."""
+    some = random_bodies(12)
+    centres = BodyParams.cat([some, mirrored(some), some])
+    between = BodyParams(torch.eye(3).repeat(12, 24, 1, 1), some.betas)
+    return BodyParams.cat([centres, between]), centres
+
+
+@cache
+def embedding(space: Space) -> Embedding:
+    """Return the embedding of a space, learnt once."""
+    return embedding_of(space)

@@ -1,0 +1,45 @@
+"""Prints the measures of three steps, plain and compiled; a process of its own has no checks of shapes.
+
+What is compiled is traced whole (a break in it is an error), and never anew after the first step.
+"""
+
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from tiny_world import MACHINE, OPTIONS, SPIN, World, write_world
+
+from pmnet.body import OPEN_BODY, BodyModel
+from pmnet.core.distributed import fabric_of
+from pmnet.model.weights import build_network, load_memory
+from pmnet.training import loop
+from pmnet.training.data import load_training_data
+from pmnet.training.inputs import inputs_of
+
+
+def measures(world: World, compiled: bool) -> list[float]:
+    body, machine = BodyModel.load(OPEN_BODY), replace(MACHINE, compile=compiled)
+    memory, options = load_memory(world.memory, body), replace(OPTIONS, augmentation=SPIN)
+    data, fabric = (
+        load_training_data([world.samples], [world.images], memory, body),
+        fabric_of(MACHINE),
+    )
+    torch.manual_seed(0)
+    network = build_network(options, memory)
+    step = loop._ready(network, data, memory, body, options, machine, fabric)
+    for number in range(3):
+        rows = torch.arange(8) + number
+        inputs = inputs_of(number, rows, data.images.read(rows), options, 0, fabric)
+        step(inputs, 1e-3)
+    return step.sums.tolist()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    world = write_world(Path(sys.argv[1]), BodyModel.load(OPEN_BODY))
+    print(measures(world, compiled=False))
+    torch.compile = partial(torch.compile, backend="eager", fullgraph=True)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        print(measures(world, compiled=True))

@@ -1,0 +1,127 @@
+"""A tiny world of files: samples, images of noise, memories, and settings that train in seconds."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from pmnet.body import OPEN_BODY, BodyModel
+from pmnet.body.camera import View
+from pmnet.body.parts import PartWeights
+from pmnet.clustering.build import build_memory
+from pmnet.clustering.options import Cluster
+from pmnet.core.checkpoints import forget
+from pmnet.core.device import Machine
+from pmnet.data.samples import Samples
+from pmnet.datasets import synthetic
+from pmnet.images.augmentation import Augmentation
+from pmnet.images.file import encode, stored_side, write_pixels
+from pmnet.model.losses import LossWeights
+from pmnet.training.options import Balance, Train
+from pmnet.training.seeds import train_seeds
+
+N, SIZE_PX = 24, 64
+MACHINE = Machine(
+    device="cpu",
+    workers=1,
+    threads=1,
+    cache_gib=0.1,
+    resident_gib=1.0,
+    precision="32-true",
+    compile=False,
+)
+CLUSTER = Cluster(
+    k=3,
+    limb_weight=5.0,
+    part_weights=PartWeights(torso=1.0, foot=0.5, head=0.3, hand=0.3),
+    max_iterations=2,
+    tolerance=1e-4,
+    seed=0,
+    init="random",
+    restarts=1,
+)
+STILL = Augmentation(flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.0, shift=0.0, gain=0.0)
+SPIN = Augmentation(
+    flip=0.5, rotation_deg=30.0, rotation_share=0.4, scale=0.25, shift=0.0, gain=0.4
+)
+OPTIONS = Train(
+    seeds=[0],
+    encoder="squeezenet1_1",
+    weights="",
+    freeze_encoder=False,
+    pooling=1,
+    hidden=16,
+    classifier_hidden=0,
+    estimator_hidden=0,
+    regressor_steps=2,
+    start="assigned",
+    mix={},
+    balance=Balance(sampling="uniform", classes=False, mse_noise=0.0),
+    steps=4,
+    batch_size=8,
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup_steps=1,
+    clip_norm=0.0,
+    ema=0.0,
+    soft_mm=0.0,
+    loss=LossWeights(5.0, 5.0, 1.0, 0.1, 1.0, 1.0),
+    augmentation=Augmentation(
+        flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.1, shift=0.1, gain=0.2
+    ),
+    checkpoint_every=2,
+    log_every=1,
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """The files of one small data set and its memories."""
+
+    samples: Path
+    images: Path
+    memory: Path
+    single: Path
+    body: Path = OPEN_BODY
+
+    def train(self, out: Path, options: Train = OPTIONS) -> None:
+        """Train, and forget it: the same training again is done again."""
+        self.train_once(out, options)
+        forget(out)
+
+    def train_once(self, out: Path, options: Train = OPTIONS) -> None:
+        """Train as the stage does: what has ended is kept until it is evaluated."""
+        train_seeds([self.samples], [self.images], self.memory, self.body, out, options, MACHINE)
+
+
+def write_images(path: Path, n: int, size_px: int = SIZE_PX, context: float = 1.0) -> None:
+    generator = torch.Generator().manual_seed(5)
+    side = stored_side(size_px, context)
+    pixels = torch.randint(0, 256, (n, 3, side, side), generator=generator)
+    encoded = encode(pixels.to(torch.uint8), "raw", 90)
+    write_pixels(path, [encoded], size_px, "raw", context)
+
+
+def draw_samples(body: BodyModel, n: int = N) -> Samples:
+    families = dict.fromkeys(("stand", "sit", "handstand"), 1.0)
+    options = synthetic.Options(
+        samples=n,
+        families=families,
+        jitter_deg=5.0,
+        betas_spread=0.5,
+        view=View(15.0, 0.05, 8.0, 3.0, 0.88, 0.04, 0.04),
+        seed=1,
+    )
+    return synthetic.read("tiny", Path(synthetic.__file__), options, body)
+
+
+def write_world(folder: Path, body: BodyModel, samples: Samples | None = None) -> World:
+    """Write samples (or some of the open body), images of noise, P3DH with K = 3 and one prototype."""
+    names = ("samples.arrow", "images.arrow", "memory.npz", "single.npz")
+    world = World(*(folder / name for name in names))
+    (samples or draw_samples(body)).save(world.samples)
+    write_images(world.images, N)
+    for path, k in ((world.memory, 3), (world.single, 1)):
+        options = replace(CLUSTER, k=k)
+        build_memory([world.samples], OPEN_BODY, options, "vertex", "parts", 0.1).save(path)
+    return world

@@ -1,0 +1,112 @@
+"""Figures say what their tables say, look the same every time, and leave nothing behind."""
+
+import fake_errors
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+from pmnet.core.errors import InputError
+from pmnet.report import charts
+from pmnet.report.options import ReportOptions
+from pmnet.report.statistics import curves, read_errors, write_csv
+from pmnet.report.tables import table5, table6
+
+REPORT = ReportOptions(tails=[5, 10], bins=6, bootstrap=50, seed=0)
+SIZE = Figure(width_in=6.0, height_in=3.0, dpi=50)
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The CSV that each figure is drawn from."""
+    folder, shape = tmp_path_factory.mktemp("tables"), {"datasets": ("cmu", "h36m"), "samples": 60}
+    runs = read_errors(fake_errors.write_runs(folder, **shape))
+    by_k = read_errors(fake_errors.write_sweep(folder, "k", [5, 50, 1000], **shape))
+    by_limb = read_errors(fake_errors.write_sweep(folder, "limb_weight", [1.0, 5.0], **shape))
+    write_csv(curves(runs, REPORT), folder / "curves.csv")
+    write_csv(table5(by_k, REPORT), folder / "table5.csv")
+    write_csv(table6(by_limb, REPORT), folder / "table6.csv")
+    names = {"distance": "curves", "reduction": "curves", "k_sweep": "table5"}
+    return {
+        name: folder / f"{table}.csv" for name, table in (names | {"limb_sweep": "table6"}).items()
+    }
+
+
+@pytest.mark.parametrize("name", charts.DRAWN)
+def test_a_figure_is_the_same_again_whatever_the_users_style(files, name, tmp_path):
+    before = dict(matplotlib.rcParams)
+    for copy, own in (("a.png", {}), ("b.png", {"font.size": 20, "axes.facecolor": "black"})):
+        with matplotlib.rc_context(own):
+            charts.save(charts.draw(name, files[name], SIZE), tmp_path / copy, SIZE)
+    first, second = ((tmp_path / copy).read_bytes() for copy in ("a.png", "b.png"))
+    assert first == second and first.startswith(PNG) and b"Software" not in first
+    assert [int.from_bytes(first[at : at + 4]) for at in (16, 20)] == [300, 150]
+    assert dict(matplotlib.rcParams) == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_error_against_distance(files):
+    table = pd.read_csv(files["distance"])
+    single = table[(table["run"] == "single") & (table["dataset"] == "cmu") & (table["n"] > 0)]
+    upper, other, lower, _ = charts.draw("distance", files["distance"], SIZE).axes
+    assert (upper.get_title("left"), other.get_title("left")) == ("cmu", "Human3.6M")
+    assert np.allclose(upper.lines[0].get_xydata(), single[["distance_mm", "mpvpe_mm"]])
+    assert [bar.get_height() for bar in lower.patches] == list(single["n"])
+    assert "[mm]" in upper.get_ylabel() and "[mm]" in lower.get_xlabel()
+    assert lower.get_ylabel() == "samples"
+
+
+def test_the_reduction_has_a_line_a_memory_and_a_zero_line(files):
+    figure = charts.draw("reduction", files["reduction"], SIZE)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["K-Means Naive", "Random Select", "3DH K-Means", "P3DH K-Means"]
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    table = pd.read_csv(files["reduction"])
+    p3dh = table[(table["run"] == "p3dh_k50_l5.0") & (table["dataset"] == "cmu") & (table["n"] > 0)]
+    assert np.allclose(lines["P3DH K-Means"].get_ydata(), p3dh["reduction_mm"])
+    assert any(set(line.get_ydata()) == {0} for line in figure.axes[0].lines)
+    assert len({line.get_color() for label, line in lines.items() if label in labels}) == 4
+
+
+def test_two_runs_of_one_memory_keep_their_own_names(files):
+    table = pd.read_csv(files["reduction"])
+    both = table.replace({"run": {"3dh_k50": "p3dh_k10_l5.0"}})
+    figure = charts.reduction_figure(both, SIZE)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[2:] == ["p3dh_k10_l5.0", "p3dh_k50_l5.0"]
+    with pytest.raises(InputError, match="single prototype alone"):
+        charts.reduction_figure(table[table["run"] == "single"], SIZE)
+
+
+@pytest.mark.parametrize(("name", "values"), [("k_sweep", [5, 50, 1000]), ("limb_sweep", [1, 5])])
+def test_a_sweep_draws_ours_alone(files, name, values):
+    figure = charts.draw(name, files[name], SIZE)
+    table = pd.read_csv(files[name])
+    assert len(figure.axes) == 2  # h36m is ours here; the published rows of h36m are not drawn
+    for axes, dataset in zip(figure.axes, ("cmu", "h36m"), strict=True):
+        ours = table[(table["source"] == "ours") & (table["dataset"] == dataset)]
+        drawn = [line for line in axes.lines if len(line.get_xdata()) == len(values)]
+        points = np.concatenate([line.get_ydata() for line in drawn if line.get_linestyle() == "-"])
+        assert sorted(points) == sorted(ours["mean_mm"])
+        assert list(axes.get_xticks()) == values
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["all samples", "tail 5 %", "tail 10 %"]
+    assert figure.axes[0].get_xscale() == ("log" if name == "k_sweep" else "linear")
+
+
+def test_bad_tables_are_refused_by_name(files, tmp_path):
+    bad = tmp_path / "curves.csv"
+    for text, words in (
+        (None, "not readable"),
+        ("", "not readable"),
+        ("run,dataset\n", "missing: bin"),
+        (files["distance"].read_text().splitlines()[0] + "\n", "missing: rows"),
+    ):
+        if text is not None:
+            bad.write_text(text)
+        with pytest.raises(InputError, match=words) as refused:
+            charts.draw("distance", bad, SIZE)
+        assert str(refused.value).startswith(f"{bad}: ")
+    with pytest.raises(InputError, match="distance, reduction, k_sweep, limb_sweep"):
+        charts.draw("pie", bad, SIZE)

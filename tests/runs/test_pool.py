@@ -1,0 +1,62 @@
+"""Stages run side by side: in the order of the graph, failed ones again, and nothing twice."""
+
+import time
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from pmnet.runs.pool import Task, _start, repro_parallel, tasks_to_do
+
+GRAPH = """
+stages:
+  body:
+    cmd: echo body >> order; echo 1 > body
+    outs: [body]
+  ingest:
+    foreach: [x, y]
+    do: {cmd: "echo ingest >> order; cp body ${item}.in", deps: [body], outs: ["${item}.in"]}
+  images:
+    foreach: [x, y]
+    do: {cmd: "cp ${item}.in ${item}.out", deps: ["${item}.in"], outs: ["${item}.out"]}
+  table:  # fails once
+    cmd: test -e again || { touch again; exit 1; }; cat x.out y.out > table
+    deps: [x.out, y.out]
+    outs: [table]
+  figure:
+    cmd: echo figure >> order; cp table figure
+    deps: [table]
+    outs: [figure]
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    (tmp_path / "dvc.yaml").write_text(GRAPH)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_graph_is_run_side_by_side_and_then_only_what_changes(project):
+    tasks = {task.name: task for task in tasks_to_do()}
+    assert list(tasks) == ["body", "data x", "data y", "table", "figure"]
+    assert tasks["data x"].stages == ["ingest@x", "images@x"]
+    assert tasks["data x"].after == {"body"} and tasks["figure"].after == {"table"}
+    repro_parallel(2)
+    assert (project / "figure").read_text() == "1\n1\n"
+    assert (project / "order").read_text().split() == ["body", "ingest", "ingest", "figure"]
+    assert tasks_to_do() == []
+    (project / "dvc.yaml").write_text(GRAPH.replace("cat x.out y.out", "cat y.out x.out"))
+    assert [task.name for task in tasks_to_do()] == ["table", "figure"]
+
+
+def test_a_stage_waits_until_another_lets_go_of_the_project(project):
+    with Repo() as repo, repo.lock:
+        waiting = _start(Task("body", ["body"]), None)
+        time.sleep(8)  # DVC gives up after 3 s, and takes some to start
+        assert waiting.poll() is None
+    assert waiting.wait(60) == 0
+    assert (project / "body").read_text() == "1\n"
