@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from benchmarks.rates import Clock, Plan, covered
-from benchmarks.train import Benchmark, parsed
-from benchmarks.train_spin import spin_style_loop
-from benchmarks.train_spin_people import MEAN, STD, People
-from benchmarks.train_table import Table, summary
-from benchmarks.train_world import World, world_of, write_world
+from benchmarks.training.__main__ import Benchmark, parsed
+from benchmarks.training.spin import spin_style_loop
+from benchmarks.training.spin_people import MEAN, STD, People
+from benchmarks.training.table import Table, summary
+from benchmarks.training.world import World, world_of, write_world
 from pmnet.images.augmentation import Labels, Moves
 
 TINY = ["--device", "cpu", "--size-px", "64", "--batch", "4", "--encoder", "squeezenet1_1"]
@@ -29,7 +29,7 @@ def test_the_sections_write_their_rows(world, tmp_path, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # threads that share a core take seconds a step
     alone = {"workers": 0, "watched": False}  # and processes take seconds to start
     monkeypatch.setattr(
-        "benchmarks.train.spin_style_loop", lambda *a: spin_style_loop(*a[:3], **alone)
+        "benchmarks.training.__main__.spin_style_loop", lambda *a: spin_style_loop(*a[:3], **alone)
     )
     file = tmp_path / "train_cpu.csv"
     benchmark = Benchmark(parsed(TINY + SHORT), world, Table(file, "here"))

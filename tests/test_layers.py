@@ -1,4 +1,4 @@
-"""The layers: a module imports from below only, and what needs no torch stays without it."""
+"""The layers: a folder imports only from folders before it, and what needs no torch stays without it."""
 
 import ast
 import subprocess
@@ -8,65 +8,24 @@ from pathlib import Path
 import pytest
 from import_closure import ROOT
 
+# from the ground up
+ORDER = "core formats body data datasets fitting images check memory clustering model training evaluation report runs"  # noqa: E501
+AT_THE_ROOT = {"__init__", "__main__", "cli"}
+APART = ("datasets", "images", "memory")  # these do not know each other
+WITHOUT_TORCH = (
+    *("core.params", "core.errors", "core.files", "core.progress"),
+    *("evaluation.error_table", "report.statistics", "report.tables", "report.charts"),
+    *("report.markdown", "report.benchmark.writing"),
+)
 
-def package(name: str) -> list[str]:
-    """Return the modules of a package of one level."""
-    files = sorted((ROOT / "pmnet" / name).glob("*.py"))
-    return [name, *(f"{name}.{file.stem}" for file in files if file.stem != "__init__")]
-
-
-# from the bottom to the top; modules of one group may import each other
-LAYERS = [
-    ["errors"],
-    ["files", "params", "progress"],
-    ["rotations", "machine"],
-    ["camera"],
-    [
-        *(
-            "body",
-            "body.blocks",
-            "body.checks",
-            "body.files",
-            "body.kernels",
-            "body.keypoints",
-            "body.model",
-            "body.params",
-        ),
-        *("body.parts", "body.pickles"),
-    ],
-    ["samples", "metrics"],
-    [*package("datasets"), *package("images"), *package("memory")],
-    ["encoders"],
-    ["network"],
-    ["losses", "runs"],
-    ["checkpoints", "fabric", "processes", "selection"],
-    ["prediction"],
-    [*package("training"), "evaluation"],
-    ["error_files"],
-    ["experiments"],
-    ["analysis", "markdown"],
-    ["tables", "figures"],
-    package("findings"),
-    ["pictures", "inspection"],
-    ["cluster_quality", "gallery", "info", "overlays", "pool"],
-    ["checking"],
-    ["stage"],
-    ["cli"],
-]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-SIDES = ("datasets", "images", "memory")  # of one level, but they do not know each other
-WITHOUT_TORCH = ("analysis", "tables", "figures", "error_files", "markdown", "findings.writing")
+LEVEL = {name: level for level, name in enumerate(ORDER.split())}
+PACKAGE = ROOT / "pmnet"
 
 
-def modules() -> dict[str, Path]:
-    """Return the modules of pmnet; the builder of the open body stands apart."""
-    found = {}
-    for path in sorted((ROOT / "pmnet").rglob("*.py")):
-        parts = path.relative_to(ROOT / "pmnet").with_suffix("").parts
-        if parts[:2] != ("body", "build"):
-            name = ".".join(part for part in parts if part != "__init__")
-            found[name or "pmnet"] = path
-    return found
+def room_of(module: str) -> str:
+    """Return the folder of a module of pmnet; "" for a module at the root."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and (PACKAGE / parts[1]).is_dir() else ""
 
 
 def imports(path: Path) -> set[str]:
@@ -88,35 +47,40 @@ def is_module(name: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-def test_every_module_has_a_layer():
-    assert set(modules()) - {"pmnet"} == set(LEVEL)
+def files_of(room: str) -> list[Path]:
+    return sorted((PACKAGE / room).rglob("*.py"))
 
 
-def test_modules_import_from_below_only():
-    wrong = []
-    for name, path in modules().items():
-        for full in imports(path):
-            other = full.removeprefix("pmnet.")
-            if full.startswith("pmnet.") and LEVEL[other] > LEVEL[name]:
-                wrong.append(f"{name} imports {other}")
+def test_every_folder_has_its_place_and_no_module_lies_beside_them():
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders <= set(LEVEL)
+    assert {path.stem for path in PACKAGE.glob("*.py")} <= AT_THE_ROOT
+
+
+@pytest.mark.parametrize("room", LEVEL)
+def test_a_folder_imports_only_from_folders_before_it(room):
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {full}"
+        for path in files_of(room)
+        for full in imports(path)
+        if not (full.startswith("pmnet.") and LEVEL.get(room_of(full), 99) <= LEVEL[room])
+    ]
     assert wrong == []
 
 
-def test_data_sets_images_and_memory_do_not_know_each_other():
-    wrong = []
-    for name, path in modules().items():
-        side = name.split(".")[0]
-        for full in imports(path) if side in SIDES else ():
-            other = full.removeprefix("pmnet.").split(".")[0]
-            if other in SIDES and other != side:
-                wrong.append(f"{name} imports {full}")
-    assert wrong == []
+@pytest.mark.parametrize("room", APART)
+def test_data_sets_images_and_memory_do_not_know_each_other(room):
+    others = {*APART} - {room}
+    for path in files_of(room):
+        assert not others & {room_of(full) for full in imports(path)}, path
 
 
-def test_only_the_command_line_knows_the_stages():
-    for name, path in modules().items():
-        knows = any(full.split(".")[0] == "stages" for full in imports(path))
-        assert knows == (name == "cli"), name
+def test_an_adapter_does_not_know_another():
+    for folder in sorted(path for path in (PACKAGE / "datasets").iterdir() if path.is_dir()):
+        for path in folder.rglob("*.py"):
+            for full in imports(path):
+                if full.startswith("pmnet.datasets."):
+                    assert full.split(".")[2] in (folder.name, "_shared"), f"{path} imports {full}"
 
 
 def test_a_stage_does_not_know_another():
@@ -125,11 +89,13 @@ def test_a_stage_does_not_know_another():
 
 
 def test_nothing_of_the_project_knows_the_builder_of_the_body():
-    for path in [*modules().values(), *(ROOT / "stages").glob("*.py")]:
-        assert not [full for full in imports(path) if full.startswith("pmnet.body.build")]
+    inside = PACKAGE / "body" / "build"
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "stages").glob("*.py")]:
+        if inside not in path.parents:
+            assert not [full for full in imports(path) if full.startswith("pmnet.body.build")]
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)
-def test_statistics_and_plots_import_no_torch(name):
+def test_what_reads_tables_imports_no_torch(name):
     code = f"import pmnet.{name}, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -292,7 +292,9 @@ def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, b
     assert torch.equal(batch_of(STILL).prototype, memory.assignments)
     turned = replace(STILL, rotation_deg=90.0, rotation_share=1.0)
     truth = batch_of(turned)
-    points = Points(embedding(space_of(memory.space, memory.vertex_weights, body)), truth.params, 0.1)
+    points = Points(
+        embedding(space_of(memory.space, memory.vertex_weights, body)), truth.params, 0.1
+    )
     assert torch.equal(truth.prototype, assign(points, memory.prototypes)[0])
     assert not torch.equal(truth.prototype, memory.assignments)
     unknown = replace(data.truth, has_smpl=~data.truth.has_smpl)

@@ -8,7 +8,7 @@ import torch
 from bodies import embedding, mirrored, random_bodies
 from torch import Tensor
 
-from benchmarks.poses import bodies
+from benchmarks.clustering.poses import bodies
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.measuring import Memory
 from benchmarks.rates import start_afresh
-from benchmarks.train_ours import our_loop
-from benchmarks.train_world import machine_of, plan_of, world_of
+from benchmarks.training.ours import our_loop
+from benchmarks.training.world import machine_of, plan_of, world_of
 from pmnet.core.distributed import fabric_of
 
 FOUND = "ranks.json"
@@ -22,7 +22,15 @@ def rate_of_ranks(options: argparse.Namespace, folder: Path) -> tuple[str, float
     carried = {k: v for k, v in vars(options).items() if isinstance(v, (int, str))}
     launch = ["torch.distributed.run", "--standalone", f"--nproc-per-node={options.devices}"]
     done = subprocess.run(
-        [sys.executable, "-m", *launch, "-m", "benchmarks.train_ranks", folder, json.dumps(carried)]
+        [
+            sys.executable,
+            "-m",
+            *launch,
+            "-m",
+            "benchmarks.training.ranks",
+            folder,
+            json.dumps(carried),
+        ]
     )
     if done.returncode:
         raise RuntimeError("the processes of torchrun failed")

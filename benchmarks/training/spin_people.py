@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 from torch.utils.data import Dataset
 
-from benchmarks.train_world import World
+from benchmarks.training.world import World
 from pmnet.body.keypoints import MIRRORED_J24
 from pmnet.body.parts import MIRRORED_JOINTS
 from pmnet.model.network import IMAGE_MEAN, IMAGE_STD

@@ -1,6 +1,6 @@
 """Training beside the bare encoder and beside a loop in SPIN's style: same data, same machine, one run.
 
-`python -m benchmarks.train` writes reports/benchmarks/train_{gpu,cpu}.csv, a row as soon as it is measured;
+`python -m benchmarks.training` writes reports/benchmarks/train_{gpu,cpu}.csv, a row as soon as it is measured;
 `--quick` takes few small steps and writes nothing. `--devices 2` adds the loop on two GPUs of this machine.
 Images/s are medians of windows of steps, after a warm-up with all compiling and capturing.
 
@@ -9,7 +9,7 @@ Images/s are medians of windows of steps, after a warm-up with all compiling and
 - `pmnet_loop`: the whole loop of the train stage from a file of JPEG images on disk: decoding, augmentation,
   labels, losses on J24, one optimizer. `pmnet_loop_resident`: the same with all images on the GPU.
   `pmnet_loop_plain`: from the file, nothing compiled. `pmnet_loop_2gpu`: on two GPUs that share the batch.
-- `spin_style_loop`: see benchmarks/train_spin.py; `spin_style_loop_tf32` with TF32 convolutions.
+- `spin_style_loop`: see benchmarks/training/spin.py; `spin_style_loop_tf32` with TF32 convolutions.
 
 `peak_gib` is what torch had allocated on the GPU, or what the process grew by on the CPU. The GPU's share is
 the time in which a kernel ran, by the profiler. Other loads on the machine disturb: run it alone.
@@ -26,12 +26,12 @@ import torch
 
 from benchmarks.measuring import Memory, machine_name
 from benchmarks.rates import busy_for, start_afresh
-from benchmarks.train_bare import bare_rates
-from benchmarks.train_ours import our_loop
-from benchmarks.train_ranks import rate_of_ranks
-from benchmarks.train_spin import spin_style_loop
-from benchmarks.train_table import Table, summary
-from benchmarks.train_world import World, machine_of, make_world, plan_of, world_of
+from benchmarks.training.bare import bare_rates
+from benchmarks.training.ours import our_loop
+from benchmarks.training.ranks import rate_of_ranks
+from benchmarks.training.spin import spin_style_loop
+from benchmarks.training.table import Table, summary
+from benchmarks.training.world import World, machine_of, make_world, plan_of, world_of
 from pmnet.core.distributed import fabric_of
 
 

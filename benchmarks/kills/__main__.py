@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from benchmarks.killing import Training, World
+from benchmarks.kills.killing import Training, World
 
 KINDS = ("trainer", "dvc", "rank")
 BEFORE = 0.2  # share of the kills that come before training has begun

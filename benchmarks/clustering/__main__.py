@@ -1,6 +1,6 @@
 """P3DH K-Means beside its peers: same bodies, same start, same number of iterations, one run.
 
-`python -m benchmarks.cluster` writes reports/benchmarks/cluster_{cpu,gpu}.csv, row by row; with `--quick` it
+`python -m benchmarks.clustering` writes reports/benchmarks/cluster_{cpu,gpu}.csv, row by row; with `--quick` it
 prints a small comparison in under 50 s. The peers need scikit-learn and faiss-cpu (the extra `bench`), on a
 GPU flash-kmeans; those that are not installed are left out.
 
@@ -28,10 +28,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks import peers
+from benchmarks.clustering import peers
+from benchmarks.clustering.ours import Ours, Result
+from benchmarks.clustering.poses import Varied, bodies
 from benchmarks.measuring import Memory, Row, machine_name, seconds, wrong
-from benchmarks.ours import Ours, Result
-from benchmarks.poses import Varied, bodies
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.body.parts import vertex_weights
 from pmnet.core.files import replacing

@@ -7,7 +7,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from benchmarks.rates import Busy, Clock, Plan
-from benchmarks.train_world import World
+from benchmarks.training.world import World
 from pmnet.core.device import Machine, set_threads
 from pmnet.model.weights import build_network
 from pmnet.training.log import Log

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler
 
 from benchmarks.rates import Busy, Clock, Plan
-from benchmarks.train_spin_people import People
-from benchmarks.train_world import World
+from benchmarks.training.spin_people import People
+from benchmarks.training.world import World
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import project
 from pmnet.body.keypoints import J24_HIPS
