@@ -17,7 +17,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from pmnet.body import BodyParams
 from pmnet.body.keypoints import MIRRORED_J24
-from pmnet.body.parts import MIRRORED_JOINTS
+from pmnet.body.parts import MIRRORED_JOINTS, mirror_rotmats
 from pmnet.body.rotations import axis_rotation
 from pmnet.images.file import centre
 
@@ -90,8 +90,8 @@ class Moves:
     def labels(self, labels: Labels, joints: Literal["smpl24", "j24"]) -> Labels:
         """Return the labels of the moved images; a mirrored person's left is its right."""
         signs, rotation = self._signs(), self.rotation()
-        pose = self._swap(labels.params.rotmats, MIRRORED_JOINTS)
-        pose = signs[:, None, :, None] * pose * signs[:, None, None, :]
+        rotmats = labels.params.rotmats
+        pose = torch.where(self.mirror[:, None, None, None], mirror_rotmats(rotmats), rotmats)
         pose = torch.cat([rotation[:, None] @ pose[:, :1], pose[:, 1:]], 1)
         points, bones = (
             self._swap(keypoints, MIRRORED[joints])
