@@ -21,7 +21,7 @@ PELVIS_M = np.array([0.0, -0.223, 0.028])
 
 
 @dataclass(frozen=True)
-class Bodies:
+class ScannedBodies:
     """N adults in T-pose with the pelvis in one place: vertices (N, V, 3), joints (N, 24, 3), m."""
 
     vertices: np.ndarray
@@ -42,7 +42,7 @@ class Shapes:
     error_m: float
 
 
-def tposed_bodies(adults: Adults, layout: Layout) -> Bodies:
+def tposed_bodies(adults: Adults, layout: Layout) -> ScannedBodies:
     """Return the adults in T-pose, on the layout's vertices, made symmetric."""
     count = len(adults.vertices)
     vertices: np.ndarray = np.empty((count, len(layout.mirror), 3), np.float32)
@@ -59,7 +59,7 @@ def tposed_bodies(adults: Adults, layout: Layout) -> Bodies:
     joints = (joints + joints[:, MIRRORED_JOINTS] * MIRROR) / 2
     vertices = (vertices + vertices[:, layout.mirror] * MIRROR.astype(np.float32)) / 2
     shift = PELVIS_M - joints[:, :1]
-    return Bodies(vertices + shift.astype(np.float32), joints + shift)
+    return ScannedBodies(vertices + shift.astype(np.float32), joints + shift)
 
 
 def principal_shapes(vertices: np.ndarray) -> Shapes:
