@@ -16,7 +16,7 @@ from pmnet.core.progress import track
 GROWTH = np.array([1, -1, -1, 1, -1, 1, -1, -1, -1, -1])
 COMPONENTS = len(GROWTH)
 BATCH = 50
-# where SMPL has its pelvis: cameras fitted to SMPL's bodies look the right way at this one
+# the pelvis of SMPL, so that cameras fitted to SMPL's bodies suit this body too
 PELVIS_M = np.array([0.0, -0.223, 0.028])
 
 
@@ -33,7 +33,7 @@ class Shapes:
     """The template (V, 3) and the directions (V, 3, 10) of one standard deviation, in m.
 
     `explained` (10,) is each direction's share of the variance; `error_m` the mean distance between
-    the adults' vertices and what ten betas make of them.
+    the adults' vertices and their reconstruction from ten betas.
     """
 
     template: np.ndarray
@@ -67,7 +67,7 @@ def principal_shapes(vertices: np.ndarray) -> Shapes:
     count, size = vertices.shape[:2]
     template = vertices.mean(0, dtype=np.float64)
     offsets = (vertices - template.astype(np.float32)).reshape(count, -1)
-    # N is far smaller than 3 V: the eigenvectors of the N x N products are those that matter
+    # N is far smaller than 3 V, so that the N x N products are decomposed instead
     values, vectors = np.linalg.eigh((offsets @ offsets.T).astype(np.float64))
     largest = np.arange(count)[::-1][:COMPONENTS]
     directions = offsets.T @ vectors[:, largest] / np.sqrt(count - 1)
