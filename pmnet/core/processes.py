@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 def device_among(machine: Machine) -> torch.device:
     """Return this process's device, once all that torchrun started have met."""
-    set_precision(machine)
+    set_precision("32-true")
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return device_of(machine)
     from pmnet.core.distributed import fabric_of  # one alone needs none

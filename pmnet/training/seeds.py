@@ -20,8 +20,6 @@ from pmnet.training.log import Log
 from pmnet.training.loop import train_model
 from pmnet.training.options import Train
 
-LOG_NAME = "log.csv"
-
 
 def train_seeds(
     samples: list[Path],
@@ -32,11 +30,11 @@ def train_seeds(
     options: Train,
     machine: Machine,
 ) -> None:
-    """Train one network a seed into the folder `out`: seed_S.pt and log.csv.
+    """Train one network per seed into the folder `out`: seed_S.pt and seed_S.csv, its log.
 
     Raises InputError where files do not belong together or another process trains the same run.
     """
-    fabric = fabric_of(machine)
+    fabric = fabric_of(machine, options.precision)
     with ExitStack() as lock:
         by_first(fabric, lambda: lock.enter_context(held_folder(out)))
         if fabric.is_global_zero:
@@ -47,8 +45,8 @@ def train_seeds(
         _refuse_uneven(data, options, fabric)
         files = [*samples, *images, memory, body]
         inputs = by_first(fabric, lambda: training_key({}, files))
-        log = Log(out / LOG_NAME if fabric.is_global_zero else None)
         for seed in options.seeds:
+            log = Log(out / f"seed_{seed}.csv" if fabric.is_global_zero else None)
             _train_seed(seed, inputs, prototypes, model, data, out, options, machine, fabric, log)
 
 
