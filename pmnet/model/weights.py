@@ -1,7 +1,7 @@
 """A run on disk: its memory and its weights, one file a seed."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.network import PMNet, Shape
-from pmnet.training.options import Train
 
 
 def model_file(folder: Path, seed: int) -> Path:
@@ -19,13 +18,8 @@ def model_file(folder: Path, seed: int) -> Path:
     return folder / f"seed_{seed}.pt"
 
 
-def build_network(options: Train, memory: PrototypeMemory) -> PMNet:
-    """Return an untrained network on a memory, its encoder with the weights that it starts from."""
-    return PMNet(shape_of(asdict(options)), memory, options.weights)
-
-
 def shape_of(settings: Mapping[str, Any]) -> Shape:
-    """Return what a network is made of, of all settings of its training."""
+    """Return the settings of a network, picked out of all settings of its training."""
     return Shape(**{field.name: settings[field.name] for field in fields(Shape)})
 
 

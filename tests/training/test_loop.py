@@ -25,13 +25,14 @@ from pmnet.images.augmentation import Augmentation
 from pmnet.memory.nearest import Labeller
 from pmnet.memory.spaces import space_of
 from pmnet.model.losses import Truth, total_loss
-from pmnet.model.weights import build_network, load_memory
+from pmnet.model.weights import load_memory
 from pmnet.training import loop, seeds
 from pmnet.training.batches import batches
 from pmnet.training.data import TrainingData
 from pmnet.training.inputs import inputs_of, predicted_share
 from pmnet.training.loop import TrainingDiverged, learning_rate
 from pmnet.training.options import Balance, Train
+from pmnet.training.seeds import build_network
 
 ROOT = Path(__file__).parents[2]
 
