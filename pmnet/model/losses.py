@@ -36,7 +36,7 @@ LEAST: Final = 1e-6  # less weight than this in a whole batch is none
 
 
 @dataclass(frozen=True)
-class Truth:
+class TrainingTargets:
     """The ground truth of a batch, with flags for what a sample has; `prototype` is -1 without SMPL."""
 
     params: BodyParams
@@ -46,12 +46,12 @@ class Truth:
     has_keypoints_3d: Bool[Tensor, "b"]
     prototype: Int[Tensor, "b"]
 
-    def __getitem__(self, rows: Int[Tensor, "n"]) -> "Truth":
-        return Truth(*(value[rows] for value in vars(self).values()))
+    def __getitem__(self, rows: Int[Tensor, "n"]) -> "TrainingTargets":
+        return TrainingTargets(*(value[rows] for value in vars(self).values()))
 
-    def to(self, device: torch.device) -> "Truth":
+    def to(self, device: torch.device) -> "TrainingTargets":
         """Return a copy on another device."""
-        return Truth(*(value.to(device) for value in vars(self).values()))
+        return TrainingTargets(*(value.to(device) for value in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Classes:
 
 
 def term_weights(
-    truth: Truth, joint_set: JointSet, classes: Classes
+    truth: TrainingTargets, joint_set: JointSet, classes: Classes
 ) -> dict[str, Float[Tensor, "b *n"]]:
     """Return how much each number of each of the TERMS counts: 0 where the truth is not known.
 
@@ -94,7 +94,7 @@ def term_weights(
 def loss_terms(
     pred: Prediction,
     scores: Float[Tensor, "b k"],
-    truth: Truth,
+    truth: TrainingTargets,
     body: BodyModel,
     joint_set: JointSet,
     classes: Classes | None = None,
@@ -141,7 +141,7 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Float[Tensor, 
 
 
 def _rooted(
-    joints: Float[Tensor, "b 24 3"], truth: Truth, joint_set: JointSet
+    joints: Float[Tensor, "b 24 3"], truth: TrainingTargets, joint_set: JointSet
 ) -> tuple[Float[Tensor, "b 24 3"], Float[Tensor, "b 24 3"]]:
     """Return predicted and true joints, each from its own origin.
 
@@ -188,7 +188,10 @@ def balanced_square(
 
 
 def _classification(
-    scores: Float[Tensor, "b k"], truth: Truth, classes: Classes, weights: Float[Tensor, "b"]
+    scores: Float[Tensor, "b k"],
+    truth: TrainingTargets,
+    classes: Classes,
+    weights: Float[Tensor, "b"],
 ) -> Float[Tensor, ""]:
     """Return the sum of the cross-entropies (Eq. 5) against the targets of each sample's prototype."""
     if scores.shape[1] == 1:
