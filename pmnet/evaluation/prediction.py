@@ -34,7 +34,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Bodies:
+class PosedBodies:
     """The true bodies of a data set, posed once for all that is compared with them."""
 
     params: BodyParams
@@ -46,7 +46,7 @@ class Bodies:
 class EvaluationTruth:
     """The ground truth of a data set: bodies, where it has them, and the joints of MPJPE."""
 
-    bodies: Bodies | None
+    bodies: PosedBodies | None
     joints: Float[Tensor, "n 24 3"]
     known: Bool[Tensor, "n 24"]
 
@@ -90,7 +90,7 @@ def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> Evaluatio
     return EvaluationTruth(bodies, joints, known | ~by_file[:, None])
 
 
-def _true_bodies(samples: Samples, body: BodyModel) -> Bodies:
+def _true_bodies(samples: Samples, body: BodyModel) -> PosedBodies:
     params = samples.body_params().to(body.faces.device)
     vertices, joints = body.vertices(params), body.joints(params)
     for gender, model in body.genders.items():
@@ -98,7 +98,7 @@ def _true_bodies(samples: Samples, body: BodyModel) -> Bodies:
         if rows:
             of_gender = params[torch.tensor(rows, device=body.faces.device)]
             vertices[rows], joints[rows] = model.vertices(of_gender), model.joints(of_gender)  # type: ignore[operator]
-    return Bodies(params, vertices, joints)
+    return PosedBodies(params, vertices, joints)
 
 
 @torch.no_grad()
