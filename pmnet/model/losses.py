@@ -55,7 +55,7 @@ class TrainingTargets:
 
 
 @dataclass(frozen=True)
-class Classes:
+class ClassTargets:
     """What the classifier is to say for the samples of each prototype, and how much each counts.
 
     `targets` are probabilities: one prototype is right (the paper), or those near it a little as well.
@@ -65,13 +65,13 @@ class Classes:
     weights: Float[Tensor, "k"]
 
     @staticmethod
-    def plain(k: int, device: torch.device | None = None) -> "Classes":
+    def plain(k: int, device: torch.device | None = None) -> "ClassTargets":
         """Return the paper's: one prototype is right, all count alike (Eq. 5)."""
-        return Classes(torch.eye(k, device=device), torch.ones(k, device=device))
+        return ClassTargets(torch.eye(k, device=device), torch.ones(k, device=device))
 
 
 def term_weights(
-    truth: TrainingTargets, joint_set: JointSet, classes: Classes
+    truth: TrainingTargets, joint_set: JointSet, classes: ClassTargets
 ) -> dict[str, Float[Tensor, "b *n"]]:
     """Return how much each number of each of the TERMS counts: 0 where the truth is not known.
 
@@ -97,7 +97,7 @@ def loss_terms(
     truth: TrainingTargets,
     body: BodyModel,
     joint_set: JointSet,
-    classes: Classes | None = None,
+    classes: ClassTargets | None = None,
     noise: float = 0.0,
     totals: Float[Tensor, "5"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
@@ -106,7 +106,7 @@ def loss_terms(
     Where processes share a batch, `totals` are the sums of the `term_weights` of all, and the terms of
     all add up to those of the batch; only Balanced MSE compares the samples of one process alone.
     """
-    classes = classes or Classes.plain(scores.shape[1], scores.device)
+    classes = classes or ClassTargets.plain(scores.shape[1], scores.device)
     params = pred.params
     joints = body.joints(params) if joint_set == "smpl24" else body.keypoints(body.vertices(params))
     rooted, true_rooted = _rooted(joints, truth, joint_set)
@@ -190,7 +190,7 @@ def balanced_square(
 def _classification(
     scores: Float[Tensor, "b k"],
     truth: TrainingTargets,
-    classes: Classes,
+    classes: ClassTargets,
     weights: Float[Tensor, "b"],
 ) -> Float[Tensor, ""]:
     """Return the sum of the cross-entropies (Eq. 5) against the targets of each sample's prototype."""

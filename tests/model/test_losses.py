@@ -11,7 +11,7 @@ from pmnet.body import BodyParams
 from pmnet.body.camera import project
 from pmnet.body.keypoints import J24, J24_HIPS, J24_PELVIS
 from pmnet.model.losses import (
-    Classes,
+    ClassTargets,
     LossWeights,
     TrainingTargets,
     loss_terms,
@@ -174,7 +174,7 @@ def test_parts_of_a_batch_add_up_to_its_terms(body, joints):
     pred, scores, truth = perfect(body)
     scores = torch.tensor([[1.0, 0.0], [0.0, 9.0], [0.5, 0.0]])
     truth = broken(moved(truth, keypoints_3d=0.3, keypoints_2d=0.6), 1)
-    classes = Classes(torch.eye(2), torch.tensor([1.0, 3.0]))
+    classes = ClassTargets(torch.eye(2), torch.tensor([1.0, 3.0]))
     whole = loss_terms(pred, scores, truth, body, joints, classes)
     totals = torch.stack([w.sum() for w in term_weights(truth, joints, classes).values()])
     parts = [
