@@ -10,7 +10,7 @@ import torch
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.model.network import PMNet, Shape
+from pmnet.model.network import PMNet, NetworkConfig
 
 
 def model_file(folder: Path, seed: int) -> Path:
@@ -18,15 +18,15 @@ def model_file(folder: Path, seed: int) -> Path:
     return folder / f"seed_{seed}.pt"
 
 
-def shape_of(settings: Mapping[str, Any]) -> Shape:
+def network_config(settings: Mapping[str, Any]) -> NetworkConfig:
     """Return the settings of a network, picked out of all settings of its training."""
-    return Shape(**{field.name: settings[field.name] for field in fields(Shape)})
+    return NetworkConfig(**{field.name: settings[field.name] for field in fields(NetworkConfig)})
 
 
 def load_network(path: Path, memory: PrototypeMemory) -> PMNet:
     """Return a trained network; raises InputError where the file is broken or of another memory."""
     saved = read_model_file(path)
-    network = PMNet(shape_of(saved["settings"]), memory)
+    network = PMNet(network_config(saved["settings"]), memory)
     rows = saved["state"]["memory"]
     if rows.shape != network.memory.shape or not torch.allclose(rows, network.memory, atol=1e-5):
         raise InputError(f"{path}: trained on another prototype memory than the one given")

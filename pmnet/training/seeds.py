@@ -13,7 +13,7 @@ from pmnet.core.distributed import by_first, fabric_of
 from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.network import PMNet
-from pmnet.model.weights import load_memory, model_file, shape_of
+from pmnet.model.weights import load_memory, model_file, network_config
 from pmnet.training.checkpoint import write
 from pmnet.training.data import TrainingData, load_training_data
 from pmnet.training.log import Log
@@ -78,7 +78,7 @@ def _train_seed(
 
 def build_network(options: Train, memory: PrototypeMemory) -> PMNet:
     """Return an untrained network on a memory; `options.weights` are those of its encoder."""
-    return PMNet(shape_of(asdict(options)), memory, options.weights)
+    return PMNet(network_config(asdict(options)), memory, options.weights)
 
 
 def _claimed(out: Path, key: str, lock: ExitStack) -> Path:

@@ -18,7 +18,14 @@ from pmnet.body import BodyModel
 from pmnet.data.samples import JointSet
 from pmnet.images.augmentation import Labels, augment
 from pmnet.memory.nearest import Labeller
-from pmnet.model.losses import LEAST, ClassTargets, TrainingTargets, loss_terms, term_weights, total_loss
+from pmnet.model.losses import (
+    LEAST,
+    ClassTargets,
+    TrainingTargets,
+    loss_terms,
+    term_weights,
+    total_loss,
+)
 from pmnet.model.network import PMNet, unpack
 from pmnet.training.inputs import Inputs
 from pmnet.training.log import MEASURES

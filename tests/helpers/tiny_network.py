@@ -4,7 +4,7 @@ import torch
 from bodies import random_bodies
 
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.model.network import PMNet, Shape
+from pmnet.model.network import PMNet, NetworkConfig
 
 K = 3
 
@@ -22,5 +22,5 @@ def memory_of(k: int = K) -> PrototypeMemory:
 
 def network_of(k: int = K, pooling: int = 1, regressor_steps: int = 3) -> PMNet:
     torch.manual_seed(0)
-    shape = Shape("squeezenet1_1", pooling, 16, 0, 0, regressor_steps, "assigned")
-    return PMNet(shape, memory_of(k))
+    config = NetworkConfig("squeezenet1_1", pooling, 16, 0, 0, regressor_steps, "assigned")
+    return PMNet(config, memory_of(k))
