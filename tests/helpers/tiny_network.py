@@ -4,7 +4,7 @@ import torch
 from bodies import random_bodies
 
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.model.network import PMNet, NetworkConfig
+from pmnet.model.network import NetworkConfig, PMNet
 
 K = 3
 
