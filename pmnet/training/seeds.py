@@ -13,7 +13,7 @@ from pmnet.core.distributed import by_first, fabric_of
 from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.network import PMNet
-from pmnet.model.weights import build_network, load_memory, model_file
+from pmnet.model.weights import load_memory, model_file, network_config
 from pmnet.training.checkpoint import write
 from pmnet.training.data import TrainingData, load_training_data
 from pmnet.training.log import Log
@@ -72,6 +72,11 @@ def _train_seed(
         train_model(network, data, memory, body, options, machine, seed, fabric, checkpoint, log)
         if fabric.is_global_zero:
             _write(network, settings, body, model_file(out, seed))
+
+
+def build_network(options: Train, memory: PrototypeMemory) -> PMNet:
+    """Return an untrained network on a memory; `options.weights` are those of its encoder."""
+    return PMNet(network_config(asdict(options)), memory, options.weights)
 
 
 def _claimed(out: Path, key: str, lock: ExitStack) -> Path:
