@@ -225,6 +225,8 @@ def import_body(
 def _add_stages(words: Sequence[str]) -> None:
     """Add each stage as a command; those that no word names only for the list: torch takes seconds."""
     for module in pkgutil.iter_modules(stages.__path__):
+        if module.name.startswith("_"):  # the launcher
+            continue
         # `body` is a group of commands already
         group, name = (body_app, "check") if module.name == "body" else (app, module.name)
         name = name.replace("_", "-")
