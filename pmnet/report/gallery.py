@@ -15,9 +15,9 @@ from pmnet.evaluation.error_table import read_errors
 from pmnet.images.file import Pixels
 from pmnet.model.network import unpack
 from pmnet.model.weights import load_memory, load_network, model_file
-from pmnet.report import statistics
 from pmnet.report.options import Pictures
 from pmnet.report.renders import gallery_figure
+from pmnet.report.statistics import tail
 
 TAIL = 10  # per cent
 
@@ -34,7 +34,7 @@ def pick_samples(errors: pd.DataFrame, count: int) -> pd.DataFrame:
         rows = evenly(len(ranked), 3 * count).tolist()
         return ranked.iloc[rows].assign(group="joints")
     near = errors.nsmallest(max(len(errors) * TAIL // 100, 1), "distance_to_mean_mm")
-    far = statistics.tail(errors, TAIL).sort_values("mpvpe_mm")
+    far = errors[tail(errors, TAIL)].sort_values("mpvpe_mm")
     groups = {
         "head": near.iloc[evenly(len(near), count).tolist()],
         "tail, good": far.head(count),
