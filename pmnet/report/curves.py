@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import METHODS
@@ -27,13 +28,18 @@ def curves(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
         )
     single = errors.run_of("single")
     bins = distance_bins(bodies.samples, report.bins)
+    against = bodies.errors(single, "model", "mpvpe_mm")
     rows = []
     for run in sorted(bodies.runs, key=lambda run: _order(bodies, run)):
+        own = bodies.errors(run, "model", "mpvpe_mm")
         for dataset, where in bodies.datasets().items():
             for number in range(report.bins):
                 about = {"run": run, "dataset": dataset, "bin": number}
                 here = where & (bins == number)
-                rows.append(about | error_and_reduction(bodies, run, single, here, report))
+                samples = bodies.samples[here]
+                rows.append(
+                    about | error_and_reduction(own[:, here], against[:, here], samples, report)
+                )
     return pd.DataFrame(rows)
 
 
@@ -43,19 +49,20 @@ def _order(errors: RunErrors, run: str) -> tuple[int, int, float]:
 
 
 def error_and_reduction(
-    errors: RunErrors, run: str, against: str, here: np.ndarray, report: ReportOptions
+    errors: Float[np.ndarray, "seeds samples"],
+    against: Float[np.ndarray, "other_seeds samples"],
+    samples: pd.DataFrame,
+    report: ReportOptions,
 ) -> dict[str, Any]:
-    """Return the MPVPE (mm) of a run, and its reduction, over the samples `here`, with intervals."""
-    own, other = (errors.errors(name, "model", "mpvpe_mm")[:, here] for name in (run, against))
-    about = errors.samples[here]
-    sequences = about["sequence"].to_numpy()
-    low, high = interval(own, sequences, report)
-    reduction_low, reduction_high = interval(own, sequences, report, other)
+    """Return the MPVPE (mm) of a run and its reduction against another, with their intervals."""
+    sequences = samples["sequence"].to_numpy()
+    low, high = interval(errors, sequences, report)
+    reduction_low, reduction_high = interval(errors, sequences, report, against)
     return {
-        "distance_mm": mean(about["distance_to_mean_mm"].to_numpy()),
-        "mpvpe_mm": mean(own.mean(0)),
-        "reduction_mm": mean(gain(own, other)),
-        "n": len(about),
+        "distance_mm": mean(samples["distance_to_mean_mm"].to_numpy()),
+        "mpvpe_mm": mean(errors.mean(0)),
+        "reduction_mm": mean(gain(errors, against)),
+        "n": len(samples),
         "low": low,
         "high": high,
         "reduction_low": reduction_low,

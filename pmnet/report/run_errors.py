@@ -65,7 +65,7 @@ class RunErrors:
         order = pd.MultiIndex.from_frame(samples[KEY])
         places = order.get_indexer(pd.MultiIndex.from_frame(rows[KEY]))
         columns: dict[tuple[str, int, str, str], np.ndarray] = {}
-        groups = rows.groupby(["run", "seed", "inference"], sort=False).indices
+        groups: dict[Any, Any] = rows.groupby(["run", "seed", "inference"], sort=False).indices
         for (run, seed, inference), here in groups.items():
             for name in (*PROTOTYPES, *METRICS):
                 values = rows[name].to_numpy()[here]

@@ -1,9 +1,8 @@
 """Error, gain and accuracy by decile of the distance to the mean body, equally many samples each."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from pmnet.report.benchmark.listing import BenchmarkRun
 from pmnet.report.curves import error_and_reduction
@@ -21,25 +20,25 @@ def by_decile(
     with its interval, is the share of samples whose prototype is recognised; NaN for one prototype.
     """
     dataset, bins = packed.samples["dataset"].iloc[0], deciles(packed.samples)
+    parts = [(bins == number, packed.samples[bins == number]) for number in range(DECILES)]
     rows = []
     for run in runs:
-        against = (run.references or [single.run])[0]
-        for number in range(DECILES):
-            here = bins == number
+        own, other = (
+            packed.errors(name, "model", "mpvpe_mm")
+            for name in (run.run, (run.references or [single.run])[0])
+        )
+        right = 100.0 * packed.right(run.run) if packed.facts(run.run).k > 1 else own * np.nan
+        for number, (here, samples) in enumerate(parts):
             rows.append(
                 {"run": run.run, "dataset": dataset, "bin": number}
-                | error_and_reduction(packed, run.run, against, here, report)
-                | _accuracy(packed, run.run, here, report)
+                | error_and_reduction(own[:, here], other[:, here], samples, report)
+                | _accuracy(right[:, here], samples, report)
             )
     return pd.DataFrame(rows)
 
 
 def _accuracy(
-    packed: RunErrors, run: str, here: np.ndarray, report: ReportOptions
-) -> dict[str, Any]:
-    percent = low = high = float("nan")
-    if packed.facts(run).k > 1:
-        right = 100.0 * packed.right(run)[:, here]
-        percent = mean(right)
-        low, high = interval(right, packed.samples[here]["sequence"].to_numpy(), report)
-    return {"accuracy_percent": percent, "accuracy_low": low, "accuracy_high": high}
+    right: Float[np.ndarray, "seeds samples"], samples: pd.DataFrame, report: ReportOptions
+) -> dict[str, float]:
+    low, high = interval(right, samples["sequence"].to_numpy(), report)
+    return {"accuracy_percent": mean(right), "accuracy_low": low, "accuracy_high": high}

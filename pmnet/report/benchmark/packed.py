@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import METRICS, TOLD_BODIES
+from pmnet.evaluation.error_table import METRICS, NEED_BODIES
 from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
 
 SAME_MM: Final = 0.01
@@ -71,7 +71,7 @@ class _PackedFiles:
         errors = self._stored(run, seed, inference, packed_name(name)).astype(np.float64) / TENTHS
         if (equal := equal_to(inference)) in self.runs[run].inferences:
             errors = np.where(np.isnan(errors), self.column(run, seed, str(equal), name), errors)
-        if inference in TOLD_BODIES:
+        if inference in NEED_BODIES:
             errors[self.samples["distance_to_mean_mm"].isna()] = np.nan
         return errors
 
