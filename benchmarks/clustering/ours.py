@@ -13,6 +13,7 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.clustering.cuda_iteration import IterationGraph
 from pmnet.clustering.exact.assign import ROUGH, assign, search, settle
 from pmnet.clustering.exact.embedded import Bodies, Points
+from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.refine import Centres
 from pmnet.clustering.init import start
 from pmnet.clustering.kmeans import iterate
@@ -59,8 +60,8 @@ class Ours:
 
         def made() -> Points:
             sample = bodies[slice(0, LEARNT_FROM)]
-            space = VertexSpace(self._body, self._weights, sample)
-            return Points(space, bodies, self._cache_gib, self._device)
+            embedding = embedding_of(VertexSpace(self._body, self._weights), sample)
+            return Points(embedding, bodies, self._cache_gib, self._device)
 
         with Memory(self._device) as memory:
             embed_s, points = seconds(made, self._device)

@@ -148,24 +148,25 @@ def test_a_recorded_iteration_finds_what_one_step_by_step_finds(there, name):
 
 
 def test_rounding_is_within_what_the_bounds_count_on(body, there):
-    # as tests/memory/test_space.py asks of the CPU, block by block and all at once
+    # as tests/memory/test_spaces.py and tests/clustering/exact/test_embedding.py asks of the CPU, block by block and all at once
     params = BodyParams.cat([random_bodies(2500, 1), random_bodies(2500, 2, 1.5, 6.0)]).to(GPU)
     space = space_of("vertex", there)
     for part in (params, params[slice(0, 50)]):
         some = slice(0, len(part), 100) if len(part) > 1000 else slice(None)
         error = (space.embed(part)[some].double() - space.exact(part[some])).norm(dim=1)
         assert (2 * error <= space.noise_of(part[some])).all()
-        y = space.coordinates(part)
-        b = space.bounds(part, y)
+        found = embedding(space)
+        y = found.coordinates(part)
+        b = found.bounds(part, y)
         inside = (
-            space._exact_blocks.points(part[some].to(torch.float64)) - space.basis.origin
-        ) @ space.basis.columns
+            space.exact_blocks.points(part[some].to(torch.float64)) - found.projection.origin
+        ) @ found.projection.columns
         assert (2 * (y[some].double() - inside.mT.flatten(1)).norm(dim=1) <= b.noise[some]).all()
     # the float64 kernels against plain float64
     few = params[slice(0, 20)]
     double, weights = body.double_precision(), vertex_weights(body.parts, PAPER).double()
     plain = double.vertices_by_axis(few.to(torch.device("cpu")).to(torch.float64)) * weights
-    made = space._exact_blocks.points(few.to(torch.float64)).cpu()
+    made = space.exact_blocks.points(few.to(torch.float64)).cpu()
     torch.testing.assert_close(made, plain, atol=1e-12, rtol=0)
 
 

@@ -28,7 +28,7 @@ def not_recorded(monkeypatch):
 @pytest.fixture(scope="module")
 def spaces(body: BodyModel) -> dict[str, Space]:
     """Return the two kinds of spaces."""
-    vertices = VertexSpace(body, vertex_weights(body.parts, PAPER), random_bodies(64))
+    vertices = VertexSpace(body, vertex_weights(body.parts, PAPER))
     return {"vertex": vertices, "parameter": ParameterSpace()}
 
 

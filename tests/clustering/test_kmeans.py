@@ -62,10 +62,10 @@ def expected_assignments(space: Space, params: BodyParams, centres: BodyParams) 
 
 
 class Plane:
-    """The space of the first two betas; the mean may be told to miss by so much in each update."""
+    """The space of the first two betas and its own embedding; each mean may miss by a given length."""
 
     def __init__(self, misses: tuple[float, ...] = ()) -> None:
-        self.misses = list(misses)
+        self.misses, self.space = list(misses), self
 
     def coordinates(self, params: BodyParams) -> Tensor:
         return params.betas[:, :2].float()

@@ -15,6 +15,7 @@ from pmnet.body.skinning import VertexBlocks
 from pmnet.clustering.exact.assign import assign
 from pmnet.clustering.exact.bounds import Bounds
 from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.half_precision import HalfScores, bodies_in_halves, scale_of
 from pmnet.clustering.sums import Sums, shifted
 from pmnet.memory.spaces import ParameterSpace, VertexSpace
@@ -59,7 +60,7 @@ def test_vertices_and_their_squares(body: BodyModel, monkeypatch):
 
 
 def test_mean_rotations(interpreted):
-    from pmnet.clustering.exact.kernels import mean_rotations
+    from pmnet.memory.kernels import mean_rotations
 
     groups = random_bodies(60, 1, 0.6).rotmats[:, :6].double().view(4, 15, 6, 3, 3).mean(1)
     means = groups.reshape(-1, 3, 3)
@@ -113,20 +114,21 @@ def test_assignments_are_those_of_brute_force(body: BodyModel, monkeypatch, name
     some = random_bodies(20, 2)
     params = BodyParams.cat([some, mirrored(some), some[slice(0, 5)]])
     centres = params[torch.tensor([0, 20, 1, 21, 40, 5, 25, 7, 2, 0])]
-    plain = VertexSpace(body, weights, some) if name == "vertex" else ParameterSpace()
+    plain = VertexSpace(body, weights) if name == "vertex" else ParameterSpace()
+    found = embedding_of(plain, some)  # learnt without kernels, from hundreds of bodies
     x, c = plain.exact(params), plain.exact(centres)
     distances = (x[:, None] - c[None]).norm(dim=2)
     expected = (distances <= distances.amin(1, keepdim=True) + 1e-11).long().argmax(1)
-    space = VertexSpace(body, weights, some) if name == "vertex" else ParameterSpace()
-    if name == "vertex":
-        space.basis = plain.basis  # learnt from hundreds of bodies
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    points = Points(embedding(space), params, 1.0)
+    if name == "vertex":
+        fused = VertexSpace(body, weights)
+        found.space, found._blocks = fused, fused.blocks
+    points = Points(found, params, 1.0)
     for tolerance in (0.05,) if name == "vertex" else (0.05, 2e-3):
-        labels, found = assign(points, centres, tolerance)
+        labels, between = assign(points, centres, tolerance)
         assert torch.equal(labels, expected)
         least = distances.amin(1)
-        assert ((found - least).abs() <= tolerance * least + 1e-3).all()
+        assert ((between - least).abs() <= tolerance * least + 1e-3).all()
 
 
 def test_sums_of_who_moved(monkeypatch):

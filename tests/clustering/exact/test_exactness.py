@@ -12,6 +12,7 @@ from benchmarks.clustering.poses import bodies
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation
+from pmnet.clustering.exact import assign as assign_module
 from pmnet.clustering.exact.assign import assign, search
 from pmnet.clustering.exact.embedded import Points
 from pmnet.clustering.exact.refine import Centres
@@ -137,6 +138,6 @@ def test_pairs_of_centres_leave_fewer_bodies_to_be_compared_whole(space, monkeyp
     with_pairs = left()
     nothing = torch.zeros((), dtype=torch.bool)
     monkeypatch.setattr(
-        assignment, "compared", lambda c, y, b, one, two: [nothing.expand(len(one))] * 2
+        assign_module, "compared", lambda c, y, b, one, two: [nothing.expand(len(one))] * 2
     )
     assert 0 < with_pairs < 0.6 * left()
