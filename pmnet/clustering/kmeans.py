@@ -13,7 +13,7 @@ from torch import Tensor
 from pmnet.body import BodyParams
 from pmnet.clustering.cuda_iteration import IterationGraph, Outcome
 from pmnet.clustering.exact.assign import ROUGH, assign
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.init import restart_seed, start
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import DISTANCE, Sums, moved, summed
@@ -95,7 +95,7 @@ class _State:
 
 
 def kmeans(
-    points: Points,
+    points: EmbeddedBodies,
     search: Search,
     shard: Shard | None = None,
     checkpoint: Path | None = None,
@@ -140,7 +140,7 @@ def kmeans(
 
 
 def _descend(
-    points: Points,
+    points: EmbeddedBodies,
     search: Search,
     shard: Shard,
     state: _State,
@@ -180,7 +180,7 @@ def _descend(
 
 
 def iterate(
-    points: Points,
+    points: EmbeddedBodies,
     centres: BodyParams,
     sums: Sums,
     shard: Shard,

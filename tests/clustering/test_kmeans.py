@@ -17,7 +17,7 @@ from pmnet.body.rotations import axis_rotation
 from pmnet.clustering.exact import embedded as module
 from pmnet.clustering.exact.assign import assign
 from pmnet.clustering.exact.bounds import Bounds
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.kmeans import Clustering, Search, kmeans
 from pmnet.core.errors import InputError
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
@@ -38,7 +38,9 @@ OPTIONS = {"max_iterations": 20, "tolerance": 0.0, "seed": 0, "init": "random", 
 def cluster(
     space: Space, params: BodyParams, k: int, cache_gib: float = 1.0, **changed: Any
 ) -> Clustering:
-    return kmeans(Points(embedding(space), params, cache_gib), Search(k, **(OPTIONS | changed)))
+    return kmeans(
+        EmbeddedBodies(embedding(space), params, cache_gib), Search(k, **(OPTIONS | changed))
+    )
 
 
 def drawn(n: int, k: int, seed: int) -> list[int]:
@@ -228,7 +230,9 @@ def test_assignments_are_those_of_brute_force_in_float64(spaces, name):
     twins = torch.tensor([0, 30, 1, 31, 60, 5, 35, 65, 2, 0, 71])
     for rows in (twins, twins.flip(0), torch.arange(7), torch.tensor([3])):
         centres = params[rows]
-        assignments, distances = assign(Points(embedding(spaces[name]), params, 1.0), centres)
+        assignments, distances = assign(
+            EmbeddedBodies(embedding(spaces[name]), params, 1.0), centres
+        )
         expected = expected_assignments(spaces[name], params, centres)
         assert assignments.tolist() == expected.tolist()
         # a sample that is a centre belongs to the first copy of it
@@ -246,7 +250,7 @@ def test_centres_nearer_to_each_other_than_float32_can_tell(spaces):
     rungs = BodyParams(samples.rotmats[:1].repeat(6, 1, 1, 1), samples.betas[:1].repeat(6, 1))
     angles = math.radians(40) + 2e-6 * (torch.arange(6) - 2.5)
     rungs.rotmats[:, shoulder] = axis_rotation(2, angles)
-    assignments, _ = assign(Points(embedding(spaces["vertex"]), samples, 1.0), rungs)
+    assignments, _ = assign(EmbeddedBodies(embedding(spaces["vertex"]), samples, 1.0), rungs)
     expected = expected_assignments(spaces["vertex"], samples, rungs)
     assert assignments.tolist() == expected.tolist()
     assert len(set(expected.tolist())) > 1
@@ -257,7 +261,7 @@ def test_the_last_step_is_an_assignment_to_the_returned_centres(spaces, name):
     params = random_bodies(60)
     for max_iterations in (0, 1, 2, 20):
         found = cluster(spaces[name], params, 5, max_iterations=max_iterations)
-        again = assign(Points(embedding(spaces[name]), params, 1.0), found.centres)
+        again = assign(EmbeddedBodies(embedding(spaces[name]), params, 1.0), found.centres)
         assert torch.equal(again[0], found.assignments)
         assert torch.equal(again[1], found.distances)
         means = [row.mean_distance for row in found.history]
@@ -349,8 +353,8 @@ def test_points_that_are_kept_and_points_made_anew_give_the_same_result(spaces, 
     in_chunks_of(16, 1, monkeypatch)
     params = random_bodies(50)
     kept, streamed = (cluster(spaces[name], params, 5, cache_gib=gib) for gib in (1.0, 0.0))
-    assert len(Points(embedding(spaces[name]), params, 0.0)._kept) == 0
-    assert len(Points(embedding(spaces[name]), params, 1.0)._kept) == 4
+    assert len(EmbeddedBodies(embedding(spaces[name]), params, 0.0)._kept) == 0
+    assert len(EmbeddedBodies(embedding(spaces[name]), params, 1.0)._kept) == 4
     assert same(kept, streamed)
 
 
@@ -358,15 +362,15 @@ def test_the_budget_counts_the_bytes_of_what_is_kept(spaces, monkeypatch):
     in_chunks_of(10, 1, monkeypatch)
     gib = 20 * (192 + 76 + 226) * 4 / 2**30
     params = random_bodies(30)
-    assert len(Points(embedding(spaces["vertex"]), params, gib)._kept) == 2
-    assert len(Points(embedding(spaces["vertex"]), params, 0.99 * gib)._kept) == 1
+    assert len(EmbeddedBodies(embedding(spaces["vertex"]), params, gib)._kept) == 2
+    assert len(EmbeddedBodies(embedding(spaces["vertex"]), params, 0.99 * gib)._kept) == 1
 
 
 def test_points_are_whole_where_all_is_kept_in_one_chunk(spaces, monkeypatch):
     in_chunks_of(10, 1, monkeypatch)
     gib = 20 * (192 + 76 + 226) * 4 / 2**30  # for two chunks
     for bodies, budget, whole in ((10, gib, True), (20, gib, False), (20, 0.6 * gib, False)):
-        points = Points(embedding(spaces["vertex"]), random_bodies(bodies), budget)
+        points = EmbeddedBodies(embedding(spaces["vertex"]), random_bodies(bodies), budget)
         points.scale = 1.0  # as on a GPU
         assert points.whole == whole
 
@@ -375,9 +379,9 @@ def test_points_are_whole_where_all_is_kept_in_one_chunk(spaces, monkeypatch):
 def test_the_size_of_a_chunk_does_not_change_assignments(spaces, name, monkeypatch):
     params = random_bodies(50)
     centres = params[slice(0, 50, 7)]
-    whole, _ = assign(Points(embedding(spaces[name]), params, 1.0), centres)
+    whole, _ = assign(EmbeddedBodies(embedding(spaces[name]), params, 1.0), centres)
     in_chunks_of(21, 3, monkeypatch)
-    parts, _ = assign(Points(embedding(spaces[name]), params, 1.0), centres)
+    parts, _ = assign(EmbeddedBodies(embedding(spaces[name]), params, 1.0), centres)
     assert torch.equal(parts, whole)
 
 

@@ -1,4 +1,4 @@
-"""Points of a space as few coordinates, with bounds on what these leave out.
+"""EmbeddedBodies of a space as few coordinates, with bounds on what these leave out.
 
 `Embedding` says what the coordinates do not tell; `assign` turns that into certain answers.
 """
@@ -80,7 +80,7 @@ class VertexEmbedding:
 
 
 class ParameterEmbedding:
-    """Points of the parameter space are short: they are their own coordinates."""
+    """EmbeddedBodies of the parameter space are short: they are their own coordinates."""
 
     def __init__(self, space: ParameterSpace) -> None:
         self.space: Space = space
