@@ -23,8 +23,9 @@ from pmnet.body.parts import BODY_PARTS, vertex_weights
 from pmnet.clustering.exact.embedded import BodySlice, EmbeddedBodies
 from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.projection import LEARNT_FROM
-from pmnet.clustering.kmeans import Clustering, Search, kmeans
+from pmnet.clustering.kmeans import Search, kmeans
 from pmnet.clustering.options import Cluster
+from pmnet.clustering.reference import Clustering
 from pmnet.clustering.sharding import Shard
 from pmnet.data.samples import Samples, load_all
 from pmnet.memory.prototypes import PrototypeMemory

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pmnet.clustering.exact.assign import assign
 from pmnet.clustering.exact.embedded import EmbeddedBodies
-from pmnet.clustering.kmeans import Clustering, Search, kmeans
+from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.reference import Clustering
 
 TAIL_PERCENT = 10
 

@@ -19,6 +19,7 @@ from pmnet.clustering.exact.assign import assign
 from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.init import start
 from pmnet.clustering.kmeans import Search, iterate, kmeans
+from pmnet.clustering.reference import nearest_points
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import Sums
 from pmnet.core.cuda_graph import Recorded
@@ -56,8 +57,7 @@ def brute_force(
             (double.vertices_by_axis(p.to(torch.float64)) * weights).flatten(1)
             for p in (params, centres)
         )
-    gaps = torch.stack([(x - end).norm(dim=1) for end in c], 1)
-    return (gaps <= gaps.amin(1, keepdim=True) + 1e-11).long().argmax(1)
+    return nearest_points(x, c)[0]
 
 
 def nearly_the_same(step_rad: float) -> tuple[BodyParams, BodyParams]:

@@ -16,7 +16,8 @@ from pmnet.clustering import kmeans as module
 from pmnet.clustering import sharding
 from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.init import start
-from pmnet.clustering.kmeans import Clustering, Search, kmeans
+from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.reference import Clustering
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import Sums
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace

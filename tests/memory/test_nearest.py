@@ -3,10 +3,10 @@
 import pytest
 import torch
 from bodies import random_bodies, twins
-from torch import Tensor
 
-from pmnet.body import BodyModel, BodyParams
+from pmnet.body import BodyModel
 from pmnet.body.parts import vertex_weights
+from pmnet.clustering.reference import nearest_centres
 from pmnet.memory.nearest import assign_exactly
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
 
@@ -22,17 +22,11 @@ def spaces(body: BodyModel) -> dict[str, Space]:
     }
 
 
-def brute_force(space: Space, centres: BodyParams, params: BodyParams) -> Tensor:
-    """Return the nearest centres by whole float64 points; ties go to the lower index."""
-    gaps = (space.exact(params)[:, None] - space.exact(centres)[None]).norm(dim=2)
-    return (gaps <= gaps.amin(1, keepdim=True) + 1e-11).long().argmax(1)
-
-
 @pytest.mark.parametrize("name", SPACES)
-def test_exact_assignments_are_those_of_brute_force(spaces, name, monkeypatch):
+def test_exact_assignments_are_those_of_the_reference(spaces, name, monkeypatch):
     monkeypatch.setattr("pmnet.memory.nearest.EXACT", 16)  # several blocks
     params, centres = random_bodies(50, 1, 0.6), random_bodies(9, 2, 0.6)
-    expected = brute_force(spaces[name], centres, params)
+    expected, _ = nearest_centres(spaces[name], params, centres)
     assert torch.equal(assign_exactly(spaces[name], centres, params), expected)
     assert len(expected.unique()) > 2
 
@@ -43,12 +37,12 @@ def test_copies_of_a_centre_and_mirror_twins_go_to_the_lower_index(spaces, name)
     params, centres = twins()
     nearest = assign_exactly(spaces[name], centres, params)
     assert nearest[:36].tolist() == [*range(24), *range(12)]
-    assert torch.equal(nearest, brute_force(spaces[name], centres, params))
+    assert torch.equal(nearest, nearest_centres(spaces[name], params, centres)[0])
     # a body that is as far from a twin as from the other takes the lower index in either order
     swapped = centres[torch.arange(24).roll(12)]
     for order in (centres[slice(0, 24)], swapped):
         between = params[slice(36, 48)]
-        expected = brute_force(spaces[name], order, between)
+        expected, _ = nearest_centres(spaces[name], between, order)
         assert torch.equal(assign_exactly(spaces[name], order, between), expected)
 
 

@@ -17,8 +17,8 @@ from pmnet.body.camera import View, crop_to_px, project
 from pmnet.body.parts import PartWeights, vertex_weights
 from pmnet.clustering import build
 from pmnet.clustering.build import build_memory, mean_camera, memory_of
-from pmnet.clustering.kmeans import Clustering
 from pmnet.clustering.options import Cluster
+from pmnet.clustering.reference import Clustering
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
 from pmnet.datasets import synthetic

@@ -17,6 +17,7 @@ from pmnet.clustering.exact.assign import assign, search
 from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.exact.refine import Centres
 from pmnet.clustering.exact.rivals import compared
+from pmnet.clustering.reference import nearest_centres
 from pmnet.memory.spaces import VertexSpace
 
 MOCAP = Path(__file__).parents[3] / ".." / "shared" / "mocap"
@@ -28,21 +29,9 @@ def space(body: BodyModel) -> VertexSpace:
     return VertexSpace(body, vertex_weights(body.parts, PAPER))
 
 
-def brute_force(space: VertexSpace, params: BodyParams, centres: BodyParams) -> Tensor:
-    """Return the nearest centres by vertices in float64; ties go to the lowest index."""
-    ends = space.exact(centres)
-    labels = []
-    for rows in torch.arange(len(params)).split(64):
-        x = space.exact(params[rows])
-        gaps = torch.stack([(x - end).norm(dim=1) for end in ends], 1)
-        labels.append((gaps <= gaps.amin(1, keepdim=True) + 1e-11).long().argmax(1))
-    return torch.cat(labels)
-
-
 def check(space: VertexSpace, params: BodyParams, centres: BodyParams) -> Tensor:
-    """Assert that both tolerances give the labels of brute force, and the distances they promise."""
-    expected = brute_force(space, params, centres)
-    gaps = (space.exact(params) - space.exact(centres)[expected]).norm(dim=1)
+    """Assert that both tolerances give the assignments of the reference, and the distances they promise."""
+    expected, gaps = nearest_centres(space, params, centres)
     points = EmbeddedBodies(embedding(space), params, 1.0)
     for tolerance in (0.05, 2e-3):
         labels, distances = assign(points, centres, tolerance)
