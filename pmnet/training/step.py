@@ -16,7 +16,7 @@ from torch.distributed import all_reduce
 
 from pmnet.core.cuda_graph import CudaGraph
 from pmnet.images.augmentation import Labels, augment, changes_bodies
-from pmnet.memory.nearest import Labeller
+from pmnet.memory.nearest import NearestPrototype
 from pmnet.model.losses import LEAST, TrainingTargets, loss_terms, term_weights, total_loss
 from pmnet.model.network import PMNet, unpack
 from pmnet.training.classes import class_targets
@@ -45,7 +45,7 @@ class Step:
         self.optimizer = torch.optim.Adam(self.weights, lr=rate, fused=True, capturable=on_gpu)
         self._body = run.body.to(device)
         changes = changes_bodies(options.augmentation)
-        self._labeller = Labeller(run.memory, self._body) if changes else None
+        self._labeller = NearestPrototype(run.memory, self._body) if changes else None
         self._classes = class_targets(run.memory, self._body, options)
         self._targets = run.data.targets.to(device)
         self._sums, self._count = torch.zeros(len(MEASURES), device=device), 0
