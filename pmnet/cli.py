@@ -262,7 +262,7 @@ def import_body(
 def _add_stages() -> None:
     """Add each stage as a command that has its help text, and is loaded when it is called."""
     for module in pkgutil.iter_modules(stages.__path__):
-        if module.name.startswith("_"):
+        if module.name.startswith("_"):  # the launcher
             continue
         # `pmnet body` is a group of commands: the stage that checks a body is `pmnet body check`
         group, name = (body_app, "check") if module.name == "body" else (app, module.name)

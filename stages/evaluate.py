@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine, set_threads
-from pmnet.core.processes import place
+from pmnet.core.processes import rank_and_world_size
 from pmnet.core.stage import Section, command
 from pmnet.data.sets import pairs_of
 from pmnet.evaluation.evaluator import Evaluator
@@ -32,7 +32,7 @@ def evaluate(
     set_threads(machine)
     evaluator = Evaluator.load(memory, single, models, body, seeds, evaluate, machine)
     evaluator.write(name, pairs_of(sets), out, {})
-    if place()[0] == 0:
+    if rank_and_world_size()[0] == 0:
         forget(models)
 
 

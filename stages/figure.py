@@ -5,13 +5,14 @@ from typing import Annotated
 
 from pmnet.core.stage import Section, command
 from pmnet.report.charts import draw, save
+from pmnet.report.options import FigureSize
 
 
 def figure(
-    name: str, data: Path, out: Path, figure: Annotated[Figure, Section("figures.{name}")]
+    name: str, data: Path, out: Path, size: Annotated[FigureSize, Section("figures.{name}")]
 ) -> None:
     """Draw one of distance (Fig. 1(b)), reduction (Fig. 5), k_sweep and limb_sweep as PNG."""
-    save(draw(name, data, figure), out, figure)
+    save(draw(name, data, size), out, size)
 
 
 if __name__ == "__main__":

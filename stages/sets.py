@@ -12,7 +12,8 @@ def sets(
     train: Path, test: Path, datasets: Annotated[dict[str, Dataset], Section("datasets")]
 ) -> None:
     """Write the list of training sets and the list of test sets."""
-    write_sets(datasets, {"train": train, "test": test})
+    splits = {name: dataset.split for name, dataset in datasets.items()}
+    write_sets(splits, {"train": train, "test": test})
 
 
 if __name__ == "__main__":

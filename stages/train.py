@@ -1,5 +1,6 @@
-"""train: PM-Net on one memory, once a seed."""
+"""train: PM-Net on one memory, for one seed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from pmnet.core.device import Machine, set_threads
@@ -14,12 +15,14 @@ def train(
     memory: Path,
     body: Path,
     out: Path,
+    seed: int,
     train: Train,
     machine: Machine,
 ) -> None:
-    """Train the network once a seed, resuming where an earlier run was killed."""
+    """Train the network for one seed; training resumes where an earlier run was killed."""
     set_threads(machine)
-    train_seeds(samples_of(sets), images_of(sets), memory, body, out, train, machine)
+    options = replace(train, seeds=[seed])
+    train_seeds(samples_of(sets), images_of(sets), memory, body, out, options, machine)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from pmnet.core.stage import as_command
 from stages import body, cluster, images, ingest, sets
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RUN, NAME = "single", "open_train"
 TRAIN = (
     *("python", "-m", "stages.train", "--sets", "data/train.json", "--body", "data/body.npz"),

@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from benchmarks.rates import Busy, Clock, Plan
 from benchmarks.training.world import World
 from pmnet.core.device import Machine, set_threads
-from pmnet.model.weights import build_network
+from pmnet.training.seeds import build_network
 from pmnet.training.log import Log
 from pmnet.training.loop import train_model
 

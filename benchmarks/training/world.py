@@ -33,7 +33,7 @@ from pmnet.model.weights import load_memory
 from pmnet.training.data import TrainingData, load_training_data
 from pmnet.training.options import Train
 
-PAPER: Final = Path(__file__).parents[1] / "paper/params.yaml"
+PAPER: Final = Path(__file__).parents[2] / "paper/params.yaml"
 GRAIN: Final = 12.0  # grey levels
 GRAINS: Final = 32  # images of grain, used in turn
 BATCH: Final = 128  # images that are encoded at a time

@@ -16,6 +16,7 @@ from torch import Tensor
 from pmnet.body import BodyModel
 from pmnet.body.camera import fit_camera, project
 from pmnet.body.parts import JOINTS
+from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples
 from pmnet.images.crops import Cropper
 
@@ -69,8 +70,7 @@ def _images(samples: Samples, _: BodyModel) -> Iterator[Finding]:
 def _pixels(samples: Samples, missing: set[str]) -> Iterator[Finding]:
     """Crop some of the images that are there, as the images stage will crop all."""
     rows = [row for row, name in enumerate(samples.image_name) if name not in missing]
-    spread = torch.linspace(0, len(rows) - 1, min(IMAGES, len(rows))).long()
-    part = samples.select(torch.tensor(rows, dtype=torch.long)[spread])
+    part = samples.select(torch.tensor(rows, dtype=torch.long)[evenly(len(rows), IMAGES)])
     _, problems = Cropper(part, SIDE_PX, 1.0)(slice(0, len(part)))
     if problems:
         first = [f"{part.image_name[row]} ({why})" for row, why in list(problems.items())[:FEW]]
@@ -149,7 +149,7 @@ def _bodies(samples: Samples, body: BodyModel) -> Iterator[Finding]:
     if not len(rows):
         yield Finding("note", "no pose and shape: neither clustering nor MPVPE")
         return
-    rows = rows[torch.linspace(0, len(rows) - 1, min(LOOK_AT, len(rows))).long()]
+    rows = rows[evenly(len(rows), LOOK_AT)]
     part = samples.select(rows)
     params = part.body_params()
     up = body.joints(params)[:, [JOINTS.index("pelvis"), JOINTS.index("head")], 1]

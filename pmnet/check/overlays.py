@@ -11,6 +11,7 @@ from pmnet.body import BodyModel
 from pmnet.body.camera import fit_camera
 from pmnet.body.keypoints import J24
 from pmnet.body.parts import JOINTS
+from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples
 from pmnet.images.crops import Cropper
 from pmnet.images.plain import render_plain
@@ -31,13 +32,12 @@ def overlay_sheet(samples: Samples, body: BodyModel, count: int, size_px: int) -
     """Return `count` samples, spread over the data set: above the crop with its joints (left red, right
     blue), below the body over it; beside grey where there is no image.
     """
-    n = min(count, len(samples))
-    part = samples.select(torch.linspace(0, len(samples) - 1, n).round().long())
+    part = samples.select(evenly(len(samples), count))
     crops = _crops(part, size_px)
     dotted = torch.stack([_dotted(*one) for one in zip(crops, *_points(part), strict=True)])
     dressed = _dressed(crops, part, body)
     cells, titles = [], []
-    for start in range(0, n, COLUMNS):
+    for start in range(0, len(part), COLUMNS):
         rows = slice(start, start + COLUMNS)
         names = [name.split("/")[-1][-18:] for name in part.image_name[rows]]
         cells += [dotted[rows], dressed[rows]]

@@ -26,6 +26,7 @@ from pmnet.clustering.exact.projection import LEARNT_FROM
 from pmnet.clustering.kmeans import Clustering, Search, kmeans
 from pmnet.clustering.options import Cluster
 from pmnet.clustering.sharding import Shard
+from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples, load_all
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spaces import SpaceName, space_of
@@ -176,9 +177,7 @@ def mean_camera(table: Samples, body: BodyModel) -> Float[Tensor, "3"]:
 
 def _fitted_cameras(table: Samples, body: BodyModel) -> Float[Tensor, "n 3"]:
     seen = ((table.keypoints_2d[..., 2] > 0).sum(1) >= FEWEST_KEYPOINTS).nonzero()[:, 0]
-    if len(seen) > FITTED:
-        seen = seen[torch.linspace(0, len(seen) - 1, FITTED, dtype=torch.float64).round().long()]
-    part = table.select(seen)
+    part = table.select(seen[evenly(len(seen), FITTED)])
     params = part.body_params()
     on_skeleton = table.about.joints == "smpl24"
     joints = body.joints(params) if on_skeleton else body.keypoints(body.vertices(params))

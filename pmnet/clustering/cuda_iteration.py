@@ -21,7 +21,7 @@ from pmnet.clustering.exact.embedded import Points
 from pmnet.clustering.exact.refine import GPU_MADE, Centres, chosen, lengths, tied
 from pmnet.clustering.exact.rivals import compared
 from pmnet.clustering.sums import Sums, means_of, moved, shifted, summed
-from pmnet.core.cuda_graph import Recorded
+from pmnet.core.cuda_graph import CudaGraph
 from pmnet.core.device import full_precision
 
 ROOM = 64  # rooms grow by it; they are no multiples of 4, where torch reduces columns slowly
@@ -123,7 +123,7 @@ class IterationGraph:
         """Have these rooms, in a graph or not: it takes as long as several iterations to record one."""
         self._rooms, self._recorded = rooms, recorded
         work = partial(_iteration, self._points, self._k, rooms)
-        self._run: Callable[..., tuple[Tensor, ...]] = Recorded(work) if recorded else work
+        self._run: Callable[..., tuple[Tensor, ...]] = CudaGraph(work) if recorded else work
 
 
 def _iteration(

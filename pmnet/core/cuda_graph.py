@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Recorded(Generic[Result]):
+class CudaGraph(Generic[Result]):
     """Work on tensors of a GPU, recorded at its first call and replayed afterwards (a CUDA graph).
 
     Hundreds of small operations then cost the CPU one launch. The work must not look at a number of
@@ -46,7 +46,7 @@ class Recorded(Generic[Result]):
         self._inputs = held
 
 
-def beside(
+def run_concurrently(
     device: torch.device, one: Callable[[], Result], other: Callable[[], Item]
 ) -> tuple[Result, Item]:
     """Return what two pieces of work find; a GPU does them at the same time, so that it is filled."""

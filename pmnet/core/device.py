@@ -12,6 +12,8 @@ import torch
 
 from pmnet.core.errors import InputError
 
+Precision = Literal["32-true", "tf32", "bf16-mixed"]
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -22,8 +24,8 @@ class Machine:
     threads: int
     cache_gib: float
     resident_gib: float
-    precision: Literal["32-true", "tf32", "bf16-mixed"]
-    compile: bool
+    checkpoint_every: int
+    log_every: int
 
 
 Item = TypeVar("Item")
@@ -57,9 +59,9 @@ def set_threads(machine: Machine) -> None:
     torch.set_num_threads(machine.threads)
 
 
-def set_precision(machine: Machine) -> None:
+def set_precision(precision: Precision) -> None:
     """Let a GPU convolve in the precision that is asked for, and to the same numbers in each run."""
-    torch.backends.cudnn.allow_tf32 = machine.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True
 
 

@@ -6,20 +6,20 @@ from typing import TypeVar, cast
 
 from lightning_fabric import Fabric
 
-from pmnet.core.device import Machine, device_of, set_precision
+from pmnet.core.device import Machine, Precision, device_of, set_precision
 from pmnet.core.errors import InputError
 
 T = TypeVar("T")
 
 
-def fabric_of(machine: Machine) -> Fabric:
+def fabric_of(machine: Machine, precision: Precision = "32-true") -> Fabric:
     """Return the engine of this process: alone, or one of several that torchrun started.
 
     On a GPU its numbers are of the precision that is asked for, and the same from run to run.
     """
     device = device_of(machine)
     on_gpu = device.type == "cuda"
-    set_precision(machine)
+    set_precision(precision)
     world, local = (int(os.environ.get(f"{name}WORLD_SIZE", 1)) for name in ("", "LOCAL_"))
     alone = [device.index] if device.index is not None else 1
     fabric = Fabric(
@@ -27,7 +27,7 @@ def fabric_of(machine: Machine) -> Fabric:
         devices=local if world > 1 else alone,
         num_nodes=world // local,
         strategy="ddp" if world > 1 else "auto",
-        precision="32-true" if machine.precision == "tf32" else machine.precision,
+        precision="32-true" if precision == "tf32" else precision,
     )
     fabric.launch()
     return fabric

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pmnet.body import BodyModel
-from pmnet.body.params import BodyParams
 from pmnet.body.camera import px_to_crop
+from pmnet.body.params import BodyParams
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 
@@ -226,13 +226,13 @@ def _tensor(column: pa.ChunkedArray, width: int, rows: int) -> Tensor:
     return tensor.view(rows, width) if width > 1 else tensor
 
 
-
 def all_samples(files: list[Path], body: BodyModel) -> Samples:
     """Return the samples of all files, in order; raises InputError where one is of another body."""
     return Samples.cat(load_all(files, body))
 
 
 def load_all(files: list[Path], body: BodyModel) -> list[Samples]:
+    """Return the samples file by file; raises InputError where one is of another body."""
     tables = [Samples.load(file) for file in files]
     for file, table in zip(files, tables, strict=True):
         if table.about.body != body.sha256:

@@ -1,20 +1,20 @@
-"""Which data sets train and which test: a list of files between ingestion and all that follows."""
+"""Which data sets train and which test: for each split, one list of files that all later stages read."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pmnet.datasets import Dataset
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 
 
-def write_sets(datasets: Mapping[str, Dataset], outs: Mapping[str, Path]) -> None:
-    """Write, for each split, where the samples and images of its data sets are.
+def write_sets(splits: Mapping[str, str], outs: Mapping[str, Path]) -> None:
+    """Write one list of files per split: the samples and the images of its data sets.
 
+    `splits` maps each data set to its split, `outs` each split to the file that is written.
     Raises InputError where a split has no data set; nothing is written then.
     """
-    names = {s: [n for n, entry in datasets.items() if entry.split == s] for s in outs}
+    names = {split: [name for name, own in splits.items() if own == split] for split in outs}
     for split in outs:
         if not names[split]:
             raise InputError(f"datasets: none has split {split!r}; give at least one")

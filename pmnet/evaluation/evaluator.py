@@ -17,7 +17,7 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.core.device import Machine
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
-from pmnet.core.processes import device_among, interleaved, place
+from pmnet.core.processes import device_among, gather_in_order, rank_and_world_size
 from pmnet.core.progress import say
 from pmnet.data.samples import Samples
 from pmnet.evaluation import prediction
@@ -73,10 +73,10 @@ class Evaluator:
         check_images(samples, table, pixels)
         protocol = Protocol(self.options.alignment, table.about.measured)
         rows = measurable_rows(table, pixels.present, protocol, samples)
-        first, step = place()
+        first, step = rank_and_world_size()
         mine = rows.split(BLOCK)[first::step]
         found = [self._errors(table.select(b), pixels, b, protocol) for b in mine]
-        tables: list[pd.DataFrame] = interleaved(found)
+        tables: list[pd.DataFrame] = gather_in_order(found)
         return pd.concat(tables, ignore_index=True)
 
     def _errors(
@@ -119,7 +119,7 @@ class Evaluator:
         Of several processes the first writes.
         """
         errors = pd.concat([self.errors(*pair) for pair in pairs], ignore_index=True)
-        if place()[0] > 0:
+        if rank_and_world_size()[0] > 0:
             return
         about = {"run": run, **self.about([samples for samples, _ in pairs]), **more}
         write_errors(errors.assign(run=run), about, out)

@@ -1,7 +1,7 @@
 """A run on disk: its memory and its weights, one file a seed."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,7 @@ import torch
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.model.network import PMNet, Shape
-from pmnet.training.options import Train
+from pmnet.model.network import PMNet, NetworkConfig
 
 
 def model_file(folder: Path, seed: int) -> Path:
@@ -19,20 +18,15 @@ def model_file(folder: Path, seed: int) -> Path:
     return folder / f"seed_{seed}.pt"
 
 
-def build_network(options: Train, memory: PrototypeMemory) -> PMNet:
-    """Return an untrained network on a memory, its encoder with the weights that it starts from."""
-    return PMNet(shape_of(asdict(options)), memory, options.weights)
-
-
-def shape_of(settings: Mapping[str, Any]) -> Shape:
-    """Return what a network is made of, of all settings of its training."""
-    return Shape(**{field.name: settings[field.name] for field in fields(Shape)})
+def network_config(settings: Mapping[str, Any]) -> NetworkConfig:
+    """Return the settings of a network, picked out of all settings of its training."""
+    return NetworkConfig(**{field.name: settings[field.name] for field in fields(NetworkConfig)})
 
 
 def load_network(path: Path, memory: PrototypeMemory) -> PMNet:
     """Return a trained network; raises InputError where the file is broken or of another memory."""
     saved = read_model_file(path)
-    network = PMNet(shape_of(saved["settings"]), memory)
+    network = PMNet(network_config(saved["settings"]), memory)
     rows = saved["state"]["memory"]
     if rows.shape != network.memory.shape or not torch.allclose(rows, network.memory, atol=1e-5):
         raise InputError(f"{path}: trained on another prototype memory than the one given")

@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 from pmnet.body import BodyModel
+from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples
 from pmnet.data.sets import pairs_of
 from pmnet.evaluation.error_table import read_errors
@@ -30,14 +31,12 @@ def pick_samples(errors: pd.DataFrame, count: int) -> pd.DataFrame:
     """
     if errors["distance_to_mean_mm"].isna().all():
         ranked = errors.sort_values("mpjpe_mm")
-        n = min(3 * count, len(ranked))
-        places: list[int] = torch.linspace(0, len(ranked) - 1, n).round().long().tolist()
-        return ranked.iloc[places].assign(group="joints")
+        rows = evenly(len(ranked), 3 * count).tolist()
+        return ranked.iloc[rows].assign(group="joints")
     near = errors.nsmallest(max(len(errors) * TAIL // 100, 1), "distance_to_mean_mm")
     far = statistics.tail(errors, TAIL).sort_values("mpvpe_mm")
-    spread = torch.linspace(0, len(near) - 1, min(count, len(near))).round().long().tolist()
     groups = {
-        "head": near.iloc[spread],
+        "head": near.iloc[evenly(len(near), count).tolist()],
         "tail, good": far.head(count),
         "tail, failed": far.tail(count),
     }

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import BODY_PARTS
+from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples
 from pmnet.images.file import Pixels
+from pmnet.images.sheet import grid
 from pmnet.images.plain import from_the_front, from_the_side, orbited, render_plain
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.report.options import Pictures
@@ -44,8 +46,7 @@ def prototypes_figure(memory: PrototypeMemory, body: BodyModel, size: Pictures) 
     Rows: as the camera sees them (original), upright from the front, upright from the side.
     """
     order = memory.sizes.argsort(descending=True, stable=True)
-    n = min(size.bodies, len(order))
-    shown = order[torch.linspace(0, len(order) - 1, n).round().long()]
+    shown = order[evenly(len(order), size.bodies)]
     bodies = memory.prototypes[shown]
     views = [bodies, from_the_front(bodies), from_the_side(bodies)]
     rows = [render_plain(body, view, size.size_px) for view in views]
@@ -87,11 +88,10 @@ def gallery_figure(
 
 def contact_sheet(samples: Samples, pixels: Pixels, size: Pictures) -> Figure:
     """Return images of samples spread evenly over a data set."""
-    n = min(size.bodies, len(samples))
-    rows = torch.linspace(0, len(samples) - 1, n).round().long()
+    rows = evenly(len(samples), size.bodies)
     images = pixels.read(rows)
     labels = [samples.sequence[row].split("/")[-1] for row in rows.tolist()]
-    columns = min(10, n)
-    cells = [images[start : start + columns] for start in range(0, n, columns)]
-    titles = [labels[start : start + columns] for start in range(0, n, columns)]
+    columns = min(10, len(rows))
+    cells = [images[start : start + columns] for start in range(0, len(rows), columns)]
+    titles = [labels[start : start + columns] for start in range(0, len(rows), columns)]
     return grid(cells, [""] * len(cells), titles, size.size_px)

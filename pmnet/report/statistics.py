@@ -21,6 +21,7 @@ __all__ = [
     "bootstrap_interval",
     "curves",
     "distance_bins",
+    "headline",
     "interval_of",
     "over_seeds",
     "read_errors",
@@ -158,6 +159,32 @@ def summary(frame: pd.DataFrame, report: ReportOptions) -> dict[str, Any]:
     right = chosen.groupby("dataset", sort=False)["right"].mean()
     found["prototype_accuracy"] = {dataset: round(share, 4) for dataset, share in right.items()}
     return found
+
+
+def headline(frame: pd.DataFrame, report: ReportOptions) -> dict[str, float]:
+    """Return the six numbers that a change of parameters is judged by, over all test samples.
+
+    Errors and gains in mm. The tail is the widest of `report.tails`. A number that the test sets
+    cannot give is left out: without bodies there is no MPVPE.
+    """
+    model = frame[frame["inference"] == "model"]
+    p3dh, single = run_of(model, "p3dh"), run_of(model, "single")
+    found = {
+        "p3dh_mpvpe_mm": p3dh["mpvpe_mm"].mean(),
+        "p3dh_pa_mpjpe_mm": p3dh["pa_mpjpe_mm"].mean(),
+        "single_mpvpe_mm": single["mpvpe_mm"].mean(),
+    }
+    bodies = p3dh.dropna(subset=list(OF_BODIES))
+    gains = _reduction(over_seeds(single.dropna(subset=list(OF_BODIES)), "mpvpe_mm"), bodies)
+    found["gain_mpvpe_mm"] = gains["reduction_mm"].mean()
+    if report.tails:
+        widest = max(report.tails)
+        found[f"gain_tail_{widest}_mpvpe_mm"] = tail(gains, widest)["reduction_mm"].mean()
+    numbers = {name: round(float(x), 2) for name, x in found.items() if np.isfinite(x)}
+    if not bodies.empty:
+        right = bodies["assigned"] == bodies["chosen"]
+        numbers["prototype_accuracy"] = round(float(right.mean()), 4)
+    return numbers
 
 
 def _means(rows: pd.DataFrame, report: ReportOptions) -> dict[str, dict[str, float]]:

@@ -1,6 +1,6 @@
 """Tables II to VI: what we measured, and below it, apart, what the paper printed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -105,6 +105,22 @@ def table6(frame: pd.DataFrame, report: ReportOptions) -> pd.DataFrame:
     return _with_published(
         list(_sweep(p3dh, "limb_weight", "limb={limb_weight:.1f}", "K = {k}", report)), 6
     )
+
+
+TABLES: Final[dict[int, Callable[[pd.DataFrame, ReportOptions], pd.DataFrame]]] = {
+    2: table2,
+    3: table3,
+    4: table4,
+    5: table5,
+    6: table6,
+}
+
+
+def table(number: int, frame: pd.DataFrame, report: ReportOptions) -> pd.DataFrame:
+    """Return the table of that number; raises InputError where the paper has no such table of errors."""
+    if number not in TABLES:
+        raise InputError(f"table {number}: expected one of {', '.join(map(str, TABLES))}")
+    return TABLES[number](frame, report)
 
 
 def _sweep(

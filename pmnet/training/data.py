@@ -16,7 +16,7 @@ from pmnet.data.samples import JointSet, Samples, all_samples
 from pmnet.images.file import Pixels, check_images
 from pmnet.images.store import ImageStore
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.model.losses import Truth
+from pmnet.model.losses import TrainingTargets
 from pmnet.training.batches import Group, batches, drawn_batches, inverse_frequency, shares_of
 from pmnet.training.options import Train
 
@@ -34,7 +34,7 @@ class TrainingData:
 
     image_names: list[str]
     images: ImageStore
-    truth: Truth
+    truth: TrainingTargets
     joints: JointSet
     sizes: list[tuple[str, int]]
 
@@ -47,7 +47,7 @@ class TrainingData:
     ) -> "TrainingData":
         """Return samples with their images and their prototypes (-1: not assigned)."""
         keypoints_2d = torch.cat([samples.keypoints_in_crop(), samples.keypoints_2d[..., 2:]], 2)
-        truth = Truth(
+        truth = TrainingTargets(
             params=samples.body_params(),
             keypoints_3d=samples.keypoints_3d,
             keypoints_2d=keypoints_2d,

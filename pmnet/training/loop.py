@@ -80,8 +80,8 @@ def _train(
     ):
         step(inputs_of(number, rows, images, options, seed, fabric), learning_rate(number, options))
         after = number + 1
-        logs = after % options.log_every == 0
-        saves = after % options.checkpoint_every == 0 or after == options.steps
+        logs = after % machine.log_every == 0
+        saves = after % machine.checkpoint_every == 0 or after == options.steps
         if logs or saves or fabric.device.type == "cpu":
             _refuse_broken(step, data, options, seed)
         if logs:
@@ -127,7 +127,7 @@ def _ready(
     step = Step(
         network, optimizer, truth, data.joints, size_px, body, labeller, classes, options, fabric
     )
-    if machine.compile:
+    if options.compile:
         step.compile()
     return step
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pmnet.core.device import Precision
 from pmnet.images.augmentation import Augmentation
 from pmnet.model.losses import LossWeights
 
@@ -51,7 +52,7 @@ class Train:
     clip_norm: float
     ema: float
     soft_mm: float
+    precision: Precision
+    compile: bool
     loss: LossWeights
     augmentation: Augmentation
-    checkpoint_every: int
-    log_every: int

@@ -13,14 +13,12 @@ from pmnet.core.distributed import by_first, fabric_of
 from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.network import PMNet
-from pmnet.model.weights import build_network, load_memory, model_file
+from pmnet.model.weights import load_memory, model_file, network_config
 from pmnet.training.checkpoint import write
 from pmnet.training.data import TrainingData, load_training_data
 from pmnet.training.log import Log
 from pmnet.training.loop import train_model
 from pmnet.training.options import Train
-
-LOG_NAME = "log.csv"
 
 
 def train_seeds(
@@ -32,11 +30,11 @@ def train_seeds(
     options: Train,
     machine: Machine,
 ) -> None:
-    """Train one network a seed into the folder `out`: seed_S.pt and log.csv.
+    """Train one network per seed into the folder `out`: seed_S.pt and seed_S.csv, its log.
 
     Raises InputError where files do not belong together or another process trains the same run.
     """
-    fabric = fabric_of(machine)
+    fabric = fabric_of(machine, options.precision)
     with ExitStack() as lock:
         by_first(fabric, lambda: lock.enter_context(held_folder(out)))
         if fabric.is_global_zero:
@@ -47,8 +45,8 @@ def train_seeds(
         _refuse_uneven(data, options, fabric)
         files = [*samples, *images, memory, body]
         inputs = by_first(fabric, lambda: training_key({}, files))
-        log = Log(out / LOG_NAME if fabric.is_global_zero else None)
         for seed in options.seeds:
+            log = Log(out / f"seed_{seed}.csv" if fabric.is_global_zero else None)
             _train_seed(seed, inputs, prototypes, model, data, out, options, machine, fabric, log)
 
 
@@ -74,6 +72,11 @@ def _train_seed(
         train_model(network, data, memory, body, options, machine, seed, fabric, checkpoint, log)
         if fabric.is_global_zero:
             _write(network, settings, body, model_file(out, seed))
+
+
+def build_network(options: Train, memory: PrototypeMemory) -> PMNet:
+    """Return an untrained network on a memory; `options.weights` are those of its encoder."""
+    return PMNet(network_config(asdict(options)), memory, options.weights)
 
 
 def _claimed(out: Path, key: str, lock: ExitStack) -> Path:

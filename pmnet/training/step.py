@@ -18,7 +18,14 @@ from pmnet.body import BodyModel
 from pmnet.data.samples import JointSet
 from pmnet.images.augmentation import Labels, augment
 from pmnet.memory.nearest import Labeller
-from pmnet.model.losses import LEAST, Classes, Truth, loss_terms, term_weights, total_loss
+from pmnet.model.losses import (
+    LEAST,
+    ClassTargets,
+    TrainingTargets,
+    loss_terms,
+    term_weights,
+    total_loss,
+)
 from pmnet.model.network import PMNet, unpack
 from pmnet.training.inputs import Inputs
 from pmnet.training.log import MEASURES
@@ -35,12 +42,12 @@ class Step:
         self,
         network: PMNet,
         optimizer: torch.optim.Optimizer,
-        truth: Truth,
+        truth: TrainingTargets,
         joints: JointSet,
         size_px: int,
         body: BodyModel,
         labeller: Labeller | None,
-        classes: Classes,
+        classes: ClassTargets,
         options: Train,
         fabric: Fabric,
     ) -> None:
@@ -142,7 +149,7 @@ class Step:
             with torch.no_grad():
                 torch._foreach_lerp_(self.average, self.weights, 1 - options.ema)
 
-    def batch(self, inputs: Inputs) -> tuple[Float[Tensor, "b 3 s s"], Truth]:
+    def batch(self, inputs: Inputs) -> tuple[Float[Tensor, "b 3 s s"], TrainingTargets]:
         """Return the batch changed at random, with the prototypes of the changed bodies."""
         options = self.options.augmentation
         truth = self._truth[inputs.rows]
@@ -155,7 +162,7 @@ class Step:
             truth = replace(truth, prototype=nearest)
         return images, truth
 
-    def _totals(self, truth: Truth) -> Float[Tensor, "6"]:
+    def _totals(self, truth: TrainingTargets) -> Float[Tensor, "6"]:
         """Return what the means of a batch are over, of this process's part of it."""
         weights = term_weights(truth, self._joints, self._classes)
         return torch.stack([part.sum() for part in (*weights.values(), truth.has_smpl.float())])
@@ -164,7 +171,7 @@ class Step:
         self,
         vector: Float[Tensor, "b 157"],
         scores: Float[Tensor, "b k"],
-        truth: Truth,
+        truth: TrainingTargets,
         totals: Float[Tensor, "6"] | None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "m"]]:
         """Return this process's share of the loss, and of all MEASURES without their gradient."""

@@ -21,7 +21,7 @@ from pmnet.clustering.init import start
 from pmnet.clustering.kmeans import Search, iterate, kmeans
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import Sums
-from pmnet.core.cuda_graph import Recorded
+from pmnet.core.cuda_graph import CudaGraph
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -144,7 +144,7 @@ def test_a_recorded_iteration_finds_what_one_step_by_step_finds(there, name):
         assert (row.changed, row.empty) == (also.changed, also.empty)
         assert also.mean_distance == pytest.approx(row.mean_distance, rel=1e-6)
         centres = found
-    assert isinstance(graph._run, Recorded)
+    assert isinstance(graph._run, CudaGraph)
 
 
 def test_rounding_is_within_what_the_bounds_count_on(body, there):

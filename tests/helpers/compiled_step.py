@@ -13,10 +13,11 @@ from tiny_world import MACHINE, OPTIONS, SPIN, World, write_world
 
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.core.distributed import fabric_of
-from pmnet.model.weights import build_network, load_memory
+from pmnet.model.weights import load_memory
 from pmnet.training import loop
 from pmnet.training.data import load_training_data
 from pmnet.training.inputs import inputs_of
+from pmnet.training.seeds import build_network
 
 
 def measures(world: World, compiled: bool) -> list[float]:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_network import memory_of, network_of
+from tiny_network import memory_of, network_of
 
 from pmnet.memory.nearest import Labeller, distances_mm
 from pmnet.model.network import unpack

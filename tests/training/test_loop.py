@@ -24,14 +24,15 @@ from pmnet.data.samples import Samples
 from pmnet.images.augmentation import Augmentation
 from pmnet.memory.nearest import Labeller
 from pmnet.memory.spaces import space_of
-from pmnet.model.losses import Truth, total_loss
-from pmnet.model.weights import build_network, load_memory
+from pmnet.model.losses import TrainingTargets, total_loss
+from pmnet.model.weights import load_memory
 from pmnet.training import loop, seeds
 from pmnet.training.batches import batches
 from pmnet.training.data import TrainingData
 from pmnet.training.inputs import inputs_of, predicted_share
 from pmnet.training.loop import TrainingDiverged, learning_rate
 from pmnet.training.options import Balance, Train
+from pmnet.training.seeds import build_network
 
 ROOT = Path(__file__).parents[2]
 
@@ -282,7 +283,7 @@ def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, b
     rows = torch.arange(N)
     fabric = fabric_of(MACHINE)
 
-    def batch_of(augmentation: Augmentation, data: TrainingData = data) -> Truth:
+    def batch_of(augmentation: Augmentation, data: TrainingData = data) -> TrainingTargets:
         options = replace(OPTIONS, augmentation=augmentation)
         network = build_network(options, memory)
         step = loop._ready(network, data, memory, body, options, MACHINE, fabric)

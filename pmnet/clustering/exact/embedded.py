@@ -14,7 +14,7 @@ from pmnet.clustering.exact.bounds import Bounds, Factor, Nearest, Scores, facto
 from pmnet.clustering.exact.embedding import Embedding
 from pmnet.clustering.exact.half_precision import HalfScores, Halves, bodies_in_halves, scale_of
 from pmnet.clustering.sharding import CHUNK
-from pmnet.core.cuda_graph import Recorded
+from pmnet.core.cuda_graph import CudaGraph
 from pmnet.core.device import full_precision, has_kernels, in_threads
 
 
@@ -84,7 +84,7 @@ class Points:
         self.scale: float | None = None
         self._source = bodies[slice(0, 0)].betas.device
         self.device = device or self._source
-        self.recorded: dict[int, Recorded[Any]] = {}  # what is made of K centres, by K
+        self.recorded: dict[int, CudaGraph[Any]] = {}  # what is made of K centres, by K
         cpu = self.device.type == "cpu"
         self.size, self.piece = (CPU_CHUNK, CHUNK) if cpu else (GPU_CHUNK, GPU_CHUNK)
         room, bounds = cache_gib * 2**30, []

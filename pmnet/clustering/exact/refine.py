@@ -14,7 +14,7 @@ from pmnet.body import BodyParams
 from pmnet.clustering.exact.bounds import PAIRWISE, UNIT, Bounds, Scores
 from pmnet.clustering.exact.embedded import HeadScores, Points, head_scores
 from pmnet.clustering.exact.embedding import SUBTRACTED, Embedding
-from pmnet.core.cuda_graph import Recorded, beside
+from pmnet.core.cuda_graph import CudaGraph, run_concurrently
 from pmnet.core.device import has_kernels
 
 # bodies whose whole points are made at a time, and centres whose points are kept
@@ -38,7 +38,7 @@ class Centres:
         work = partial(_prepare, points.embedding, points.scale, k <= self.made)
         if not recorded or points.device.type != "cuda" or points.scale is None:
             return work(rotmats, betas)
-        return points.recorded.setdefault(k, Recorded(work))(rotmats, betas)
+        return points.recorded.setdefault(k, CudaGraph(work))(rotmats, betas)
 
     @property
     def in_halves(self) -> bool:
@@ -61,7 +61,7 @@ def _prepare(
 ) -> _Prepared:
     """Return what is known of centres: whole points, if kept, coordinates, bounds, scores, the noise."""
     params = BodyParams(rotmats, betas)
-    y, whole = beside(
+    y, whole = run_concurrently(
         betas.device,
         lambda: embedding.coordinates(params),
         lambda: embedding.space.embed(params) if keep else None,
