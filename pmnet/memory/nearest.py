@@ -22,7 +22,7 @@ TIE: Final = (
 )  # relative, absolute: equal bodies differ by the rounding of two forward passes
 
 
-class Labeller:
+class NearestPrototype:
     """Finds the nearest prototype in the space that the memory was made in.
 
     Augmentation changes bodies, and so which is near: a mirrored or turned body is another body.

@@ -17,7 +17,7 @@ from pmnet.core.errors import InputError
 from pmnet.core.progress import say, track
 from pmnet.images.augmentation import changes_bodies
 from pmnet.images.store import feed
-from pmnet.memory.nearest import Labeller
+from pmnet.memory.nearest import NearestPrototype
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.network import PMNet
 from pmnet.training.checkpoint import resume, save
@@ -121,7 +121,7 @@ def _ready(
     weights = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=rate, fused=True, capturable=on_gpu)
     body = body.to(device)
-    labeller = Labeller(memory, body) if changes_bodies(options.augmentation) else None
+    labeller = NearestPrototype(memory, body) if changes_bodies(options.augmentation) else None
     classes = classes_of(memory, body, options)
     truth, size_px = data.truth.to(device), data.images.size_px
     step = Step(

@@ -17,7 +17,7 @@ from torch.distributed import all_reduce
 from pmnet.body import BodyModel
 from pmnet.data.samples import JointSet
 from pmnet.images.augmentation import Labels, augment
-from pmnet.memory.nearest import Labeller
+from pmnet.memory.nearest import NearestPrototype
 from pmnet.model.losses import (
     LEAST,
     ClassTargets,
@@ -46,7 +46,7 @@ class Step:
         joints: JointSet,
         size_px: int,
         body: BodyModel,
-        labeller: Labeller | None,
+        labeller: NearestPrototype | None,
         classes: ClassTargets,
         options: Train,
         fabric: Fabric,

@@ -22,7 +22,7 @@ from pmnet.core.distributed import fabric_of
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
 from pmnet.images.augmentation import Augmentation
-from pmnet.memory.nearest import Labeller
+from pmnet.memory.nearest import NearestPrototype
 from pmnet.memory.spaces import space_of
 from pmnet.model.losses import TrainingTargets, total_loss
 from pmnet.model.weights import load_memory
@@ -278,7 +278,7 @@ def test_training_may_start_from_the_predicted_prototype(world, undisturbed, tmp
 def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, body):
     memory = load_memory(world.memory, body)
     data = seeds.load_training_data([world.samples], [world.images], memory, body)
-    nearest = Labeller(memory, body).nearest(data.truth.params)
+    nearest = NearestPrototype(memory, body).nearest(data.truth.params)
     assert torch.equal(nearest, memory.assignments)
     rows = torch.arange(N)
     fabric = fabric_of(MACHINE)
