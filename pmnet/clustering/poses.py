@@ -8,7 +8,7 @@ import torch
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import PartWeights, vertex_weights
 from pmnet.clustering.build import memory_of, part_weights, search_of
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.projection import LEARNT_FROM
 from pmnet.clustering.kmeans import kmeans
@@ -60,8 +60,9 @@ def cluster_poses(
     device = body.faces.device
     sample = params[slice(None, None, max(len(params) // LEARNT_FROM, 1))][slice(0, LEARNT_FROM)]
     embedding = embedding_of(VertexSpace(body, weights), sample)
-    points = Points(embedding, params, cache_gib, None if device.type == "cpu" else device)
-    clustering = kmeans(points, search_of(options))
+    where = None if device.type == "cpu" else device
+    embedded = EmbeddedBodies(embedding, params, cache_gib, where)
+    clustering = kmeans(embedded, search_of(options))
     settings = {**asdict(options), "space": "vertex", "weights": "parts"}
     camera = torch.tensor(DEFAULT_CAMERA)
     return memory_of(clustering, weights.cpu(), camera, body.sha256, settings)
