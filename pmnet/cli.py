@@ -1,51 +1,82 @@
-"""The command line: every stage as a command, and what is not a stage."""
+"""The command line: every stage is a command, and so is what users do besides the graph.
+
+A command imports what it needs when it runs: `pmnet --help` must not wait for torch.
+"""
 
 import ast
 import importlib
 import pkgutil
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
+import pmnet
 import stages
-from pmnet.clustering.options import Cluster
-from pmnet.core.device import Machine
 from pmnet.core.stage import as_command, user_errors
 
+USE, DATA, STAGES, REPORTS = "Use", "Data", "Stages (dvc.yaml runs them)", "Reports"
+
+
+class LazyStages(TyperGroup):
+    """Commands of which some are stages: the code of a stage is imported when the stage is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that was called, its name and its arguments."""
+        name, command, rest = super().resolve_command(ctx, args)
+        module = getattr(getattr(command, "callback", None), "stage", None)
+        return name, command if module is None else _stage_command(module), rest
+
+
 app = typer.Typer(
+    cls=LazyStages,
     help="PM-Net: 3D human reconstruction of rare poses with a prototype memory.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-body_app = typer.Typer(help="Body model files.", no_args_is_help=True)
-errors_app = typer.Typer(help="Per-sample errors of runs.", no_args_is_help=True)
+body_app = typer.Typer(cls=LazyStages, no_args_is_help=True)
+errors_app = typer.Typer(no_args_is_help=True)
 
 
-@app.command()
+def _print_version(asked: bool) -> bool:
+    if asked:
+        typer.echo(f"pmnet {pmnet.__version__}")
+        raise typer.Exit
+    return asked
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
+@app.command(rich_help_panel=USE)
 def info(file: Path) -> None:
-    """Say what is in a file of samples, images, memory, weights, errors or a body model."""
-    from pmnet.report.describe import describe  # torch is slow to import
+    """Describe a file that pmnet wrote (samples, images, memory, weights, errors) or a body model."""
+    from pmnet.report.describe import describe
 
     for line in describe(file):
         typer.echo(line)
 
 
-@app.command()
+@app.command(rich_help_panel=DATA)
 def check(
     root: Path,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     pictures: Annotated[
-        Path | None, typer.Option(help="Folder for a contact sheet of each data set.")
+        Path | None, typer.Option(help="Draw a contact sheet per data set into this folder.")
     ] = None,
-    body: Annotated[
-        Path | None, typer.Option(help="Your SMPL; the open body where there is none.")
-    ] = None,
+    body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
 ) -> None:
-    """Say which data sets lie below a folder, what is in them, what is wrong, and what to do next."""
+    """Check the data sets below a folder: what is there, what is wrong, and what to do next."""
     from pmnet.body import OPEN_BODY, BodyModel
     from pmnet.check import dataset_report
 
@@ -64,72 +95,80 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=DATA)
 def template(out: Path) -> None:
-    """Write an .npz or .csv of two rows to fill with data of your own (adapter `generic`)."""
+    """Write an .npz or .csv with two example rows, to be filled with your own data (adapter `generic`)."""
     from pmnet.datasets.generic import write_template
 
     write_template(out)
-    typer.echo(f"{out}: two rows to be replaced; see docs/data.md for every column")
+    typer.echo(f"{out}: two example rows to replace; docs/data.md explains every column")
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def repro(
-    jobs: Annotated[int, typer.Option(help="Runs trained at once; 0: one a core or GPU.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(help="Stages that run at once; 0: one per GPU, or per core.")
+    ] = 0,
 ) -> None:
-    """Run the graph, with several runs trained at once: `dvc repro` trains one after the other."""
+    """Run the graph with several stages side by side; `dvc repro` runs them one after the other."""
     from pmnet.runs.pool import repro_parallel
 
     repro_parallel(jobs)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def sweep(
-    experiments: Annotated[Path, typer.Argument(help="A .yaml of experiments.")],
+    experiments: Annotated[Path, typer.Argument(help="A .yaml file of experiments.")],
     group: Annotated[
-        list[str] | None, typer.Option(help="Only this group; give it again for more.")
+        list[str] | None, typer.Option(help="Only this group; repeat the option for more.")
     ] = None,
-    devices: Annotated[int, typer.Option(help="Trainings at once; 0: one a GPU.")] = 0,
+    devices: Annotated[int, typer.Option(help="Trainings that run at once; 0: one per GPU.")] = 0,
 ) -> None:
-    """Train and evaluate experiments that differ from params.yaml, one a GPU at a time."""
+    """Train and evaluate experiments that differ from params.yaml, one per GPU at a time."""
     from pmnet.core.stage import PARAMS
     from pmnet.runs.experiments import run_experiments
 
     run_experiments(experiments, PARAMS, group or [], devices)
 
 
-@app.command()
+@app.command(rich_help_panel=USE)
 def export(
     memory: Path,
-    out: Annotated[Path, typer.Option(help="An .npz in the layout of smpl_mean_params.npz.")],
+    out: Annotated[Path, typer.Option(help="The .npz to write.")],
 ) -> None:
-    """Write prototypes in the layout of SPIN's smpl_mean_params.npz, K rows instead of one."""
+    """Write prototypes in the layout of SPIN's smpl_mean_params.npz, with K rows instead of one."""
     from pmnet.memory.prototypes import PrototypeMemory
 
-    found = PrototypeMemory.load(memory)
-    found.export_spin(out)
-    typer.echo(f"{len(found)} prototypes -> {out}")
+    prototypes = PrototypeMemory.load(memory)
+    prototypes.export_spin(out)
+    typer.echo(f"{len(prototypes)} prototypes -> {out}")
 
 
-@app.command("cluster-quality")
+@app.command("cluster-quality", rich_help_panel=REPORTS)
 def cluster_quality(
     samples: Annotated[list[Path], typer.Argument(help="Files of samples (.arrow).")],
-    out: Annotated[Path, typer.Option(help="Where the table (.csv) and the plot (.png) go.")],
+    out: Annotated[Path, typer.Option(help="Path of the table (.csv) and of the plot (.png).")],
     body: Annotated[Path, typer.Option(help="The body model of the samples.")] = Path(
         "data/body.npz"
     ),
-    k: Annotated[list[int], typer.Option(help="Number of prototypes; give it again for more.")] = [  # noqa: B006
+    k: Annotated[
+        list[int], typer.Option(help="Number of prototypes; repeat the option for more.")
+    ] = [  # noqa: B006
         5,
         10,
         50,
         100,
     ],
-    seeds: Annotated[int, typer.Option(help="Searches for each K: drift is between them.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="Clusterings per K; drift is measured between them.")
+    ] = 3,
     space: Annotated[str, typer.Option(help="vertex | body_pose | parameter")] = "vertex",
     weights: Annotated[str, typer.Option(help="parts | flat")] = "parts",
 ) -> None:
-    """Say how good and how stable a memory of each K would be; the rest is as in params.yaml."""
+    """Report how good and how stable a memory is for several K; params.yaml has all other settings."""
+    from pmnet.clustering.options import Cluster
     from pmnet.core import params
+    from pmnet.core.device import Machine
     from pmnet.core.stage import PARAMS
     from pmnet.memory.prototypes import SpaceName
     from pmnet.report.memory_quality import write_quality
@@ -149,20 +188,18 @@ def cluster_quality(
     typer.echo(table.to_string(index=False, float_format=lambda number: f"{number:.4g}"))
 
 
-@app.command()
+@app.command(rich_help_panel=REPORTS)
 def findings(
-    folder: Annotated[Path, typer.Argument(help="Has errors*.parquet and runs.csv.")] = Path(
+    folder: Annotated[Path, typer.Argument(help="It holds errors*.parquet and runs.csv.")] = Path(
         "reports/open"
     ),
-    dataset: Annotated[
-        str | None, typer.Option(help="The test set, where there are several.")
-    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="The test set, if there are several.")] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(help="Compare every run with this one too; give it again for more."),
+        typer.Option(help="Compare every run with this one too; repeat the option for more."),
     ] = None,
 ) -> None:
-    """Rebuild tables, figures and the claim of a benchmark from its packed errors, and say the claim."""
+    """Rebuild a benchmark's tables, figures and claim from its packed errors, and print the claim."""
     from pmnet.core.params import load
     from pmnet.core.stage import PARAMS
     from pmnet.report.benchmark.writing import write_findings
@@ -174,21 +211,21 @@ def findings(
 
 @errors_app.command("pack")
 def pack_errors(
-    errors: Annotated[list[Path], typer.Argument(help="Files of errors (.parquet).")],
+    errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
     out: Annotated[
-        Path, typer.Option(help="errors*.parquet in the folder of the findings.")
+        Path, typer.Option(help="An errors*.parquet in the folder of the findings.")
     ] = Path("reports/open/errors.parquet"),
 ) -> None:
-    """Put the errors of many runs into one small file, and a line for each run into runs.csv beside it."""
+    """Pack the errors of many runs into one small file, and add each run to runs.csv beside it."""
     from pmnet.report.benchmark.listing import add_drafts
-    from pmnet.report.benchmark.packed import Packed
+    from pmnet.report.benchmark.packed import load_packed
     from pmnet.report.benchmark.packing import pack
     from pmnet.report.benchmark.writing import LISTING
 
     pack(errors, out)
-    beside = Packed.load(sorted({out, *out.parent.glob("errors*.parquet")}))
+    beside = load_packed(sorted({out, *out.parent.glob("errors*.parquet")}))
     added = add_drafts(out.parent / LISTING, beside)
-    typer.echo(f"{len(Packed.load([out]).runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
+    typer.echo(f"{len(load_packed([out]).runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
     if added:
         typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
 
@@ -196,7 +233,7 @@ def pack_errors(
 @body_app.command("import")
 def import_body(
     file: Path,
-    out: Annotated[Path, typer.Option(help="Where the plain .npz goes.")] = Path(
+    out: Annotated[Path, typer.Option(help="The plain .npz to write.")] = Path(
         "data/smpl/SMPL_NEUTRAL.npz"
     ),
     extra: Annotated[
@@ -204,11 +241,11 @@ def import_body(
     ] = None,
     male: Annotated[
         Path | None,
-        typer.Option(help="The male SMPL: the ground truth of men is then posed with it."),
+        typer.Option(help="The male SMPL; ground truth of men is then posed with it."),
     ] = None,
     female: Annotated[Path | None, typer.Option(help="The female SMPL.")] = None,
 ) -> None:
-    """Read an official SMPL .pkl safely (no chumpy, no code of the file is run) and write an .npz."""
+    """Read an official SMPL .pkl safely (no chumpy; no code in the file is run) and write an .npz."""
     from pmnet.body.files import read_body, with_gender, write_body
     from pmnet.body.keypoints import keypoint_regressor, read_extra
 
@@ -222,32 +259,49 @@ def import_body(
     typer.echo(f"{out}: set body.file to it in params.yaml")
 
 
-def _add_stages(words: Sequence[str]) -> None:
-    """Add each stage as a command; those that no word names only for the list: torch takes seconds."""
+def _add_stages() -> None:
+    """Add each stage as a command that has its help text, and is loaded when it is called."""
     for module in pkgutil.iter_modules(stages.__path__):
-        # `body` is a group of commands already
+        if module.name.startswith("_"):  # the launcher
+            continue
+        # `pmnet body` is a group of commands: the stage that checks a body is `pmnet body check`
         group, name = (body_app, "check") if module.name == "body" else (app, module.name)
-        name = name.replace("_", "-")
-        if name in words:
-            code = importlib.import_module(f"stages.{module.name}")
-            group.command(name)(as_command(getattr(code, module.name)))
-        else:
-            group.command(name, help=_described(module.name))(lambda: None)
+        panel = None if group is body_app else STAGES
+
+        def placeholder() -> None:
+            """Stand for a stage until `LazyStages` loads it."""
+
+        placeholder.stage = module.name  # type: ignore[attr-defined]
+        command = group.command(
+            name.replace("_", "-"), help=_summary(module.name), rich_help_panel=panel
+        )
+        command(placeholder)
 
 
-def _described(stage: str) -> str | None:
-    """Return what a stage says of itself, without importing it."""
+def _summary(stage: str) -> str | None:
+    """Return the docstring of a stage function without importing its module."""
     code = ast.parse((Path(stages.__path__[0]) / f"{stage}.py").read_text())
-    found = (n for n in code.body if isinstance(n, ast.FunctionDef) and n.name == stage)
-    return ast.get_docstring(next(found))
+    functions = (node for node in code.body if isinstance(node, ast.FunctionDef))
+    return ast.get_docstring(next(node for node in functions if node.name == stage))
+
+
+def _stage_command(stage: str) -> Any:
+    """Return a stage as a command, with the options that its function has."""
+    module = importlib.import_module(f"stages.{stage}")
+    alone = typer.Typer(add_completion=False)
+    alone.command(stage.replace("_", "-"))(as_command(getattr(module, stage)))
+    return typer.main.get_command(alone)
 
 
 def main() -> None:
-    """Run the command line; the user's errors are one line and exit code 1."""
-    _add_stages(sys.argv[1:])
+    """Run the command line; an error that the user can mend is one line and exit code 1."""
     with user_errors():
         app()
 
 
-app.add_typer(body_app, name="body")
-app.add_typer(errors_app, name="errors")
+app.add_typer(body_app, name="body", help="Read and check body models.", rich_help_panel=DATA)
+app.add_typer(errors_app, name="errors", help="Pack the errors of runs.", rich_help_panel=REPORTS)
+_add_stages()
+
+if __name__ == "__main__":
+    main()

@@ -1,20 +1,30 @@
-"""summary: the main numbers for `dvc metrics`."""
+"""summary: the headline for `dvc metrics`, and all main numbers."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from pmnet.core.files import replacing
 from pmnet.core.stage import command
-from pmnet.evaluation.error_table import read_errors
-from pmnet.report import statistics
+from pmnet.report import summary as numbers_of
 from pmnet.report.options import ReportOptions
+from pmnet.report.run_errors import RunErrors
 
 
-def summary(errors: list[Path], out: Path, report: ReportOptions) -> None:
-    """Write errors, tails, the gain of P3DH and the share of right prototypes as nested JSON."""
-    found = statistics.summary(read_errors(errors), report)
-    with replacing(out) as partial:
-        partial.write_text(json.dumps(found, indent=2) + "\n")
+def summary(errors: list[Path], out: Path, all: Path, report: ReportOptions) -> None:
+    """Write at most six numbers over all test samples as JSON, and all main numbers to `--all`.
+
+    The headline compares P3DH with the single prototype. `--all` has errors, tails, gains with
+    intervals and the share of right prototypes by method and data set, nested.
+    """
+    measured = RunErrors.read(errors)
+    _write(numbers_of.headline(measured, report), out)
+    _write(numbers_of.summary(measured, report), all)
+
+
+def _write(numbers: dict[str, Any], path: Path) -> None:
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(numbers, indent=2) + "\n")
 
 
 if __name__ == "__main__":

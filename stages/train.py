@@ -1,4 +1,4 @@
-"""train: PM-Net on one memory, once a seed."""
+"""train: the PM-Net of one memory and one seed."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from pmnet.core.device import Machine, set_threads
 from pmnet.core.stage import command
 from pmnet.data.sets import images_of, samples_of
 from pmnet.training.options import Train
-from pmnet.training.seeds import train_seeds
+from pmnet.training.seed import train_seed
 
 
 def train(
@@ -14,12 +14,13 @@ def train(
     memory: Path,
     body: Path,
     out: Path,
+    seed: int,
     train: Train,
     machine: Machine,
 ) -> None:
-    """Train the network once a seed, resuming where an earlier run was killed."""
+    """Train the network of one seed into the folder `out`, resuming where an earlier run was killed."""
     set_threads(machine)
-    train_seeds(samples_of(sets), images_of(sets), memory, body, out, train, machine)
+    train_seed(samples_of(sets), images_of(sets), memory, body, out, seed, train, machine)
 
 
 if __name__ == "__main__":

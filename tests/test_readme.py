@@ -1,12 +1,16 @@
-"""What the README says was printed by the commands that it names."""
+"""What README.md and docs/ quote was printed by the commands that they name, and the example runs."""
 
 import csv
 import json
+import re
 
 import pytest
+import torch
 from import_closure import ROOT
 
 README = (ROOT / "README.md").read_text()
+CLUSTERING = (ROOT / "docs/clustering.md").read_text()
+TRAINING = (ROOT / "docs/training.md").read_text()
 
 
 def quoted(text: str) -> str:
@@ -19,9 +23,86 @@ def test_the_claim_is_the_one_that_was_printed():
     assert claim["sentence"] in quoted(README)
 
 
-def rows_of(table: str) -> list[dict[str, str]]:
-    with (ROOT / "reports/benchmarks" / table).open(newline="") as stream:
+def test_the_example_runs(capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(example.splitlines()) <= 10
+    names: dict = {}
+    exec(compile(example, "README.md", "exec"), names)
+    memory, nearest = names["memory"], names["nearest"]
+    assert torch.equal(nearest, memory.assignments[:5])
+    assert capsys.readouterr().out == f"torch.Size([5, 24, 3]) {memory.sizes.tolist()}\n"
+    assert sum(memory.sizes) == 1000
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    assert len(README.splitlines()) <= 180
+    for page in (README, *((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"):
+        text, folder = (page, ROOT) if isinstance(page, str) else (page.read_text(), page.parent)
+        for link in re.findall(r"\]\(([^):#]+)\)", text):
+            assert (folder / link).exists(), link
+
+
+def read_csv(path: str) -> list[dict[str, str]]:
+    with (ROOT / "reports" / path).open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def rows_of(table: str) -> list[dict[str, str]]:
+    return read_csv(f"benchmarks/{table}")
+
+
+def numbers_after(label: str) -> list[float]:
+    """Return the numbers of a row of the README's tables."""
+    (cells,) = re.findall(rf"^\| {re.escape(label)} \| (.*) \|$", README, re.MULTILINE)
+    return [float(cell) for cell in cells.split(" | ")]
+
+
+@pytest.mark.parametrize(
+    ("label", "table", "method", "subset"),
+    [
+        ("constant predictor (the mean body)", "table2", "Constant predictor (mean body)", "all"),
+        ("single prototype", "table2", "Single prototype (baseline)", "all"),
+        ("P3DH, K = 24", "table2", "P3DH K-Means", "all"),
+        ("P3DH, given the right prototype", "table2", "Oracle prototype", "all"),
+        ("single prototype, farthest 10 %", "table4", "Single prototype (baseline)", "tail_10"),
+        ("P3DH, farthest 10 %", "table4", "PM-Net (P3DH)", "tail_10"),
+    ],
+)
+def test_errors_of_the_default_are_those_of_the_tables(label, table, method, subset):
+    rows = [
+        row
+        for row in read_csv(f"tables/{table}.csv")
+        if (row["source"], row["method"], row["subset"]) == ("ours", method, subset)
+    ]
+    means = {row["dataset"]: float(row["mean_mm"]) for row in rows}
+    assert numbers_after(label) == pytest.approx([*means.values()], abs=0.051)
+    assert [*means] == ["open_common", "open_rare"]
+
+
+@pytest.mark.parametrize(
+    ("label", "run"),
+    [
+        ("the paper's way, 50 prototypes", "p3dh_k50_l5.0"),
+        ("five prototypes, which are easier to tell apart (`cluster.k`)", "p3dh_k5_l5.0"),
+        (
+            "50, and training meets the classifier's mistakes (`train.start: scheduled`)",
+            "p3dh_scheduled",
+        ),
+        ("five, and training meets them", "p3dh_k5_scheduled"),
+        (
+            "50, the same, turned images and a hidden layer in G (the single prototype has neither)",
+            "p3dh_together",
+        ),
+    ],
+)
+def test_gains_of_the_benchmark_are_those_of_the_table(label, run):
+    gains = {
+        row["subset"]: float(row["gain_mm"])
+        for row in read_csv("open/tables/paired.csv")
+        if (row["run"], row["against"], row["metric"]) == (run, "single", "mpvpe")
+    }
+    expected = [gains[subset] for subset in ("all", "tail_10", "tail_5")]
+    assert numbers_after(label) == pytest.approx(expected, abs=0.051)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +111,7 @@ def rows_of(table: str) -> list[dict[str, str]]:
 def test_rates_of_training_are_those_of_the_table(what):
     (row,) = (row for row in rows_of("train_gpu.csv") if row["what"] == what)
     rate, gib = float(row["images_per_s"]), float(row["peak_gib"])
-    assert f"| {rate:,.0f} | {gib:.1f} |" in README
+    assert f"| {rate:,.0f} | {gib:.1f} |" in TRAINING
 
 
 def test_times_of_clustering_on_a_gpu_are_those_of_the_table():
@@ -38,7 +119,7 @@ def test_times_of_clustering_on_a_gpu_are_those_of_the_table():
         if row["method"] != "literal":
             each, gib = float(row["iteration_s"]) * 1e3, float(row["peak_gib"])
             embed_s, samples = float(row["embed_s"]), int(row["samples"])
-            assert f"| {samples:,} | {embed_s:.2f} | {each:.1f} | {gib:.1f} |" in README, row
+            assert f"| {samples:,} | {embed_s:.2f} | {each:.1f} | {gib:.1f} |" in CLUSTERING, row
 
 
 @pytest.mark.parametrize(
@@ -55,6 +136,6 @@ def test_times_of_clustering_on_a_cpu_are_those_of_the_table(method, called):
     rows = {row["k"]: row for row in rows_of("cluster_cpu.csv") if row["method"] == method}
     many = rows["1000"]
     written = many["embed_s"], rows["50"]["iteration_s"], many["iteration_s"], many["peak_gib"]
-    section = README.partition("On two CPU threads")[2]
+    section = CLUSTERING.partition("On two CPU threads")[2]
     quoted_row = section.partition(f"| {called} | ")[2].partition(" |\n")[0].split(" | ")
     assert [float(cell) for cell in quoted_row] == pytest.approx([*map(float, written)], rel=0.04)

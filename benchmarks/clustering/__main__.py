@@ -1,6 +1,6 @@
 """P3DH K-Means beside its peers: same bodies, same start, same number of iterations, one run.
 
-`python -m benchmarks.clustering` writes reports/benchmarks/cluster_{cpu,gpu}.csv, row by row; with `--quick` it
+`python -m benchmarks.clustering` writes reports/benchmarks/cluster_{cpu,gpu}.csv row by row; with `--quick` it
 prints a small comparison in under 50 s. The peers need scikit-learn and faiss-cpu (the extra `bench`), on a
 GPU flash-kmeans; those that are not installed are left out.
 

@@ -12,7 +12,8 @@ from benchmarks.rates import Busy
 from pmnet.body import BodyModel, BodyParams
 from pmnet.clustering.cuda_iteration import IterationGraph
 from pmnet.clustering.exact.assign import ROUGH, assign, search, settle
-from pmnet.clustering.exact.embedded import Bodies, Points
+from pmnet.clustering.exact.embedded import BodySource, EmbeddedBodies
+from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.refine import Centres
 from pmnet.clustering.init import start
 from pmnet.clustering.kmeans import iterate
@@ -46,7 +47,7 @@ class Result:
 
 
 class Ours:
-    """Bodies as points on a device, clustered there."""
+    """BodySource as points on a device, clustered there."""
 
     def __init__(
         self, body: BodyModel, weights: Tensor, device: torch.device, cache_gib: float
@@ -54,20 +55,20 @@ class Ours:
         self._body, self._weights, self._device = body, weights, device
         self._cache_gib = cache_gib
 
-    def embed(self, bodies: Bodies) -> tuple[Points, float, float]:
+    def embed(self, bodies: BodySource) -> tuple[EmbeddedBodies, float, float]:
         """Return bodies as points, the time it took and the memory (GiB)."""
 
-        def made() -> Points:
+        def made() -> EmbeddedBodies:
             sample = bodies[slice(0, LEARNT_FROM)]
-            space = VertexSpace(self._body, self._weights, sample)
-            return Points(space, bodies, self._cache_gib, self._device)
+            embedding = embedding_of(VertexSpace(self._body, self._weights), sample)
+            return EmbeddedBodies(embedding, bodies, self._cache_gib, self._device)
 
         with Memory(self._device) as memory:
             embed_s, points = seconds(made, self._device)
         return points, embed_s, memory.peak_gib
 
     def clustered(
-        self, embedded: tuple[Points, float, float], k: int, count: int, checked: int
+        self, embedded: tuple[EmbeddedBodies, float, float], k: int, count: int, checked: int
     ) -> Result:
         """Return how long so many iterations take, with all assignments of some samples checked.
 
@@ -88,7 +89,7 @@ class Ours:
         return Result(embed_s + start_s, took, last_s, peak, bad, len(rows))
 
     def _run(
-        self, points: Points, k: int, count: int, graph: IterationGraph | None
+        self, points: EmbeddedBodies, k: int, count: int, graph: IterationGraph | None
     ) -> tuple[float, list[float], BodyParams, Sums]:
         """Return the seconds to start and of each iteration, and where they ended."""
         shard, took = Shard.whole(len(points)), []
@@ -103,7 +104,7 @@ class Ours:
         return start_s, took, centres, sums
 
     def _tell_parts(
-        self, points: Points, params: BodyParams, sums: Sums, graph: IterationGraph | None
+        self, points: EmbeddedBodies, params: BodyParams, sums: Sums, graph: IterationGraph | None
     ) -> None:
         """Print what the parts of an iteration take."""
         where, shard = self._device, Shard.whole(len(points))

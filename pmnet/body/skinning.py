@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pmnet.body.model import BodyModel
 from pmnet.body.params import BodyParams
-from pmnet.core.cuda_graph import beside
+from pmnet.core.cuda_graph import run_concurrently
 from pmnet.core.device import has_kernels
 
 # joints whose vertices make a block: nearly the same joints move them, and large blocks cost little overhead
@@ -190,7 +190,7 @@ class Fused:
                 use(part, shaped, moves)
 
         every = range(len(self._parts))
-        beside(params.betas.device, lambda: shape(every[::2]), lambda: shape(every[1::2]))
+        run_concurrently(params.betas.device, lambda: shape(every[::2]), lambda: shape(every[1::2]))
 
 
 def _square(values: Tensor) -> Tensor:

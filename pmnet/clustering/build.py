@@ -20,11 +20,12 @@ from torch.distributed import ProcessGroup
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import fit_camera
 from pmnet.body.parts import BODY_PARTS, vertex_weights
-from pmnet.clustering.exact.embedded import Points, Run
+from pmnet.clustering.exact.embedded import BodySlice, EmbeddedBodies
 from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.projection import LEARNT_FROM
-from pmnet.clustering.kmeans import Clustering, Search, kmeans
+from pmnet.clustering.kmeans import Search, kmeans
 from pmnet.clustering.options import Cluster
+from pmnet.clustering.reference import Clustering
 from pmnet.clustering.sharding import Shard
 from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples, load_all
@@ -136,15 +137,15 @@ def points_of(
     cache_gib: float,
     device: torch.device | None,
     shard: Shard | None = None,
-) -> Points:
+) -> EmbeddedBodies:
     """Return the bodies, or those of a shard, as points of the space of a memory on a device.
 
     Without a `device` it is the CPU.
     """
     body = body if device is None else body.to(device)
     embedding = embedding_of(space_of(name, by_vertex, body), bodies.spread(LEARNT_FROM))
-    mine = bodies if shard is None else Run(bodies, shard.start, shard.stop)
-    return Points(embedding, mine, cache_gib, device)
+    mine = bodies if shard is None else BodySlice(bodies, shard.start, shard.stop)
+    return EmbeddedBodies(embedding, mine, cache_gib, device)
 
 
 def search_of(options: Cluster) -> Search:

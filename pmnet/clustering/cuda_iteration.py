@@ -15,16 +15,18 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.clustering.exact.assign import GPU_SCORES, ROUGH, squared_of, vague_of
+from pmnet.clustering.exact.assign import GPU_SCORES, ROUGH, is_inaccurate, squared_of
 from pmnet.clustering.exact.bounds import factor
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.exact.refine import GPU_MADE, Centres, chosen, lengths, tied
 from pmnet.clustering.exact.rivals import compared
 from pmnet.clustering.sums import Sums, means_of, moved, shifted, summed
-from pmnet.core.cuda_graph import Recorded
+from pmnet.core.cuda_graph import CudaGraph
 from pmnet.core.device import full_precision
 
-ROOM = 64  # rooms grow by it; they are no multiples of 4, where torch reduces columns slowly
+LIST_PADDING = (
+    64  # rooms grow by it; they are no multiples of 4, where torch reduces columns slowly
+)
 SPARE = 1.1  # times what was needed
 STEADY = 0.9  # of the open bodies of an iteration before: from then on lists keep their lengths
 
@@ -41,14 +43,16 @@ class Rooms:
 
     def with_spare(self) -> "Rooms":
         """Return rooms for lists of about these lengths."""
-        return Rooms(*(int(SPARE * length / ROOM + 1) * ROOM + 2 for length in astuple(self)))
+        return Rooms(
+            *(int(SPARE * length / LIST_PADDING + 1) * LIST_PADDING + 2 for length in astuple(self))
+        )
 
     def hold(self, lists: "Rooms") -> bool:
         """Return whether the lists leave some room."""
         return all(n < room for n, room in zip(astuple(lists), astuple(self), strict=True))
 
 
-class Listed:
+class PaddedIndices:
     """The rows where something holds, in a room."""
 
     def __init__(self, holds: Bool[Tensor, "n"], room: int) -> None:
@@ -58,7 +62,7 @@ class Listed:
         self.at = self.rows.clamp_max(len(holds) - 1)  # to read from
 
 
-class Written:
+class PaddedScatter:
     """Values that others are written over; what is written to nobody goes to one more row."""
 
     def __init__(self, values: Tensor) -> None:
@@ -87,14 +91,14 @@ class Outcome:
 class IterationGraph:
     """Iterations over points with K centres."""
 
-    def __init__(self, points: Points, k: int) -> None:
+    def __init__(self, points: EmbeddedBodies, k: int) -> None:
         self._points, self._k, self._open = points, k, len(points)
         bodies = len(points)
         lists = Rooms(bodies // 16, bodies // 64, bodies // 128, bodies // 128, 512)
         self._make(lists.with_spare(), False)
 
     @staticmethod
-    def where_it_fits(points: Points, k: int) -> "IterationGraph | None":
+    def where_it_fits(points: EmbeddedBodies, k: int) -> "IterationGraph | None":
         """Return the graph, if all is at hand on a GPU, and in half precision."""
         fits = points.device.type == "cuda" and points.whole and k <= GPU_MADE
         return IterationGraph(points, k) if fits else None
@@ -123,11 +127,11 @@ class IterationGraph:
         """Have these rooms, in a graph or not: it takes as long as several iterations to record one."""
         self._rooms, self._recorded = rooms, recorded
         work = partial(_iteration, self._points, self._k, rooms)
-        self._run: Callable[..., tuple[Tensor, ...]] = Recorded(work) if recorded else work
+        self._run: Callable[..., tuple[Tensor, ...]] = CudaGraph(work) if recorded else work
 
 
 def _iteration(
-    points: Points,
+    points: EmbeddedBodies,
     k: int,
     rooms: Rooms,
     rotmats: Tensor,
@@ -159,12 +163,12 @@ def _iteration(
 class _Searched:
     """Where coordinates lead, and what they leave open."""
 
-    labels: Written
-    distances: Written
-    some: Listed  # bodies that were compared by all coordinates
-    vague: Bool[Tensor, "o"]  # which of them may be at another distance
-    pairs: Listed  # of them with other centres
-    left: Listed  # pairs whose order is open
+    labels: PaddedScatter
+    distances: PaddedScatter
+    some: PaddedIndices  # bodies that were compared by all coordinates
+    inaccurate: Bool[Tensor, "o"]  # which of them may be at another distance
+    pairs: PaddedIndices  # of them with other centres
+    left: PaddedIndices  # pairs whose order is open
     body: Int[Tensor, "l"]  # of a pair that is left, as a place in `some`
     other: Int[Tensor, "l"]  # its other centre
 
@@ -174,16 +178,18 @@ def _searched(centres: Centres, k: int, rooms: Rooms) -> _Searched:
     points = centres.points
     b, chunk, nobody = points.bounds, points.chunk(0), len(points)
     found = centres.head.nearest(chunk.head)
-    some = Listed(vague_of(b, found.low, found.width, ROUGH) | ~found.alone, rooms.open)
+    some = PaddedIndices(
+        is_inaccurate(b, found.low, found.width, ROUGH) | ~found.is_decided, rooms.open
+    )
 
     coordinates, own = chunk.coordinates.index_select(0, some.at), b[some.at]
     better, above, reach = centres.all.compare(factor(coordinates, own))
-    labels = Written(found.centre)
-    distances = Written(squared_of(b, found.low, found.width).sqrt())
+    labels = PaddedScatter(found.centre)
+    distances = PaddedScatter(squared_of(b, found.low, found.width).sqrt())
     labels.put(some.rows, better.centre)
     distances.put(some.rows, squared_of(own, better.low, better.width).sqrt())
-    near = (above <= reach) & (some.real & ~better.alone)
-    pairs = Listed(near.flatten(), rooms.pairs)
+    near = (above <= reach) & (some.real & ~better.is_decided)
+    pairs = PaddedIndices(near.flatten(), rooms.pairs)
     body, other = pairs.at % rooms.open, pairs.at // rooms.open
 
     worse, nearer = compared(
@@ -193,20 +199,22 @@ def _searched(centres: Centres, k: int, rooms: Rooms) -> _Searched:
     rivals = body.new_zeros(rooms.open).index_add_(0, body, rival.long())
     won = nearer & rival & (rivals[body] == 1)
     labels.put(some.rows[body].where(won, nobody), other)
-    left = Listed(rival & ~won, rooms.left)
-    vague = vague_of(own, better.low, better.width, ROUGH) & some.real
-    return _Searched(labels, distances, some, vague, pairs, left, body[left.at], other[left.at])
+    left = PaddedIndices(rival & ~won, rooms.left)
+    inaccurate = is_inaccurate(own, better.low, better.width, ROUGH) & some.real
+    return _Searched(
+        labels, distances, some, inaccurate, pairs, left, body[left.at], other[left.at]
+    )
 
 
 def _settle(centres: Centres, found: _Searched, rooms: Rooms) -> tuple[Tensor, Tensor]:
     """Write what whole points tell; return how many bodies and float64 pairs that took.
 
-    A body is paired with its best centre, then with the others; one that is only vague with the best.
+    A body is paired with its best centre, then with the others; one that is only inaccurate with the best.
     """
     points, some, left = centres.points, found.some, found.left
     asked = left.rows.new_zeros(rooms.open).index_add_(0, found.body, left.real.long()) > 0
-    holds = asked | found.vague
-    whole = Listed(holds, rooms.whole)
+    holds = asked | found.inaccurate
+    whole = PaddedIndices(holds, rooms.whole)
     place = (holds.long().cumsum(0) - 1).clamp_max(rooms.whole)
     each = torch.arange(rooms.whole, device=place.device)
     group = torch.cat([each, place[found.body].where(left.real, rooms.whole)])
@@ -219,11 +227,11 @@ def _settle(centres: Centres, found: _Searched, rooms: Rooms) -> tuple[Tensor, T
     exact = place.new_zeros(())
 
     def told(doubtful: Tensor, close: Tensor) -> Tensor:
-        pair = Listed(doubtful & (group < rooms.whole), rooms.exact)
+        pair = PaddedIndices(doubtful & (group < rooms.whole), rooms.exact)
         both = BodyParams.cat([bodies[row[pair.at]], centres.params[centre[pair.at]]])
         made, one = points.space.exact(both), torch.arange(rooms.exact, device=place.device)
         gap = lengths(made, made, one, one + rooms.exact).masked_fill(~pair.real, torch.inf)
-        closest = Written(close)
+        closest = PaddedScatter(close)
         closest.put(pair.rows, tied(gap, group[pair.at], rooms.whole + 1))
         exact.copy_(pair.count)
         return closest.values

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.clustering.exact.bounds import factor
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.exact.refine import Centres
 from pmnet.clustering.sharding import Shard
 from pmnet.core.device import full_precision
@@ -18,7 +18,7 @@ FIXED: Final = 2.0**20  # squared distances are drawn by as integers: the same d
 
 
 def start(
-    points: Points, k: int, seed: int, init: Literal["random", "kmeans++"], shard: Shard
+    points: EmbeddedBodies, k: int, seed: int, init: Literal["random", "kmeans++"], shard: Shard
 ) -> BodyParams:
     """Return K bodies of the samples; the numbers are drawn on the host, alike on every device."""
     generator = torch.Generator().manual_seed(seed)
@@ -29,7 +29,7 @@ def start(
     return taken(points, rows, shard)
 
 
-def taken(points: Points, rows: Int[Tensor, "k"], shard: Shard) -> BodyParams:
+def taken(points: EmbeddedBodies, rows: Int[Tensor, "k"], shard: Shard) -> BodyParams:
     """Return the bodies of any rows of all samples, whichever process has them."""
     rows = rows.to(points.device)
     mine = ((rows >= shard.start) & (rows < shard.stop)).nonzero()[:, 0]
@@ -47,7 +47,9 @@ def restart_seed(seed: int, restart: int) -> int:
 
 
 @full_precision()
-def _spread(points: Points, k: int, generator: torch.Generator, shard: Shard) -> Int[Tensor, "k"]:
+def _spread(
+    points: EmbeddedBodies, k: int, generator: torch.Generator, shard: Shard
+) -> Int[Tensor, "k"]:
     """Return K rows, each drawn by its squared distance to those before (Arthur and Vassilvitskii 2007).
 
     The distances are lower bounds: a copy of a body that was drawn has none and is not drawn.
@@ -73,7 +75,7 @@ def _spread(points: Points, k: int, generator: torch.Generator, shard: Shard) ->
     return torch.tensor(rows)
 
 
-def _squared(points: Points, centre: BodyParams) -> Float[Tensor, "n"]:
+def _squared(points: EmbeddedBodies, centre: BodyParams) -> Float[Tensor, "n"]:
     """Return lower bounds of the squared distances of all bodies to one."""
     scores, b = Centres(points, centre).all, points.bounds
     low = [

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.clustering.cuda_iteration import IterationGraph, Outcome
 from pmnet.clustering.exact.assign import ROUGH, assign
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.init import restart_seed, start
+from pmnet.clustering.reference import Clustering, stops
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import DISTANCE, Sums, moved, summed
 from pmnet.core.errors import InputError
@@ -35,16 +35,6 @@ class Search:
     seed: int
     init: Literal["random", "kmeans++"]
     restarts: int
-
-
-@dataclass(frozen=True)
-class Clustering:
-    """Centres with the assignment of every sample to them, and how they came about."""
-
-    centres: BodyParams
-    assignments: Int[Tensor, "n"]
-    distances: Float[Tensor, "n"]
-    history: list[Iteration]
 
 
 @dataclass
@@ -95,7 +85,7 @@ class _State:
 
 
 def kmeans(
-    points: Points,
+    points: EmbeddedBodies,
     search: Search,
     shard: Shard | None = None,
     checkpoint: Path | None = None,
@@ -140,7 +130,7 @@ def kmeans(
 
 
 def _descend(
-    points: Points,
+    points: EmbeddedBodies,
     search: Search,
     shard: Shard,
     state: _State,
@@ -171,7 +161,7 @@ def _descend(
             state.best, state.least = state.centres, row.mean_distance
         if shard.rank == 0:
             _tell(row, state.restart, (time.monotonic() - begun) / (iteration + 1 - done), last)
-        if iteration == last or _settled(state.history, search.tolerance):
+        if iteration == last or stops(state.history, search.tolerance):
             break
         if checkpoint is not None and shard.rank == 0 and time.monotonic() - saved >= SAVE_EVERY_S:
             state.save(checkpoint)
@@ -180,7 +170,7 @@ def _descend(
 
 
 def iterate(
-    points: Points,
+    points: EmbeddedBodies,
     centres: BodyParams,
     sums: Sums,
     shard: Shard,
@@ -209,10 +199,3 @@ def _tell(row: Iteration, restart: int, each_s: float, last: int) -> None:
         f"K-Means{again} {row.iteration}: mean distance {row.mean_distance:.4f}, "
         f"{row.changed} changed, {row.empty} empty{left}"
     )
-
-
-def _settled(history: list[Iteration], tolerance: float) -> bool:
-    if len(history) < 2:
-        return False
-    before, now = history[-2].mean_distance, history[-1].mean_distance
-    return history[-1].changed == 0 or abs(before - now) < tolerance * before

@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pmnet.clustering.exact.assign import assign
-from pmnet.clustering.exact.embedded import Points
-from pmnet.clustering.kmeans import Clustering, Search, kmeans
+from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.reference import Clustering
 
 TAIL_PERCENT = 10
 
@@ -37,7 +38,9 @@ class Quality:
     drift_share: float
 
 
-def qualities(points: Points, search: Search, ks: list[int], seeds: int) -> Iterator[Quality]:
+def qualities(
+    points: EmbeddedBodies, search: Search, ks: list[int], seeds: int
+) -> Iterator[Quality]:
     """Yield the quality of the clusterings into each number of prototypes; `seeds` searches each."""
     single = kmeans(points, replace(search, k=1, max_iterations=max(search.max_iterations, 1)))
     tail = _tail(single.distances)
@@ -53,7 +56,7 @@ def _tail(distances: Float[Tensor, "n"]) -> Tensor:
     return tail
 
 
-def _quality(points: Points, runs: list[Clustering], tail: Tensor) -> Quality:
+def _quality(points: EmbeddedBodies, runs: list[Clustering], tail: Tensor) -> Quality:
     k, n = len(runs[0].centres), len(tail)
     rows = []
     for run in runs:
@@ -81,8 +84,8 @@ def _quality(points: Points, runs: list[Clustering], tail: Tensor) -> Quality:
     return Quality(k=k, seeds=len(runs), **dict(zip(names, means, strict=True)))
 
 
-def _drift(points: Points, run: Clustering, other: Clustering) -> float:
+def _drift(points: EmbeddedBodies, run: Clustering, other: Clustering) -> float:
     """Return the mean distance from the prototypes of a run to the nearest of another run."""
-    centres = Points(points.embedding, run.centres, 0.0)
+    centres = EmbeddedBodies(points.embedding, run.centres, 0.0)
     _, distances = assign(centres, other.centres)
     return float(distances.double().mean())

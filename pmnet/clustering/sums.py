@@ -9,7 +9,7 @@ from scipy.sparse import csc_matrix
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.sharding import Shard
 from pmnet.core.device import has_kernels
 from pmnet.memory.spaces import Space
@@ -26,7 +26,7 @@ class Sums:
     one sum and put to the other, and what two processes find is what one finds.
     """
 
-    def __init__(self, points: Points, k: int) -> None:
+    def __init__(self, points: EmbeddedBodies, k: int) -> None:
         self._points = points
         self.labels = torch.full_like(points.bounds.squared, NOWHERE, dtype=torch.long)
         numbers = _numbers(points, self.labels[:0])
@@ -49,7 +49,10 @@ class Sums:
 
 
 def shifted(
-    points: Points, total: Int[Tensor, "k s"], before: Int[Tensor, "n"], after: Int[Tensor, "n"]
+    points: EmbeddedBodies,
+    total: Int[Tensor, "k s"],
+    before: Int[Tensor, "n"],
+    after: Int[Tensor, "n"],
 ) -> Int[Tensor, "k s"]:
     """Return the sums after each body has left its cluster, or NOWHERE, for another one."""
     if points.held is not None and has_kernels(points.device):
@@ -83,7 +86,7 @@ def _add(
     total += torch.from_numpy(shares @ numbers.numpy())
 
 
-def _numbers(points: Points, rows: Int[Tensor, "b"]) -> Int[Tensor, "b s"]:
+def _numbers(points: EmbeddedBodies, rows: Int[Tensor, "b"]) -> Int[Tensor, "b s"]:
     """Return the statistics of some bodies as integers, and ones to count them."""
     found = points.space.statistics(points.bodies(rows))
     numbers = torch.cat([*found, torch.ones_like(found[0][:, :1])], 1)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pmnet.body.distance import mean_distance_mm
 from pmnet.body.keypoints import J14, J17, J24, J24_HIPS, J24_PELVIS
 from pmnet.body.parts import JOINTS
 

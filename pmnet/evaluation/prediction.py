@@ -34,7 +34,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Bodies:
+class PosedBodies:
     """The true bodies of a data set, posed once for all that is compared with them."""
 
     params: BodyParams
@@ -43,10 +43,10 @@ class Bodies:
 
 
 @dataclass(frozen=True)
-class Truth:
+class EvaluationTruth:
     """The ground truth of a data set: bodies, where it has them, and the joints of MPJPE."""
 
-    bodies: Bodies | None
+    bodies: PosedBodies | None
     joints: Float[Tensor, "n 24 3"]
     known: Bool[Tensor, "n 24"]
 
@@ -73,7 +73,7 @@ def annotated(samples: Samples, protocol: Protocol) -> Bool[Tensor, "n"]:
 
 
 @torch.no_grad()
-def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> Truth:
+def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> EvaluationTruth:
     """Return the ground truth of samples that have a body all, or none; those have 3D joints.
 
     Betas of a gender are those of its body: where the file of the body holds it, it is the true one.
@@ -83,14 +83,14 @@ def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> Truth:
     joints, confidence = samples.keypoints_3d.to(device).split([3, 1], 2)
     known = confidence[..., 0] > 0
     if not samples.has_smpl.any():
-        return Truth(None, joints, known)
+        return EvaluationTruth(None, joints, known)
     bodies = _true_bodies(samples, body)
     made = bodies.joints if protocol.measured == "smpl24" else body.keypoints(bodies.vertices)
     joints = torch.where(by_file[:, None, None], joints, made)
-    return Truth(bodies, joints, known | ~by_file[:, None])
+    return EvaluationTruth(bodies, joints, known | ~by_file[:, None])
 
 
-def _true_bodies(samples: Samples, body: BodyModel) -> Bodies:
+def _true_bodies(samples: Samples, body: BodyModel) -> PosedBodies:
     params = samples.body_params().to(body.faces.device)
     vertices, joints = body.vertices(params), body.joints(params)
     for gender, model in body.genders.items():
@@ -98,7 +98,7 @@ def _true_bodies(samples: Samples, body: BodyModel) -> Bodies:
         if rows:
             of_gender = params[torch.tensor(rows, device=body.faces.device)]
             vertices[rows], joints[rows] = model.vertices(of_gender), model.joints(of_gender)  # type: ignore[operator]
-    return Bodies(params, vertices, joints)
+    return PosedBodies(params, vertices, joints)
 
 
 @torch.no_grad()
@@ -130,7 +130,7 @@ def inferences(
 
 @torch.no_grad()
 def errors(
-    pred: BodyParams, truth: Truth, body: BodyModel, protocol: Protocol
+    pred: BodyParams, truth: EvaluationTruth, body: BodyModel, protocol: Protocol
 ) -> dict[str, Float[Tensor, "n"]]:
     """Return `mpvpe_mm` (NaN without true bodies), `mpjpe_mm` and `pa_mpjpe_mm` of each sample."""
     columns: dict[str, list[Tensor]] = {}
@@ -150,7 +150,9 @@ def errors(
     return {name: torch.cat(parts) for name, parts in columns.items()}
 
 
-def distance_to_mean_mm(truth: Truth, mean: BodyParams, body: BodyModel) -> Float[Tensor, "n"]:
+def distance_to_mean_mm(
+    truth: EvaluationTruth, mean: BodyParams, body: BodyModel
+) -> Float[Tensor, "n"]:
     """Return the mean distance (mm) of the vertices of each sample to those of the mean body.
 
     Unaligned, as in Fig. 1(b): `mean` is the single prototype. NaN without true bodies.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.distance import mean_distance_mm
+from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spaces import Space, space_of
 
@@ -21,7 +22,7 @@ TIE: Final = (
 )  # relative, absolute: equal bodies differ by the rounding of two forward passes
 
 
-class Labeller:
+class NearestPrototype:
     """Finds the nearest prototype in the space that the memory was made in.
 
     Augmentation changes bodies, and so which is near: a mirrored or turned body is another body.
@@ -78,3 +79,21 @@ def assign_exactly(space: Space, centres: BodyParams, params: BodyParams) -> Int
         least = gaps.amin(1, keepdim=True)
         found.append((gaps <= least * (1 + TIE[0]) + TIE[1]).int().argmax(1))
     return torch.cat(found)
+
+
+def nearest_prototypes(
+    memory: PrototypeMemory, params: BodyParams, body: BodyModel
+) -> Int[Tensor, "b"]:
+    """Return the index of the nearest prototype of each body, in the space of the memory.
+
+    The answer is exact (see `assign_exactly`). The work runs where `body` is.
+    Raises InputError where the memory belongs to another body model.
+    """
+    if memory.body != body.sha256:
+        raise InputError(
+            f"the memory was made with another body model ({memory.body[:12]}) than the one given "
+            f"({body.sha256[:12]}); load the body model of the memory, or cluster again with this one"
+        )
+    device = body.faces.device
+    space = space_of(memory.space, memory.vertex_weights, body)
+    return assign_exactly(space, memory.prototypes.to(device), params.to(device))

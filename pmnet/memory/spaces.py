@@ -81,7 +81,8 @@ class VertexSpace:
         return VertexBlocks(self.body, self.weights)
 
     @cached_property
-    def _exact_blocks(self) -> VertexBlocks:
+    def exact_blocks(self) -> VertexBlocks:
+        """Return what makes the weighted vertices, float64."""
         return VertexBlocks(self.body.double_precision(), self.weights.double())
 
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
@@ -94,7 +95,7 @@ class VertexSpace:
 
     def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
         """Return weighted vertices (weighted m), float64, in the order of `embed`."""
-        return self._exact_blocks.packed(self.seen(params).to(torch.float64))
+        return self.exact_blocks.packed(self.seen(params).to(torch.float64))
 
     def statistics(self, params: BodyParams) -> list[Float[Tensor, "b _"]]:
         """Return rotation matrices and betas."""

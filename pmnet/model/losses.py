@@ -36,7 +36,7 @@ LEAST: Final = 1e-6  # less weight than this in a whole batch is none
 
 
 @dataclass(frozen=True)
-class Truth:
+class TrainingTargets:
     """The ground truth of a batch, with flags for what a sample has; `prototype` is -1 without SMPL."""
 
     params: BodyParams
@@ -46,16 +46,16 @@ class Truth:
     has_keypoints_3d: Bool[Tensor, "b"]
     prototype: Int[Tensor, "b"]
 
-    def __getitem__(self, rows: Int[Tensor, "n"]) -> "Truth":
-        return Truth(*(value[rows] for value in vars(self).values()))
+    def __getitem__(self, rows: Int[Tensor, "n"]) -> "TrainingTargets":
+        return TrainingTargets(*(value[rows] for value in vars(self).values()))
 
-    def to(self, device: torch.device) -> "Truth":
+    def to(self, device: torch.device) -> "TrainingTargets":
         """Return a copy on another device."""
-        return Truth(*(value.to(device) for value in vars(self).values()))
+        return TrainingTargets(*(value.to(device) for value in vars(self).values()))
 
 
 @dataclass(frozen=True)
-class Classes:
+class ClassTargets:
     """What the classifier is to say for the samples of each prototype, and how much each counts.
 
     `targets` are probabilities: one prototype is right (the paper), or those near it a little as well.
@@ -65,13 +65,13 @@ class Classes:
     weights: Float[Tensor, "k"]
 
     @staticmethod
-    def plain(k: int, device: torch.device | None = None) -> "Classes":
+    def plain(k: int, device: torch.device | None = None) -> "ClassTargets":
         """Return the paper's: one prototype is right, all count alike (Eq. 5)."""
-        return Classes(torch.eye(k, device=device), torch.ones(k, device=device))
+        return ClassTargets(torch.eye(k, device=device), torch.ones(k, device=device))
 
 
 def term_weights(
-    truth: Truth, joint_set: JointSet, classes: Classes
+    truth: TrainingTargets, joint_set: JointSet, classes: ClassTargets
 ) -> dict[str, Float[Tensor, "b *n"]]:
     """Return how much each number of each of the TERMS counts: 0 where the truth is not known.
 
@@ -94,10 +94,10 @@ def term_weights(
 def loss_terms(
     pred: Prediction,
     scores: Float[Tensor, "b k"],
-    truth: Truth,
+    truth: TrainingTargets,
     body: BodyModel,
     joint_set: JointSet,
-    classes: Classes | None = None,
+    classes: ClassTargets | None = None,
     noise: float = 0.0,
     totals: Float[Tensor, "5"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
@@ -106,7 +106,7 @@ def loss_terms(
     Where processes share a batch, `totals` are the sums of the `term_weights` of all, and the terms of
     all add up to those of the batch; only Balanced MSE compares the samples of one process alone.
     """
-    classes = classes or Classes.plain(scores.shape[1], scores.device)
+    classes = classes or ClassTargets.plain(scores.shape[1], scores.device)
     params = pred.params
     joints = body.joints(params) if joint_set == "smpl24" else body.keypoints(body.vertices(params))
     rooted, true_rooted = _rooted(joints, truth, joint_set)
@@ -141,7 +141,7 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Float[Tensor, 
 
 
 def _rooted(
-    joints: Float[Tensor, "b 24 3"], truth: Truth, joint_set: JointSet
+    joints: Float[Tensor, "b 24 3"], truth: TrainingTargets, joint_set: JointSet
 ) -> tuple[Float[Tensor, "b 24 3"], Float[Tensor, "b 24 3"]]:
     """Return predicted and true joints, each from its own origin.
 
@@ -188,7 +188,10 @@ def balanced_square(
 
 
 def _classification(
-    scores: Float[Tensor, "b k"], truth: Truth, classes: Classes, weights: Float[Tensor, "b"]
+    scores: Float[Tensor, "b k"],
+    truth: TrainingTargets,
+    classes: ClassTargets,
+    weights: Float[Tensor, "b"],
 ) -> Float[Tensor, ""]:
     """Return the sum of the cross-entropies (Eq. 5) against the targets of each sample's prototype."""
     if scores.shape[1] == 1:

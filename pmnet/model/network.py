@@ -38,7 +38,7 @@ def unpack(vector: Float[Tensor, "b 157"]) -> Prediction:
 
 
 @dataclass(frozen=True)
-class Shape:
+class NetworkConfig:
     """What a network is made of, its memory apart; a hidden width of 0 is one linear map (the paper)."""
 
     encoder: str
@@ -67,23 +67,23 @@ class PMNet(nn.Module):
     image_mean: Tensor
     image_std: Tensor
 
-    def __init__(self, shape: Shape, memory: PrototypeMemory, weights: str = "") -> None:
+    def __init__(self, config: NetworkConfig, memory: PrototypeMemory, weights: str = "") -> None:
         """Build the network; `weights` are those of the encoder (see `pmnet.model.encoders`)."""
         super().__init__()
-        hidden = shape.hidden
-        self.regressor_steps = shape.regressor_steps
-        self.starts_from_mean = shape.start == "mean"
-        self.encoder = build_encoder(shape.encoder, shape.pooling, weights)
+        hidden = config.hidden
+        self.regressor_steps = config.regressor_steps
+        self.starts_from_mean = config.start == "mean"
+        self.encoder = build_encoder(config.encoder, config.pooling, weights)
         self.neck = nn.Sequential(
             nn.Linear(width_of(self.encoder), hidden),
             nn.ReLU(),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
         )
-        scores = nn.Linear(shape.classifier_hidden or hidden, len(memory))
-        self.classifier = _head(hidden, shape.classifier_hidden, scores)
-        change = nn.Linear(shape.estimator_hidden or hidden + PARAMETERS, PARAMETERS)
-        self.estimator = _head(hidden + PARAMETERS, shape.estimator_hidden, change)
+        scores = nn.Linear(config.classifier_hidden or hidden, len(memory))
+        self.classifier = _head(hidden, config.classifier_hidden, scores)
+        change = nn.Linear(config.estimator_hidden or hidden + PARAMETERS, PARAMETERS)
+        self.estimator = _head(hidden + PARAMETERS, config.estimator_hidden, change)
         nn.init.xavier_uniform_(change.weight, gain=0.01)
         nn.init.zeros_(change.bias)
         rows = pack(memory.prototypes, memory.camera.expand(len(memory), 3))

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
-from pmnet.memory.nearest import Labeller, distances_mm
+from pmnet.memory.nearest import NearestPrototype, distances_mm
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.network import PMNet, unpack
 
@@ -48,7 +48,7 @@ class Selector:
         return self.network.from_prototypes(rows), rows
 
     def _nearest(self, vectors: Float[Tensor, "n 157"]) -> Int[Tensor, "n"]:
-        labeller = Labeller(self._memory, self._body)
+        labeller = NearestPrototype(self._memory, self._body)
         bodies: BodyParams = unpack(vectors).params
         return torch.cat([labeller.nearest(bodies[rows]) for rows in _blocks(len(vectors))])
 

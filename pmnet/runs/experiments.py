@@ -1,8 +1,9 @@
 """Experiments beside the graph: trainings that differ from params.yaml, side by side on all GPUs.
 
-A file of experiments names, for each, the memory of which run of the graph it takes, what differs in
-`train`, and its seeds. Each seed is one job; a worker a GPU takes job after job, so that images are put
-on the GPU once. What is done by the same settings is not done again.
+A file of experiments says, for each of them, which run of the graph gives the memory, what differs in
+`train`, and the seeds. Each seed is one job. There is one worker per GPU, and it takes job after job, so
+that images are put on the GPU once. Results go to sweeps/NAME: the graph owns runs/NAME. A job that was
+done with the same settings is not done again.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import multiprocessing
 import os
 import queue
+import re
 import time
 import traceback
 from collections.abc import Iterator
@@ -20,18 +22,17 @@ from typing import Any, cast
 
 from pmnet.core import params
 from pmnet.core.checkpoints import forget
+from pmnet.core.device import Machine, visible_gpus
+from pmnet.core.errors import InputError
+from pmnet.core.progress import say
 from pmnet.data.sets import images_of, pairs_of, samples_of
 from pmnet.evaluation.error_table import merge_errors
-from pmnet.core.errors import InputError
 from pmnet.evaluation.evaluator import Evaluator
-from pmnet.core.device import visible_gpus
-from pmnet.core.device import Machine
 from pmnet.evaluation.options import Evaluate
 from pmnet.training.options import Train
-from pmnet.core.progress import say
-from pmnet.training.seeds import train_seeds
+from pmnet.training.seed import train_seed
 
-RUNS, BODY = Path("runs"), Path("data/body.npz")
+RUNS, SWEEPS, BODY = Path("runs"), Path("sweeps"), Path("data/body.npz")
 TRAIN_SETS, TEST_SETS = Path("data/train.json"), Path("data/test.json")
 POLL_S = 1.0
 
@@ -68,7 +69,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """Return where its weights, log and errors go."""
-        return RUNS / self.name / f"seed_{self.seed}"
+        return SWEEPS / self.name / f"seed_{self.seed}"
 
     @property
     def errors(self) -> Path:
@@ -108,6 +109,12 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
     found = params.read(file, "experiments")
     if not isinstance(found, dict) or not found:
         raise InputError(f"{file}: experiments: expected names with settings, got {found!r}")
+    for name in map(str, found):
+        if name in (".", "..") or not re.fullmatch(r"[\w.+-]+", name):
+            raise InputError(
+                f"{file}: experiments.{name}: a name may have letters, digits and . _ + - only, because "
+                f"the results go to {SWEEPS}/NAME; rename the experiment"
+            )
     return {
         str(name): params.parse(Experiment, value, f"{file}: experiments.{name}")
         for name, value in found.items()
@@ -117,7 +124,7 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
 def run_experiments(file: Path, settings: Path, groups: list[str], devices: int) -> None:
     """Train and evaluate the experiments of some groups (none: all), `devices` at a time.
 
-    0 devices are one a GPU, or one. Writes runs/<name>/errors.parquet of all seeds. Raises InputError
+    0 devices are one a GPU, or one. Writes sweeps/<name>/errors.parquet of all seeds. Raises InputError
     where any job failed.
     """
     known = read_experiments(file)
@@ -136,7 +143,7 @@ def run_experiments(file: Path, settings: Path, groups: list[str], devices: int)
     failed = list(_side_by_side(waiting, settings, devices))
     for name, mine in by_name.items():
         if all(job.done(settings) for job in mine):
-            merge_errors([job.errors for job in mine], RUNS / name / "errors.parquet")
+            merge_errors([job.errors for job in mine], SWEEPS / name / "errors.parquet")
     if failed:
         raise InputError(f"{len(failed)} jobs failed, see above: {', '.join(failed)}; run it again")
 
@@ -196,7 +203,7 @@ def _run(job: Job, settings: Path) -> None:
     options, models = job.options(settings), job.folder / "train"
     started = time.monotonic()
     given = samples_of(TRAIN_SETS), images_of(TRAIN_SETS), memory, BODY
-    train_seeds(*given, models, options, machine)
+    train_seed(*given, models, job.seed, options, machine)
     trained = time.monotonic()
     evaluator = Evaluator.load(memory, single, models, BODY, [job.seed], evaluate, machine)
     experiment = job.experiment

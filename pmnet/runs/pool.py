@@ -1,11 +1,14 @@
-"""The graph run side by side: DVC runs one stage at a time, but lets processes share a graph."""
+"""The graph, several stages at a time: DVC runs one after the other, but lets processes share a graph."""
 
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from queue import SimpleQueue
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -14,14 +17,13 @@ from dvc.repo.index import Index
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say
 
-# DVC locks the project while it looks at the graph and while it notes what was made, for seconds
+# DVC locks the project while it reads the graph and while it records results, for seconds
 REPRO = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
 FILE = "dvc.yaml"
-# stages of one key that follow each other in one process; what all evaluations need runs apart
+# stages of one key that follow each other in one process
 CHAINS = {"cluster": "run", "train": "run", "evaluate": "run", "ingest": "data", "images": "data"}
-SHARED = "cluster@single"
+ALONE = "cluster@single"  # all evaluations need it
 TRIES = 2  # memory or disk may be short for a moment
-POLL_S = 0.2
 
 
 @dataclass
@@ -35,16 +37,16 @@ class Task:
 
     @property
     def short(self) -> bool:
-        """Return whether DVC takes longer to start than its stages take."""
+        """Return whether DVC takes longer to start than the stages take to run."""
         return all(stage.partition("@")[0] not in CHAINS for stage in self.stages)
 
 
 def repro_parallel(jobs: int) -> None:
-    """Run the graph like `dvc repro`, with `jobs` processes side by side (0: one a core, or one a GPU).
+    """Run the graph like `dvc repro`, with `jobs` processes at a time (0: one per GPU, or per core).
 
-    A run's memory, training and evaluation are one process, which sees one GPU; data sets, tables and
-    figures run as soon as what they need is there. At last DVC runs what is left: all that failed.
-    Raises InputError where a stage fails again.
+    Memory, training and evaluation of a run are one process, which sees one GPU; the seeds of a run with
+    several of them are one process each. Data sets, tables and figures run as soon as their inputs are
+    there. At the end DVC runs what is left: all that failed. Raises InputError where a stage fails again.
     """
     tasks = tasks_to_do()
     if not tasks:
@@ -55,13 +57,13 @@ def repro_parallel(jobs: int) -> None:
     gpus = visible_gpus()
     jobs = jobs or len(gpus) or os.cpu_count() or 1
     if jobs > 1:
-        _side_by_side(tasks, jobs, gpus)
+        run_tasks(tasks, jobs, gpus)
     if subprocess.run(REPRO).returncode:
-        raise InputError("dvc repro failed, see above; run it again when that is mended")
+        raise InputError("dvc repro failed, see above; correct the cause and run the command again")
 
 
 def tasks_to_do() -> list[Task]:
-    """Return the tasks of the stages that are changed, and of all that follows from them, in order."""
+    """Return the tasks of the changed stages and of all stages that follow from them, in order."""
     try:
         with Repo() as repo, repo.lock:
             index = Index.from_file(repo, FILE)
@@ -71,73 +73,90 @@ def tasks_to_do() -> list[Task]:
     except DvcException as error:
         raise InputError(f"dvc: {error}") from None
     todo = set[str]()
-    for stage in _in_order(needs):
+    for stage in TopologicalSorter(needs).static_order():
         if stage in changed or needs[stage] & todo:
             todo.add(stage)
+    return _grouped({stage: needs[stage] & todo for stage in needs if stage in todo})
+
+
+def _grouped(needs: dict[str, set[str]]) -> list[Task]:
+    """Return the tasks of stages, each given with the stages that it needs."""
+    seeds = Counter(_key_of(stage) for stage in needs if stage.startswith("train@"))
     tasks: dict[str, Task] = {}
-    for stage in needs:
-        if stage in todo:
-            task = tasks.setdefault(_task_of(stage), Task(_task_of(stage)))
-            task.stages.append(stage)
-            task.after |= needs[stage] & todo
+    for stage, before in needs.items():
+        name, key = stage.partition("@")[0], _key_of(stage)
+        apart = name not in CHAINS or stage == ALONE or (CHAINS[name] == "run" and seeds[key] > 1)
+        label = stage if apart else f"{CHAINS[name]} {key}"
+        task = tasks.setdefault(label, Task(label))
+        task.stages.append(stage)
+        task.after |= before
     for task in tasks.values():
         task.after -= set(task.stages)
     return list(tasks.values())
 
 
-def _in_order(needs: dict[str, set[str]]) -> Iterator[str]:
-    """Yield stages, each after those that it needs."""
-    left = dict(needs)
-    while left:
-        ready = [stage for stage, before in left.items() if not before & set(left)]
-        yield from ready
-        left = {stage: before for stage, before in left.items() if stage not in ready}
-
-
-def _task_of(stage: str) -> str:
+def _key_of(stage: str) -> str:
+    """Return the run or data set of a stage: of train@RUN-SEED the run."""
     name, _, key = stage.partition("@")
-    return f"{CHAINS[name]} {key}" if name in CHAINS and stage != SHARED else stage
+    return key.rpartition("-")[0] if name == "train" else key
 
 
-def _side_by_side(tasks: list[Task], jobs: int, gpus: Sequence[str]) -> None:
-    """Run tasks, each when what it needs is done; what follows from a failed one is left out."""
-    undone = {stage for task in tasks for stage in task.stages}
-    running: dict[int, tuple[Task, subprocess.Popen[bytes]]] = {}
-    while True:
-        for slot in sorted(set(range(jobs)) - set(running)):
-            ready = _take([task for task in tasks if not task.after & undone], jobs, tasks)
-            if ready is not None:
-                running[slot] = ready, _start(ready, gpus[slot % len(gpus)] if gpus else None)
-        if not running:
-            return
-        for slot, (task, process) in list(running.items()):
-            if process.poll() is not None:
-                del running[slot]
-                task.tries += 1
-                if not process.returncode:
-                    undone -= set(task.stages)
-                elif task.tries < TRIES:
-                    tasks.append(task)
-                end = "failed, to be tried again" if process.returncode else "done"
-                say(f"{task.name}: {end}, {len(tasks)} to start")
-        time.sleep(POLL_S)
+def run_tasks(tasks: list[Task], jobs: int, gpus: Sequence[str]) -> None:
+    """Run tasks, each once the tasks that it needs are done; what follows from a failed one is left out."""
+    by_name = {task.name: task for task in tasks}
+    owner = {stage: task.name for task in tasks for stage in task.stages}
+    order = TopologicalSorter(
+        {task.name: {owner[stage] for stage in task.after if stage in owner} for task in tasks}
+    )
+    order.prepare()
+    slots = SimpleQueue[str | None]()
+    for slot in range(jobs):
+        slots.put(gpus[slot % len(gpus)] if gpus else None)
+    ready: list[Task] = []
+    running: dict[Future[int], list[Task]] = {}
+    left = len(tasks)
+    with ThreadPoolExecutor(jobs) as pool:
+        while True:
+            ready += [by_name[name] for name in order.get_ready()]
+            while ready and len(running) < jobs:
+                batch = _take(ready, jobs)
+                running[pool.submit(_run, batch, slots)] = batch
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                batch, failed = running.pop(future), future.result() != 0
+                for task in batch:
+                    task.tries += 1
+                    if not failed:
+                        order.done(task.name)
+                        left -= 1
+                    elif task.tries < TRIES:
+                        ready.append(task)
+                end = "failed" if failed else "done"
+                say(f"{', '.join(task.name for task in batch)}: {end}, {left} of {len(tasks)} left")
 
 
-def _take(ready: list[Task], jobs: int, tasks: list[Task]) -> Task | None:
-    """Take the next task that is ready out of `tasks`; of the short ones, a share at once."""
-    taken = ready[:1]
-    if taken and taken[0].short:
+def _take(ready: list[Task], jobs: int) -> list[Task]:
+    """Take the next task out of `ready`; of the short ones, a share in one process."""
+    batch = ready[:1]
+    if batch[0].short:
         short = [task for task in ready if task.short and not task.tries]
-        taken = short[: -(-len(short) // jobs)] or taken
-    for task in taken:
-        tasks.remove(task)
-    if len(taken) < 2:
-        return next(iter(taken), None)
-    stages = [stage for task in taken for stage in task.stages]
-    return Task(", ".join(task.name for task in taken), stages)
+        batch = short[: -(-len(short) // jobs)] or batch
+    for task in batch:
+        ready.remove(task)
+    return batch
 
 
-def _start(task: Task, gpu: str | None) -> "subprocess.Popen[bytes]":
-    """Let DVC run the stages of a task alone (-s): what they need is there."""
+def _run(batch: list[Task], slots: "SimpleQueue[str | None]") -> int:
+    """Let DVC run the stages of some tasks on a free slot; return the exit code."""
+    gpu = slots.get()
+    try:
+        return _start([stage for task in batch for stage in task.stages], gpu).wait()
+    finally:
+        slots.put(gpu)
+
+
+def _start(stages: list[str], gpu: str | None) -> "subprocess.Popen[bytes]":
+    """Let DVC run these stages alone (-s): their inputs are there."""
     visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-    return subprocess.Popen([*REPRO, "-s", *task.stages], env={**os.environ, **visible})
+    return subprocess.Popen([*REPRO, "-s", *stages], env={**os.environ, **visible})

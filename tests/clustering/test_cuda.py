@@ -16,12 +16,13 @@ from pmnet.body.rotations import (
 )
 from pmnet.clustering.cuda_iteration import IterationGraph
 from pmnet.clustering.exact.assign import assign
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.init import start
 from pmnet.clustering.kmeans import Search, iterate, kmeans
+from pmnet.clustering.reference import nearest_points
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import Sums
-from pmnet.core.cuda_graph import Recorded
+from pmnet.core.cuda_graph import CudaGraph
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -56,8 +57,7 @@ def brute_force(
             (double.vertices_by_axis(p.to(torch.float64)) * weights).flatten(1)
             for p in (params, centres)
         )
-    gaps = torch.stack([(x - end).norm(dim=1) for end in c], 1)
-    return (gaps <= gaps.amin(1, keepdim=True) + 1e-11).long().argmax(1)
+    return nearest_points(x, c)[0]
 
 
 def nearly_the_same(step_rad: float) -> tuple[BodyParams, BodyParams]:
@@ -96,7 +96,7 @@ CASES = {
 def test_assignments_are_those_of_brute_force(body, there, name, case):
     params, centres = CASES[case]()
     expected = brute_force(body, name, params, centres)
-    points = Points(embedding(space_of(name, there)), params, 1.0, GPU)
+    points = EmbeddedBodies(embedding(space_of(name, there)), params, 1.0, GPU)
     for tolerance in (0.05, 2e-3):
         labels, _ = assign(points, centres.to(GPU), tolerance)
         assert torch.equal(labels.cpu(), expected)
@@ -107,9 +107,9 @@ def test_assignments_are_those_of_brute_force(body, there, name, case):
 def test_assignments_and_distances_are_those_of_the_cpu(body, there, name, cache_gib):
     params = random_bodies(9000, 8)  # more than what is made at once
     centres = params[torch.arange(0, 9000, 90)]
-    here = assign(Points(embedding(space_of(name, body)), params, 1.0), centres)
+    here = assign(EmbeddedBodies(embedding(space_of(name, body)), params, 1.0), centres)
     labels, distances = assign(
-        Points(embedding(space_of(name, there)), params, cache_gib, GPU), centres.to(GPU)
+        EmbeddedBodies(embedding(space_of(name, there)), params, cache_gib, GPU), centres.to(GPU)
     )
     assert torch.equal(labels.cpu(), here[0])
     torch.testing.assert_close(distances.cpu(), here[1], atol=1e-3, rtol=4e-3)
@@ -119,7 +119,8 @@ def test_assignments_and_distances_are_those_of_the_cpu(body, there, name, cache
 def test_two_runs_are_the_same_to_the_last_bit(there, name):
     params, search = random_bodies(6000, 9), Search(30, 5, 0.0, 0, "random", 1)
     first, second = (
-        kmeans(Points(embedding(space_of(name, there)), params, 1.0, GPU), search) for _ in range(2)
+        kmeans(EmbeddedBodies(embedding(space_of(name, there)), params, 1.0, GPU), search)
+        for _ in range(2)
     )
     assert first.history == second.history
     assert torch.equal(first.centres.rotmats, second.centres.rotmats)
@@ -130,7 +131,10 @@ def test_two_runs_are_the_same_to_the_last_bit(there, name):
 
 @pytest.mark.parametrize("name", SPACES)
 def test_a_recorded_iteration_finds_what_one_step_by_step_finds(there, name):
-    points, k = Points(embedding(space_of(name, there)), random_bodies(9000, 6), 1.0, GPU), 40
+    points, k = (
+        EmbeddedBodies(embedding(space_of(name, there)), random_bodies(9000, 6), 1.0, GPU),
+        40,
+    )
     graph, shard = IterationGraph.where_it_fits(points, k), Shard.whole(len(points))
     assert graph is not None
     first, second = Sums(points, k), Sums(points, k)
@@ -144,28 +148,29 @@ def test_a_recorded_iteration_finds_what_one_step_by_step_finds(there, name):
         assert (row.changed, row.empty) == (also.changed, also.empty)
         assert also.mean_distance == pytest.approx(row.mean_distance, rel=1e-6)
         centres = found
-    assert isinstance(graph._run, Recorded)
+    assert isinstance(graph._run, CudaGraph)
 
 
 def test_rounding_is_within_what_the_bounds_count_on(body, there):
-    # as tests/memory/test_space.py asks of the CPU, block by block and all at once
+    # the law of test_spaces.py and exact/test_embedding.py, on a GPU: block by block and all at once
     params = BodyParams.cat([random_bodies(2500, 1), random_bodies(2500, 2, 1.5, 6.0)]).to(GPU)
     space = space_of("vertex", there)
     for part in (params, params[slice(0, 50)]):
         some = slice(0, len(part), 100) if len(part) > 1000 else slice(None)
         error = (space.embed(part)[some].double() - space.exact(part[some])).norm(dim=1)
         assert (2 * error <= space.noise_of(part[some])).all()
-        y = space.coordinates(part)
-        b = space.bounds(part, y)
+        found = embedding(space)
+        y = found.coordinates(part)
+        b = found.bounds(part, y)
         inside = (
-            space._exact_blocks.points(part[some].to(torch.float64)) - space.basis.origin
-        ) @ space.basis.columns
+            space.exact_blocks.points(part[some].to(torch.float64)) - found.projection.origin
+        ) @ found.projection.columns
         assert (2 * (y[some].double() - inside.mT.flatten(1)).norm(dim=1) <= b.noise[some]).all()
     # the float64 kernels against plain float64
     few = params[slice(0, 20)]
     double, weights = body.double_precision(), vertex_weights(body.parts, PAPER).double()
     plain = double.vertices_by_axis(few.to(torch.device("cpu")).to(torch.float64)) * weights
-    made = space._exact_blocks.points(few.to(torch.float64)).cpu()
+    made = space.exact_blocks.points(few.to(torch.float64)).cpu()
     torch.testing.assert_close(made, plain, atol=1e-12, rtol=0)
 
 

@@ -9,8 +9,8 @@ from bodies import embedding, random_bodies, twins
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation
-from pmnet.clustering.cuda_iteration import IterationGraph, Listed, Rooms, Written
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.cuda_iteration import IterationGraph, PaddedIndices, PaddedScatter, Rooms
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.kmeans import iterate
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import DISTANCE, Sums
@@ -28,7 +28,7 @@ def not_recorded(monkeypatch):
 @pytest.fixture(scope="module")
 def spaces(body: BodyModel) -> dict[str, Space]:
     """Return the two kinds of spaces."""
-    vertices = VertexSpace(body, vertex_weights(body.parts, PAPER), random_bodies(64))
+    vertices = VertexSpace(body, vertex_weights(body.parts, PAPER))
     return {"vertex": vertices, "parameter": ParameterSpace()}
 
 
@@ -60,7 +60,7 @@ CASES = {
 }
 
 
-def begun(points: Points, k: int) -> Sums:
+def begun(points: EmbeddedBodies, k: int) -> Sums:
     """Return the sums of bodies that are dealt out to the clusters one by one."""
     sums = Sums(points, k)
     sums.move(torch.arange(len(points)) % k)
@@ -71,7 +71,7 @@ def begun(points: Points, k: int) -> Sums:
 @pytest.mark.parametrize("case", CASES)
 def test_fixed_rooms_find_what_lists_find(spaces, name, case):
     params, centres = CASES[case]()
-    points, k = Points(embedding(spaces[name]), params, 1.0), len(centres)
+    points, k = EmbeddedBodies(embedding(spaces[name]), params, 1.0), len(centres)
     expected, found, graph = begun(points, k), begun(points, k), IterationGraph(points, k)
     graph._make(Rooms(400, 2000, 2000, 400, 600), False)
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_fixed_rooms_find_what_lists_find(spaces, name, case):
 def test_a_body_that_is_its_own_centre_is_no_reason_to_give_up(spaces):
     # a cluster of one: coordinates do not tell a distance of zero to a share of it
     params, k = random_bodies(80, 6), 80
-    points = Points(embedding(spaces["vertex"]), params, 1.0)
+    points = EmbeddedBodies(embedding(spaces["vertex"]), params, 1.0)
     graph, sums = IterationGraph(points, k), begun(points, 7)
     sums.total = torch.cat([sums.total, sums.total.new_zeros(k - 7, sums.total.shape[1])])
     graph._make(Rooms(100, 2000, 2000, 100, 600), False)
@@ -102,7 +102,7 @@ def test_a_body_that_is_its_own_centre_is_no_reason_to_give_up(spaces):
 
 def test_every_list_is_used_by_near_ties(spaces, monkeypatch):
     params, centres = near_ties()
-    points = Points(embedding(spaces["vertex"]), params, 1.0)
+    points = EmbeddedBodies(embedding(spaces["vertex"]), params, 1.0)
     graph, told = IterationGraph(points, len(centres)), []
     graph._make(Rooms(400, 2000, 2000, 400, 600), False)
     run = graph._run
@@ -113,7 +113,7 @@ def test_every_list_is_used_by_near_ties(spaces, monkeypatch):
 
 def test_a_list_that_fills_its_room_changes_nothing_and_gets_more_room(spaces):
     params, centres = near_ties()
-    points, k = Points(embedding(spaces["vertex"]), params, 1.0), len(centres)
+    points, k = EmbeddedBodies(embedding(spaces["vertex"]), params, 1.0), len(centres)
     sums, graph = begun(points, k), IterationGraph(points, k)
     labels, total = sums.labels.clone(), sums.total.clone()
     graph._make(Rooms(400, 6, 2000, 400, 600), True)
@@ -125,7 +125,7 @@ def test_a_list_that_fills_its_room_changes_nothing_and_gets_more_room(spaces):
 
 def test_rooms_are_found_out_before_they_are_recorded(spaces):
     params, k = random_bodies(300, 6), 5
-    points = Points(embedding(spaces["vertex"]), params, 1.0)
+    points = EmbeddedBodies(embedding(spaces["vertex"]), params, 1.0)
     graph, sums, centres = IterationGraph(points, k), begun(points, k), random_bodies(k, 8)
     graph._make(Rooms(300, 300, 300, 300, 300), False)
     recorded = []
@@ -141,9 +141,9 @@ def test_rooms_are_found_out_before_they_are_recorded(spaces):
 
 def test_rows_of_a_room():
     holds = torch.tensor([False, True, False, True])
-    listed = Listed(holds, 3)
+    listed = PaddedIndices(holds, 3)
     assert listed.rows.tolist() == [1, 3, 4] and listed.at.tolist() == [1, 3, 3]
     assert listed.real.tolist() == [True, True, False] and int(listed.count) == 2
-    written = Written(torch.arange(4))
+    written = PaddedScatter(torch.arange(4))
     written.put(listed.rows, torch.tensor([7, 8, 9]))
     assert written.values.tolist() == [0, 7, 2, 8]

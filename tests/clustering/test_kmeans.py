@@ -17,8 +17,9 @@ from pmnet.body.rotations import axis_rotation
 from pmnet.clustering.exact import embedded as module
 from pmnet.clustering.exact.assign import assign
 from pmnet.clustering.exact.bounds import Bounds
-from pmnet.clustering.exact.embedded import Points
-from pmnet.clustering.kmeans import Clustering, Search, kmeans
+from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.reference import Clustering, nearest_centres
 from pmnet.core.errors import InputError
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
 
@@ -38,7 +39,9 @@ OPTIONS = {"max_iterations": 20, "tolerance": 0.0, "seed": 0, "init": "random", 
 def cluster(
     space: Space, params: BodyParams, k: int, cache_gib: float = 1.0, **changed: Any
 ) -> Clustering:
-    return kmeans(Points(embedding(space), params, cache_gib), Search(k, **(OPTIONS | changed)))
+    return kmeans(
+        EmbeddedBodies(embedding(space), params, cache_gib), Search(k, **(OPTIONS | changed))
+    )
 
 
 def drawn(n: int, k: int, seed: int) -> list[int]:
@@ -51,21 +54,14 @@ def drawn(n: int, k: int, seed: int) -> list[int]:
     )
 
 
-def expected_assignments(space: Space, params: BodyParams, centres: BodyParams) -> Tensor:
-    """Return the nearest centres by brute force in float64; ties go to the lowest index."""
-    differences = space.exact(params)[:, None] - space.exact(centres)[None]
-    distances = differences.norm(dim=2)
-    return (distances <= distances.amin(1, keepdim=True) + 1e-11).long().argmax(1)
-
-
 # --- a plane instead of a body: points are the first two betas
 
 
 class Plane:
-    """The space of the first two betas; the mean may be told to miss by so much in each update."""
+    """The space of the first two betas and its own embedding; each mean may miss by a given length."""
 
     def __init__(self, misses: tuple[float, ...] = ()) -> None:
-        self.misses = list(misses)
+        self.misses, self.space = list(misses), self
 
     def coordinates(self, params: BodyParams) -> Tensor:
         return params.betas[:, :2].float()
@@ -183,7 +179,7 @@ def test_laws_of_any_points_of_a_plane(points, k, seed):
     params = plane([(float(x), float(y)) for x, y in points])
     k = min(k, len(points))
     found = cluster(Plane(), params, k, seed=seed)
-    expected = expected_assignments(Plane(), params, found.centres)
+    expected, _ = nearest_centres(Plane(), params, found.centres)
     assert found.assignments.tolist() == expected.tolist()
     gap = found.centres.betas[expected, :2] - params.betas[:, :2]
     torch.testing.assert_close(found.distances, gap.norm(dim=1), atol=1e-5, rtol=0)
@@ -228,15 +224,16 @@ def test_assignments_are_those_of_brute_force_in_float64(spaces, name):
     twins = torch.tensor([0, 30, 1, 31, 60, 5, 35, 65, 2, 0, 71])
     for rows in (twins, twins.flip(0), torch.arange(7), torch.tensor([3])):
         centres = params[rows]
-        assignments, distances = assign(Points(embedding(spaces[name]), params, 1.0), centres)
-        expected = expected_assignments(spaces[name], params, centres)
+        assignments, distances = assign(
+            EmbeddedBodies(embedding(spaces[name]), params, 1.0), centres
+        )
+        expected, gaps = nearest_centres(spaces[name], params, centres)
         assert assignments.tolist() == expected.tolist()
         # a sample that is a centre belongs to the first copy of it
         for place, row in enumerate(rows.tolist()):
             assert distances[row] < 1e-3
             assert assignments[row] <= place
-        gaps = spaces[name].exact(params) - spaces[name].exact(centres)[expected]
-        torch.testing.assert_close(distances.double(), gaps.norm(dim=1), atol=2e-3, rtol=2e-3)
+        torch.testing.assert_close(distances.double(), gaps, atol=2e-3, rtol=2e-3)
 
 
 def test_centres_nearer_to_each_other_than_float32_can_tell(spaces):
@@ -246,8 +243,8 @@ def test_centres_nearer_to_each_other_than_float32_can_tell(spaces):
     rungs = BodyParams(samples.rotmats[:1].repeat(6, 1, 1, 1), samples.betas[:1].repeat(6, 1))
     angles = math.radians(40) + 2e-6 * (torch.arange(6) - 2.5)
     rungs.rotmats[:, shoulder] = axis_rotation(2, angles)
-    assignments, _ = assign(Points(embedding(spaces["vertex"]), samples, 1.0), rungs)
-    expected = expected_assignments(spaces["vertex"], samples, rungs)
+    assignments, _ = assign(EmbeddedBodies(embedding(spaces["vertex"]), samples, 1.0), rungs)
+    expected, _ = nearest_centres(spaces["vertex"], samples, rungs)
     assert assignments.tolist() == expected.tolist()
     assert len(set(expected.tolist())) > 1
 
@@ -257,13 +254,13 @@ def test_the_last_step_is_an_assignment_to_the_returned_centres(spaces, name):
     params = random_bodies(60)
     for max_iterations in (0, 1, 2, 20):
         found = cluster(spaces[name], params, 5, max_iterations=max_iterations)
-        again = assign(Points(embedding(spaces[name]), params, 1.0), found.centres)
+        again = assign(EmbeddedBodies(embedding(spaces[name]), params, 1.0), found.centres)
         assert torch.equal(again[0], found.assignments)
         assert torch.equal(again[1], found.distances)
         means = [row.mean_distance for row in found.history]
         assert found.distances.double().mean().item() == pytest.approx(min(means), rel=2e-3)
         assert len(means) <= max_iterations + 1
-        expected = expected_assignments(spaces[name], params, found.centres)
+        expected, _ = nearest_centres(spaces[name], params, found.centres)
         assert found.assignments.tolist() == expected.tolist()
 
 
@@ -349,8 +346,8 @@ def test_points_that_are_kept_and_points_made_anew_give_the_same_result(spaces, 
     in_chunks_of(16, 1, monkeypatch)
     params = random_bodies(50)
     kept, streamed = (cluster(spaces[name], params, 5, cache_gib=gib) for gib in (1.0, 0.0))
-    assert len(Points(embedding(spaces[name]), params, 0.0)._kept) == 0
-    assert len(Points(embedding(spaces[name]), params, 1.0)._kept) == 4
+    assert len(EmbeddedBodies(embedding(spaces[name]), params, 0.0)._kept) == 0
+    assert len(EmbeddedBodies(embedding(spaces[name]), params, 1.0)._kept) == 4
     assert same(kept, streamed)
 
 
@@ -358,15 +355,15 @@ def test_the_budget_counts_the_bytes_of_what_is_kept(spaces, monkeypatch):
     in_chunks_of(10, 1, monkeypatch)
     gib = 20 * (192 + 76 + 226) * 4 / 2**30
     params = random_bodies(30)
-    assert len(Points(embedding(spaces["vertex"]), params, gib)._kept) == 2
-    assert len(Points(embedding(spaces["vertex"]), params, 0.99 * gib)._kept) == 1
+    assert len(EmbeddedBodies(embedding(spaces["vertex"]), params, gib)._kept) == 2
+    assert len(EmbeddedBodies(embedding(spaces["vertex"]), params, 0.99 * gib)._kept) == 1
 
 
 def test_points_are_whole_where_all_is_kept_in_one_chunk(spaces, monkeypatch):
     in_chunks_of(10, 1, monkeypatch)
     gib = 20 * (192 + 76 + 226) * 4 / 2**30  # for two chunks
     for bodies, budget, whole in ((10, gib, True), (20, gib, False), (20, 0.6 * gib, False)):
-        points = Points(embedding(spaces["vertex"]), random_bodies(bodies), budget)
+        points = EmbeddedBodies(embedding(spaces["vertex"]), random_bodies(bodies), budget)
         points.scale = 1.0  # as on a GPU
         assert points.whole == whole
 
@@ -375,9 +372,9 @@ def test_points_are_whole_where_all_is_kept_in_one_chunk(spaces, monkeypatch):
 def test_the_size_of_a_chunk_does_not_change_assignments(spaces, name, monkeypatch):
     params = random_bodies(50)
     centres = params[slice(0, 50, 7)]
-    whole, _ = assign(Points(embedding(spaces[name]), params, 1.0), centres)
+    whole, _ = assign(EmbeddedBodies(embedding(spaces[name]), params, 1.0), centres)
     in_chunks_of(21, 3, monkeypatch)
-    parts, _ = assign(Points(embedding(spaces[name]), params, 1.0), centres)
+    parts, _ = assign(EmbeddedBodies(embedding(spaces[name]), params, 1.0), centres)
     assert torch.equal(parts, whole)
 
 

@@ -11,7 +11,7 @@ from bodies import embedding, random_bodies
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
 from pmnet.body.camera import View
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.kmeans import Search
 from pmnet.clustering.options import Cluster
 from pmnet.clustering.quality import qualities
@@ -29,21 +29,23 @@ SEARCH = Search(k=1, max_iterations=10, tolerance=0.0, seed=0, init="random", re
 def test_groups_that_are_plain_are_found_again_whatever_the_seed():
     some = random_bodies(4)
     params = BodyParams.cat([some] * 25)  # four places, 25 bodies each
-    rows = list(qualities(Points(embedding(ParameterSpace()), params, 1.0), SEARCH, [1, 4], 4))
+    rows = list(
+        qualities(EmbeddedBodies(embedding(ParameterSpace()), params, 1.0), SEARCH, [1, 4], 4)
+    )
     assert [(row.k, row.seeds) for row in rows] == [(1, 4), (4, 4)]
     assert rows[0].drift == pytest.approx(0, abs=1e-3)  # one mean, whatever the seed
     assert rows[0].largest_share == rows[0].smallest_share == 1
     assert rows[0].tail_distance >= rows[0].mean_distance >= rows[0].head_distance
     assert rows[1].mean_distance < rows[0].mean_distance
     search = replace(SEARCH, init="kmeans++")  # a body of each place
-    (row,) = qualities(Points(embedding(ParameterSpace()), params, 1.0), search, [4], 2)
+    (row,) = qualities(EmbeddedBodies(embedding(ParameterSpace()), params, 1.0), search, [4], 2)
     assert row.mean_distance == pytest.approx(0, abs=1e-3)
     assert row.drift == pytest.approx(0, abs=1e-3) and row.empty == 0
     assert row.largest_share == row.median_share == row.smallest_share == 0.25
 
 
 def test_one_seed_has_no_drift():
-    points = Points(embedding(ParameterSpace()), random_bodies(40), 1.0)
+    points = EmbeddedBodies(embedding(ParameterSpace()), random_bodies(40), 1.0)
     (row,) = qualities(points, SEARCH, [3], 1)
     assert math.isnan(row.drift)
     (row,) = qualities(points, SEARCH, [8], 3)

@@ -14,9 +14,10 @@ from pmnet.body import OPEN_BODY, BodyModel, BodyParams
 from pmnet.body.parts import BODY_PARTS, vertex_weights
 from pmnet.clustering import kmeans as module
 from pmnet.clustering import sharding
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.init import start
-from pmnet.clustering.kmeans import Clustering, Search, kmeans
+from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.reference import Clustering
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import Sums
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
@@ -25,8 +26,8 @@ SEARCH = Search(k=6, max_iterations=8, tolerance=0.0, seed=0, init="random", res
 
 
 @pytest.fixture(scope="module")
-def points() -> Points:
-    return Points(embedding(ParameterSpace()), random_bodies(150), 1.0)
+def points() -> EmbeddedBodies:
+    return EmbeddedBodies(embedding(ParameterSpace()), random_bodies(150), 1.0)
 
 
 def same(first: Clustering, second: Clustering) -> bool:
@@ -42,7 +43,7 @@ def same(first: Clustering, second: Clustering) -> bool:
 
 
 def test_kmeans_plus_plus_draws_different_bodies_far_apart(points):
-    copies = Points(points.embedding, BodyParams.cat([random_bodies(8)] * 20), 1.0)
+    copies = EmbeddedBodies(points.embedding, BodyParams.cat([random_bodies(8)] * 20), 1.0)
     drawn = start(copies, 8, 0, "kmeans++", Shard.whole(160))
     assert len(drawn.betas.unique(dim=0)) == 8  # each place once, though there are 20 copies
     many = start(copies, 12, 0, "kmeans++", Shard.whole(160))
@@ -120,7 +121,7 @@ def searches() -> list[tuple[str, Search]]:
 def run(shard_of: object, params: BodyParams) -> list[Clustering]:
     shard = shard_of(len(params))
     here, known = params[slice(shard.start, shard.stop)], spaces()
-    cached = {name: Points(embedding(space), here, 1.0) for name, space in known.items()}
+    cached = {name: EmbeddedBodies(embedding(space), here, 1.0) for name, space in known.items()}
     return [kmeans(cached[name], search, shard) for name, search in searches()]
 
 

@@ -18,7 +18,7 @@ from pmnet.images.options import Images
 from pmnet.report.options import FigureSize, Pictures, ReportOptions
 from pmnet.training.options import Train
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,14 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PUBLIC_API = ROOT / "pmnet/__init__.py"
 
 
 def import_closure(start: Path) -> set[str]:
-    """Return the project files that importing `start` runs, those with nothing but a docstring left out."""
+    """Return the project files that importing `start` runs, those with nothing but a docstring left out.
+
+    The public API is left out too: it runs with every import of pmnet, and only names what lies elsewhere.
+    """
     seen: set[Path] = set()
     queue = [start]
     while queue:
@@ -16,9 +20,12 @@ def import_closure(start: Path) -> set[str]:
         if path in seen:
             continue
         seen.add(path)
+        if path == PUBLIC_API:  # what it imports for editors is not run
+            continue
         for module in _imported(path):
             queue += _files_of(module)
-    return {path.relative_to(ROOT).as_posix() for path in seen if not _is_docstring(path)}
+    own = {path for path in seen if not _is_docstring(path)} - {PUBLIC_API}
+    return {path.relative_to(ROOT).as_posix() for path in own}
 
 
 @cache

@@ -14,8 +14,10 @@ from pmnet.body.rotations import mean_rotation, moments_of_rotmats, unitquat_to_
 from pmnet.body.skinning import VertexBlocks
 from pmnet.clustering.exact.assign import assign
 from pmnet.clustering.exact.bounds import Bounds
-from pmnet.clustering.exact.embedded import Points
-from pmnet.clustering.exact.half_precision import HalfScores, bodies_in_halves, scale_of
+from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.exact.embedding import embedding_of
+from pmnet.clustering.exact.half_precision import HalfCentreBounds, bodies_in_halves, scale_of
+from pmnet.clustering.reference import nearest_points
 from pmnet.clustering.sums import Sums, shifted
 from pmnet.memory.spaces import ParameterSpace, VertexSpace
 
@@ -59,7 +61,7 @@ def test_vertices_and_their_squares(body: BodyModel, monkeypatch):
 
 
 def test_mean_rotations(interpreted):
-    from pmnet.clustering.exact.kernels import mean_rotations
+    from pmnet.memory.kernels import mean_rotations
 
     groups = random_bodies(60, 1, 0.6).rotmats[:, :6].double().view(4, 15, 6, 3, 3).mean(1)
     means = groups.reshape(-1, 3, 3)
@@ -80,7 +82,7 @@ def test_bounds_in_half_precision_hold(interpreted, k, length):
         Bounds(0.01 * p.norm(dim=1), 1e-5 * p.norm(dim=1), p.square().sum(1)) for p in (x, c)
     )
     scale = scale_of(b)
-    found = HalfScores(c, of_centres, scale).nearest(bodies_in_halves(x, b, scale))
+    found = HalfCentreBounds(c, of_centres, scale).nearest(bodies_in_halves(x, b, scale))
     gaps = (x.double()[:, None] - c.double()[None]).square().sum(2) - x.double().square().sum(1)[
         :, None
     ]
@@ -90,11 +92,13 @@ def test_bounds_in_half_precision_hold(interpreted, k, length):
     rest = slack.gather(1, found.centre[:, None])[:, 0]
     assert found.centre.max() < k
     inside = found.low.double() + found.width.double() >= own + rest
-    assert (inside | ~found.alone).all() and ((found.low <= own - rest) | ~found.alone).all()
+    assert (inside | ~found.is_decided).all() and (
+        (found.low <= own - rest) | ~found.is_decided
+    ).all()
     others = (gaps - slack).scatter(1, found.centre[:, None], torch.inf)
-    assert (others.amin(1)[found.alone] > (own + rest)[found.alone]).all()
-    assert not found.alone[7]
-    assert found.alone.double().mean() > 0.5
+    assert (others.amin(1)[found.is_decided] > (own + rest)[found.is_decided]).all()
+    assert not found.is_decided[7]
+    assert found.is_decided.double().mean() > 0.5
 
 
 def test_a_centre_that_half_precision_cannot_hold_leaves_all_open(interpreted):
@@ -103,8 +107,8 @@ def test_a_centre_that_half_precision_cannot_hold_leaves_all_open(interpreted):
     b, of_centres = (
         Bounds(torch.zeros(len(p)), torch.zeros(len(p)), p.square().sum(1)) for p in (x, c)
     )
-    found = HalfScores(c, of_centres, 8.0).nearest(bodies_in_halves(x, b, 8.0))
-    assert not found.alone.any()
+    found = HalfCentreBounds(c, of_centres, 8.0).nearest(bodies_in_halves(x, b, 8.0))
+    assert not found.is_decided.any()
 
 
 @pytest.mark.parametrize("name", ["vertex", "parameter"])
@@ -113,20 +117,19 @@ def test_assignments_are_those_of_brute_force(body: BodyModel, monkeypatch, name
     some = random_bodies(20, 2)
     params = BodyParams.cat([some, mirrored(some), some[slice(0, 5)]])
     centres = params[torch.tensor([0, 20, 1, 21, 40, 5, 25, 7, 2, 0])]
-    plain = VertexSpace(body, weights, some) if name == "vertex" else ParameterSpace()
+    plain = VertexSpace(body, weights) if name == "vertex" else ParameterSpace()
+    found = embedding_of(plain, some)  # learnt without kernels, from hundreds of bodies
     x, c = plain.exact(params), plain.exact(centres)
-    distances = (x[:, None] - c[None]).norm(dim=2)
-    expected = (distances <= distances.amin(1, keepdim=True) + 1e-11).long().argmax(1)
-    space = VertexSpace(body, weights, some) if name == "vertex" else ParameterSpace()
-    if name == "vertex":
-        space.basis = plain.basis  # learnt from hundreds of bodies
+    expected, least = nearest_points(x, c)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    points = Points(embedding(space), params, 1.0)
+    if name == "vertex":
+        fused = VertexSpace(body, weights)
+        found.space, found._blocks = fused, fused.blocks
+    points = EmbeddedBodies(found, params, 1.0)
     for tolerance in (0.05,) if name == "vertex" else (0.05, 2e-3):
-        labels, found = assign(points, centres, tolerance)
+        labels, between = assign(points, centres, tolerance)
         assert torch.equal(labels, expected)
-        least = distances.amin(1)
-        assert ((found - least).abs() <= tolerance * least + 1e-3).all()
+        assert ((between - least).abs() <= tolerance * least + 1e-3).all()
 
 
 def test_sums_of_who_moved(monkeypatch):
@@ -137,7 +140,7 @@ def test_sums_of_who_moved(monkeypatch):
     for kernels in (False, True):
         if kernels:
             monkeypatch.setenv("TRITON_INTERPRET", "1")
-        points = Points(embedding(ParameterSpace()), params, 1.0)
+        points = EmbeddedBodies(embedding(ParameterSpace()), params, 1.0)
         sums = Sums(points, 5)
         moved = [sums.move(labels) for labels in places]
         found.append((moved, sums.total))
@@ -145,7 +148,7 @@ def test_sums_of_who_moved(monkeypatch):
     # betas are large, and no multiple of the unit
     space = VertexSpace(BodyModel.load(OPEN_BODY), torch.zeros(6890))
     monkeypatch.delenv("TRITON_INTERPRET")
-    points = Points(embedding(ParameterSpace()), params, 1.0)
+    points = EmbeddedBodies(embedding(ParameterSpace()), params, 1.0)
     points.space = space
     expected = Sums(points, 5)
     expected.move(places[0])

@@ -7,7 +7,7 @@ import torch
 from tiny_world import MACHINE, World
 
 from pmnet.core import checkpoints
-from pmnet.core.processes import place
+from pmnet.core.distributed import rank_and_world_size
 from pmnet.evaluation import evaluator as evaluator_module
 from pmnet.evaluation.evaluator import Evaluator, write_errors
 from pmnet.evaluation.options import Evaluate
@@ -29,7 +29,7 @@ def evaluate(world: World, options: Train, models: Path, out: Path) -> None:
     files = world.memory, world.single, models, world.body
     evaluator = Evaluator.load(*files, options.seeds, EVALUATE, MACHINE)
     errors = evaluator.errors(world.samples, world.images)
-    if place()[0] == 0:
+    if rank_and_world_size()[0] == 0:
         write_errors(errors, {}, out)
 
 

@@ -16,9 +16,9 @@ from pmnet.body import OPEN_BODY
 from pmnet.body.camera import View, crop_to_px, project
 from pmnet.body.parts import PartWeights, vertex_weights
 from pmnet.clustering import build
-from pmnet.clustering.build import build_memory, mean_camera
-from pmnet.clustering.kmeans import Clustering
+from pmnet.clustering.build import build_memory, mean_camera, memory_of
 from pmnet.clustering.options import Cluster
+from pmnet.clustering.reference import Clustering
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
 from pmnet.datasets import synthetic
@@ -34,7 +34,7 @@ def memory(k: int = 3, weights: Tensor | None = None) -> PrototypeMemory:
     assignments = torch.arange(9) % max(k - 1, 1)
     clustering = Clustering(centres, assignments, torch.linspace(0, 2, 9), HISTORY)
     camera = torch.tensor([0.8, 0.1, -0.2])
-    return PrototypeMemory.of(clustering, weights, camera, "abc", {"k": k, "space": "vertex"})
+    return memory_of(clustering, weights, camera, "abc", {"k": k, "space": "vertex"})
 
 
 @pytest.mark.parametrize("weights", [None, torch.linspace(0, 5, 6890)])

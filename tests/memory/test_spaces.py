@@ -13,7 +13,8 @@ from pmnet.body.parts import BODY_PARTS, JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation
 from pmnet.body.skinning import VertexBlocks
 from pmnet.clustering.exact.assign import assign
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.reference import nearest_centres
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import Sums
 from pmnet.memory.spaces import BodyPoseSpace, ParameterSpace, Space, VertexSpace
@@ -40,7 +41,7 @@ def means_of(
     space: Space, params: BodyParams, members: Tensor, count: int
 ) -> tuple[BodyParams, Tensor]:
     """Return the mean body of each group, as K-Means finds it, and the sizes."""
-    sums = Sums(Points(embedding(space), params, 1.0), count)
+    sums = Sums(EmbeddedBodies(embedding(space), params, 1.0), count)
     sums.move(members)
     means, sizes = sums.means(Shard.whole(len(params)))
     return space.mean_body(means), sizes
@@ -63,50 +64,13 @@ def test_points_are_exact_within_the_noise(spaces, name, spread, betas_spread):
 
 
 @pytest.mark.parametrize("name", ["parts", "flat"])
-@pytest.mark.parametrize(("spread", "betas_spread"), SPREADS)
-def test_coordinates_and_residual_bound_what_they_say(spaces, name, spread, betas_spread):
-    space, params = spaces[name], random_bodies(40, 2, spread, betas_spread)
-    basis = space.basis
-    points = space._exact_blocks.points(params.to(torch.float64)) - basis.origin
-    inside = points @ basis.columns
-    expected = inside.transpose(1, 2).flatten(1)  # x, y, z of a column side by side
-    coordinates = space.coordinates(params)
-    bounds = space.bounds(params, coordinates)
-    error = (coordinates.double() - expected).norm(dim=1)
-    assert (3 * error <= bounds.noise).all()
-    residual = (points - inside @ basis.columns.T).flatten(1).norm(dim=1)
-    assert (residual <= bounds.residual).all()
-    assert (bounds.residual <= 1.02 * residual + 0.1).all()  # and it is not far above
-    lengths = points.flatten(1).norm(dim=1)
-    assert ((bounds.squared.sqrt() - lengths).abs() <= bounds.noise).all()
-    head = bounds.without(coordinates[:, 72:])
-    dropped = (points - inside[..., :24] @ basis.columns[:, :24].T).flatten(1).norm(dim=1)
-    assert (dropped <= head.residual).all()
-    assert (head.residual <= 1.02 * dropped + 0.1).all()
-
-
-@pytest.mark.parametrize("name", ["parts", "flat"])
 def test_exact_points_are_the_vertices_in_float64(body, spaces, name):
     params = random_bodies(20, 4)
-    weights = spaces[name]._weights.double()
+    weights = spaces[name].weights.double()
     vertices = body.double_precision().vertices_by_axis(params.to(torch.float64)) * weights
     expected = torch.cdist(vertices.flatten(1), vertices.flatten(1))
     exact = spaces[name].exact(params)
     torch.testing.assert_close(torch.cdist(exact, exact), expected, atol=1e-10, rtol=0)
-    points = spaces[name].embed(params)
-    bounds = [
-        spaces[name].bounds(params, spaces[name].coordinates(params), p) for p in (None, points)
-    ]
-    torch.testing.assert_close(bounds[0].squared, bounds[1].squared)
-
-
-def test_columns_are_orthonormal_and_few_tell_nearly_all(spaces):
-    basis = spaces["parts"].basis
-    product = basis.columns.T @ basis.columns
-    torch.testing.assert_close(product, torch.eye(64).double(), atol=1e-12, rtol=0)
-    params = random_bodies(40, 3)
-    bounds = spaces["parts"].bounds(params, spaces["parts"].coordinates(params))
-    assert (bounds.residual**2 < 1e-3 * bounds.squared).all()
 
 
 def test_dense_correctives_as_of_smpl_give_the_same_answers(body):
@@ -122,8 +86,8 @@ def test_dense_correctives_as_of_smpl_give_the_same_answers(body):
     error = (space.embed(params).double() - space.exact(params)).norm(dim=1)
     assert (3 * error <= space.noise_of(params)).all()
     centres = params[torch.arange(0, 60, 7)]
-    labels, _ = assign(Points(embedding(space), params, 1.0), centres)
-    expected = torch.cdist(space.exact(params), space.exact(centres)).argmin(1)
+    labels, _ = assign(EmbeddedBodies(embedding(space), params, 1.0), centres)
+    expected, _ = nearest_centres(space, params, centres)
     assert torch.equal(labels, expected)
 
 
@@ -250,31 +214,12 @@ def test_the_order_of_the_bodies_does_not_matter(spaces, name):
     torch.testing.assert_close(first.betas, second.betas, atol=1e-6, rtol=0)
 
 
-def test_chunks_made_in_threads_are_those_made_one_after_the_other(spaces, monkeypatch):
-    monkeypatch.setattr("pmnet.clustering.exact.embedded.CHUNK", 16)
-    params, space = random_bodies(70), spaces["parts"]
-    means = torch.cat(
-        space.statistics(random_bodies(600)), 1
-    ).double()  # more than are averaged at a time
-    alone, middle = Points(embedding(space), params, 1.0), space.mean_body(means)
-    torch.set_num_threads(2)
-    try:
-        together, also = Points(embedding(space), params, 1.0), space.mean_body(means)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(1)
-    assert torch.equal(alone.bounds.residual, together.bounds.residual)
-    assert torch.equal(alone.chunk(0).coordinates, together.chunk(0).coordinates)
-    assert len(middle) == 600 and torch.equal(middle.rotmats, also.rotmats)
-
-
 def test_turned_bodies_are_one_point_of_the_space_of_body_poses(spaces):
     params = random_bodies(6)
     turned = BodyParams(params.rotmats.clone(), params.betas)
     turned.rotmats[:, 0] = random_bodies(6, seed=5).rotmats[:, 0]
     space = spaces["body_pose"]
     assert torch.equal(space.exact(params), space.exact(turned))
-    assert torch.equal(space.coordinates(params), space.coordinates(turned))
     assert not torch.equal(spaces["parts"].exact(params), spaces["parts"].exact(turned))
     # the middle is turned as its members are in the mean
     middle, _ = means_of(space, turned, torch.zeros(6, dtype=torch.long), 1)

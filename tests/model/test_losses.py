@@ -10,19 +10,26 @@ from bodies import random_bodies
 from pmnet.body import BodyParams
 from pmnet.body.camera import project
 from pmnet.body.keypoints import J24, J24_HIPS, J24_PELVIS
-from pmnet.model.losses import Classes, LossWeights, Truth, loss_terms, term_weights, total_loss
+from pmnet.model.losses import (
+    ClassTargets,
+    LossWeights,
+    TrainingTargets,
+    loss_terms,
+    term_weights,
+    total_loss,
+)
 from pmnet.model.network import Prediction
 
 TERMS = ("keypoints_3d", "keypoints_2d", "pose", "betas", "prototype")
 REGRESSION = TERMS[:-1]
 
 
-def perfect(body, n: int = 3, k: int = 2) -> tuple[Prediction, torch.Tensor, Truth]:
+def perfect(body, n: int = 3, k: int = 2) -> tuple[Prediction, torch.Tensor, TrainingTargets]:
     """Return a prediction without any error, indifferent scores, and its truth."""
     params, camera = random_bodies(n), torch.tensor([0.8, 0.1, -0.1]).expand(n, 3).clone()
     joints = body.joints(params)
     ones = torch.ones(n, 24, 1)
-    truth = Truth(
+    truth = TrainingTargets(
         params=params,
         keypoints_3d=torch.cat([joints - joints[:, :1], ones], 2),
         keypoints_2d=torch.cat([project(joints, camera), ones], 2),
@@ -33,7 +40,7 @@ def perfect(body, n: int = 3, k: int = 2) -> tuple[Prediction, torch.Tensor, Tru
     return Prediction(params, camera), torch.zeros(n, k), truth
 
 
-def moved(truth: Truth, **amounts: float) -> Truth:
+def moved(truth: TrainingTargets, **amounts: float) -> TrainingTargets:
     """Return the truth with an offset added to all values of some fields of the first sample."""
     changed = {}
     for name, amount in amounts.items():
@@ -111,7 +118,7 @@ def test_one_prototype_costs_no_class(body):
     assert float(loss_terms(pred, torch.full((3, 1), 7.0), truth, body, "smpl24")["prototype"]) == 0
 
 
-def broken(truth: Truth, row: int) -> Truth:
+def broken(truth: TrainingTargets, row: int) -> TrainingTargets:
     """Return the truth with one sample that has nothing, and NaN where nothing is."""
     values = {name: value.clone() for name, value in vars(truth).items() if name != "params"}
     rotmats, betas = truth.params.rotmats.clone(), truth.params.betas.clone()
@@ -119,7 +126,7 @@ def broken(truth: Truth, row: int) -> Truth:
     values["keypoints_3d"][row, :, :3] = values["keypoints_2d"][row, :, :2] = torch.nan
     values["keypoints_2d"][row, :, 2] = 0
     values["has_smpl"][row] = values["has_keypoints_3d"][row] = False
-    return Truth(params=BodyParams(rotmats, betas), **values)
+    return TrainingTargets(params=BodyParams(rotmats, betas), **values)
 
 
 def test_what_a_sample_lacks_does_not_count(body):
@@ -167,7 +174,7 @@ def test_parts_of_a_batch_add_up_to_its_terms(body, joints):
     pred, scores, truth = perfect(body)
     scores = torch.tensor([[1.0, 0.0], [0.0, 9.0], [0.5, 0.0]])
     truth = broken(moved(truth, keypoints_3d=0.3, keypoints_2d=0.6), 1)
-    classes = Classes(torch.eye(2), torch.tensor([1.0, 3.0]))
+    classes = ClassTargets(torch.eye(2), torch.tensor([1.0, 3.0]))
     whole = loss_terms(pred, scores, truth, body, joints, classes)
     totals = torch.stack([w.sum() for w in term_weights(truth, joints, classes).values()])
     parts = [
@@ -210,7 +217,7 @@ def test_truth_is_indexed_by_sample(body):
 # --- annotated joints (J24)
 
 
-def perfect_j24(body) -> tuple[Prediction, torch.Tensor, Truth]:
+def perfect_j24(body) -> tuple[Prediction, torch.Tensor, TrainingTargets]:
     """Return a prediction without any error where the truth is J24, relative to the pelvis."""
     pred, scores, truth = perfect(body)
     joints = body.keypoints(body.vertices(pred.params))

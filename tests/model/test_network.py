@@ -3,31 +3,13 @@
 import pytest
 import torch
 from bodies import random_bodies
+from tiny_network import K, memory_of, network_of
 
 from pmnet.core.errors import InputError
-from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.encoders import build_encoder
-from pmnet.model.network import PARAMETERS, PMNet, Shape, pack, unpack
+from pmnet.model.network import PARAMETERS, PMNet, pack, unpack
 
-K = 3
 ANY, PREDICTED = torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.bool)
-
-
-def memory_of(k: int = K) -> PrototypeMemory:
-    return PrototypeMemory(
-        prototypes=random_bodies(k),
-        assignments=torch.arange(6) % k,
-        distances=torch.zeros(6),
-        vertex_weights=None,
-        camera=torch.tensor([0.9, 0.1, -0.2]),
-        body="abc",
-    )
-
-
-def network_of(k: int = K, pooling: int = 1, regressor_steps: int = 3) -> PMNet:
-    torch.manual_seed(0)
-    shape = Shape("squeezenet1_1", pooling, 16, 0, 0, regressor_steps, "assigned")
-    return PMNet(shape, memory_of(k))
 
 
 @pytest.fixture(scope="module")

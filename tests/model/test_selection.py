@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from test_network import memory_of, network_of
+from tiny_network import memory_of, network_of
 
-from pmnet.memory.nearest import Labeller, distances_mm
+from pmnet.memory.nearest import NearestPrototype, distances_mm
 from pmnet.model.network import unpack
 from pmnet.model.selection import Selector
 
@@ -48,7 +48,7 @@ def test_twice_starts_from_what_is_near_to_the_first_result(selector, features, 
     _, first = selector.start(features, SCORES, "hard")
     bodies = unpack(selector.network.regress(features, selector.network.memory[first])).params
     _, rows = selector.start(features, SCORES, "twice")
-    assert torch.equal(rows, Labeller(memory_of(), body).nearest(bodies))
+    assert torch.equal(rows, NearestPrototype(memory_of(), body).nearest(bodies))
 
 
 @pytest.mark.parametrize("selection", ["hard", "soft", "risk", "twice"])

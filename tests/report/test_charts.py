@@ -8,12 +8,12 @@ import pytest
 
 from pmnet.core.errors import InputError
 from pmnet.report import charts
-from pmnet.report.options import ReportOptions
+from pmnet.report.options import FigureSize, ReportOptions
 from pmnet.report.statistics import curves, read_errors, write_csv
 from pmnet.report.tables import table5, table6
 
 REPORT = ReportOptions(tails=[5, 10], bins=6, bootstrap=50, seed=0)
-SIZE = Figure(width_in=6.0, height_in=3.0, dpi=50)
+SIZE = FigureSize(width_in=6.0, height_in=3.0, dpi=50)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

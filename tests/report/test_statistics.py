@@ -1,6 +1,7 @@
 """Errors read strictly, and the laws of tails, bins, intervals and curves, with numbers by hand."""
 
-import ast
+import json
+import re
 from pathlib import Path
 
 import fake_errors
@@ -9,24 +10,29 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from import_closure import ROOT, import_closure
 
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import KEY, METHODS, METRICS, TOLD_BODIES
-from pmnet.report import statistics
+from pmnet.evaluation.error_table import KEY, METHODS, METRICS, NEED_BODIES
 from pmnet.report.options import ReportOptions
 from pmnet.report.statistics import (
     bootstrap_interval,
     curves,
     distance_bins,
+    headline,
     over_seeds,
     read_errors,
     summary,
     tail,
     write_csv,
 )
+from stages.summary import summary as write_summary
 
 REPORT = ReportOptions(tails=[5, 10], bins=10, bootstrap=200, seed=0)
-PACKAGE = Path(statistics.__file__).parent
+HEADLINE = [
+    *("p3dh_mpvpe_mm", "p3dh_pa_mpjpe_mm", "single_mpvpe_mm"),
+    *("gain_mpvpe_mm", "gain_tail_10_mpvpe_mm", "prototype_accuracy"),
+]
 NAN, INF = float("nan"), float("inf")
 
 
@@ -60,22 +66,13 @@ def test_a_path_given_twice_is_read_once(tmp_path):
     assert len(read_errors([path, path])) == 2
 
 
-def imported(module: str) -> set[str]:
-    """Every module that a module of pmnet imports, through others of pmnet too."""
-    tree = ast.parse((PACKAGE / f"{module.removeprefix('pmnet.')}.py").read_text())
-    names = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
-    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    names |= {f"{node.module}.{a.name}" for node in froms for a in node.names}
-    names |= {str(node.module) for node in froms}
-    inner = [name for name in names if (PACKAGE / f"{name.removeprefix('pmnet.')}.py").exists()]
-    return names.union(*(imported(name) for name in inner if name.startswith("pmnet.")))
-
-
-@pytest.mark.parametrize("module", ["pmnet.report.tables", "pmnet.report.charts"])
+@pytest.mark.parametrize("module", ["tables", "charts"])
 def test_reports_import_neither_torch_nor_pyplot(module):
-    names = imported(module)
-    assert "pmnet.core.files" in names and "pandas" in names
-    assert not [name for name in names if name.startswith(("torch", "matplotlib.pyplot"))]
+    files = import_closure(ROOT / "pmnet" / "report" / f"{module}.py")
+    assert "pmnet/core/files.py" in files
+    imports = [line for file in files for line in (ROOT / file).read_text().splitlines()]
+    assert any("import pandas" in line for line in imports)
+    assert not [line for line in imports if re.search(r"^\s*(from|import) (torch|.*pyplot)", line)]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +105,7 @@ BODILESS = {"datasets": ("cmu", "mpi_inf_3dhp"), "bodiless": "mpi_inf_3dhp", "sa
 
 def test_without_bodies_a_data_set_has_no_told_prototype_and_no_curve(tmp_path):
     frame = read_errors(fake_errors.write_runs(tmp_path, **BODILESS))
-    assert set(frame[frame["inference"].isin(TOLD_BODIES)]["dataset"]) == {"cmu"}
+    assert set(frame[frame["inference"].isin(NEED_BODIES)]["dataset"]) == {"cmu"}
     assert set(curves(frame, REPORT)["dataset"]) == {"cmu"}
     found = summary(frame, REPORT)
     assert set(found["constant"]["mpi_inf_3dhp"]) == {"mpjpe_mm", "pa_mpjpe_mm"}
@@ -400,6 +397,34 @@ def test_the_summary_agrees_with_the_rows(frame):
     assert gain["tail_10_mpvpe_mm"] > gain["mpvpe_mm"]
     assert found["prototype_accuracy"]["cmu"] == (model["assigned"] == model["chosen"]).mean()
     assert not any("." in key for level in found.values() for key in level)
+
+
+def test_the_headline_is_six_numbers_over_all_test_samples(frame):
+    found = headline(frame, REPORT)
+    assert list(found) == HEADLINE
+    model = frame[frame["inference"] == "model"]
+    p3dh, single = (model[model["method"] == method] for method in ("p3dh", "single"))
+    assert found["p3dh_mpvpe_mm"] == round(p3dh["mpvpe_mm"].mean(), 2)
+    assert found["p3dh_pa_mpjpe_mm"] == round(p3dh["pa_mpjpe_mm"].mean(), 2)
+    gains = [tail(rows, 10)["mpvpe_mm"].mean() for rows in (single, p3dh)]
+    assert found["gain_tail_10_mpvpe_mm"] == pytest.approx(gains[0] - gains[1], abs=0.006)
+    both = found["single_mpvpe_mm"] - found["p3dh_mpvpe_mm"]
+    assert found["gain_mpvpe_mm"] == pytest.approx(both, abs=0.011)
+    assert found["prototype_accuracy"] == (p3dh["assigned"] == p3dh["chosen"]).mean()
+
+
+def test_the_headline_leaves_out_what_the_test_sets_cannot_give(tmp_path):
+    shape = {"datasets": ("mpi_inf_3dhp",), "bodiless": "mpi_inf_3dhp", "samples": 20}
+    frame = read_errors(fake_errors.write_runs(tmp_path, **shape))
+    assert list(headline(frame, REPORT)) == ["p3dh_pa_mpjpe_mm"]
+
+
+def test_the_stage_of_the_summary_writes_headline_and_all_numbers(tmp_path):
+    paths = fake_errors.write_runs(tmp_path / "runs", samples=20)
+    write_summary(paths, tmp_path / "metrics.json", tmp_path / "summary.json", REPORT)
+    frame = read_errors(paths)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == headline(frame, REPORT)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary(frame, REPORT)
 
 
 def test_a_table_is_written_with_two_decimals_and_no_minus_zero(tmp_path):

@@ -53,7 +53,7 @@ def test_experiments_are_run_once_for_the_same_settings(folder, capsys):
         return said
 
     assert jobs(5, []) == "3 of 3 jobs to do"
-    found = read_errors([folder / "runs/plain/errors.parquet"])
+    found = read_errors([folder / "sweeps/plain/errors.parquet"])
     assert set(found["run"]) == {"plain"} and set(found["seed"]) == {0, 1}
     assert jobs(5, []) == "0 of 3 jobs to do"
     assert jobs(6, ["second"]) == "1 of 1 jobs to do"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from pmnet.runs.pool import Task, _start, repro_parallel, tasks_to_do
+from pmnet.runs.pool import _start, repro_parallel, tasks_to_do
 
 GRAPH = """
 stages:
@@ -55,7 +55,7 @@ def test_the_graph_is_run_side_by_side_and_then_only_what_changes(project):
 
 def test_a_stage_waits_until_another_lets_go_of_the_project(project):
     with Repo() as repo, repo.lock:
-        waiting = _start(Task("body", ["body"]), None)
+        waiting = _start(["body"], None)
         time.sleep(8)  # DVC gives up after 3 s, and takes some to start
         assert waiting.poll() is None
     assert waiting.wait(60) == 0

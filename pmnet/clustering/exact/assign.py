@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.clustering.exact.bounds import UP, Bounds, Nearest, factor
-from pmnet.clustering.exact.embedded import Chunk, Points
+from pmnet.clustering.exact.bounds import ROUND_UP, Bounds, NearestCentre, factor
+from pmnet.clustering.exact.embedded import Chunk, EmbeddedBodies
 from pmnet.clustering.exact.refine import Centres, Undecided, gaps
 from pmnet.clustering.exact.rivals import compared
 from pmnet.core.device import full_precision
@@ -24,7 +24,7 @@ ROUGH = 0.05  # tolerance from which the first coordinates are enough for a dist
 
 @full_precision()
 def assign(
-    points: Points, params: BodyParams, tolerance: float = 2e-3
+    points: EmbeddedBodies, params: BodyParams, tolerance: float = 2e-3
 ) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
     """Return the nearest centre of each body, and the distance to it within the share `tolerance`.
 
@@ -34,7 +34,7 @@ def assign(
     return settle(search(Centres(points, params), tolerance))
 
 
-class Search:
+class CandidateSearch:
     """The nearest centres by coordinates: by the first ones, and by all of what these leave open."""
 
     def __init__(self, centres: Centres, tolerance: float) -> None:
@@ -58,8 +58,10 @@ class Search:
             return
         found = self.centres.head.nearest(chunk.head[own])
         self._keep(rows, found)
-        vague = vague_of(self.centres.points.bounds[rows], found.low, found.width, self.tolerance)
-        some = (vague | ~found.alone).nonzero()[:, 0]
+        inaccurate = is_inaccurate(
+            self.centres.points.bounds[rows], found.low, found.width, self.tolerance
+        )
+        some = (inaccurate | ~found.is_decided).nonzero()[:, 0]
         if len(some):
             coordinates = chunk.coordinates.index_select(0, some + own.start)
             self._leave_open(some + rows.start, coordinates)
@@ -99,14 +101,14 @@ class Search:
         if self._waiting >= self._size:
             self.finish()
 
-    def _keep(self, rows: Tensor | slice, found: Nearest) -> None:
+    def _keep(self, rows: Tensor | slice, found: NearestCentre) -> None:
         self.nearest[rows], self.low[rows] = found.centre, found.low
         self.width[rows] = found.width
 
 
-def search(centres: Centres, tolerance: float) -> Search:
+def search(centres: Centres, tolerance: float) -> CandidateSearch:
     """Return the nearest centres as far as coordinates tell them."""
-    points, found = centres.points, Search(centres, tolerance)
+    points, found = centres.points, CandidateSearch(centres, tolerance)
     halves = centres.in_halves and tolerance >= ROUGH  # then no score is written to memory
     for index, rows in enumerate(points.chunks()):
         chunk, size = points.chunk(index), points.size if halves else found._size
@@ -116,14 +118,14 @@ def search(centres: Centres, tolerance: float) -> Search:
     return found
 
 
-def settle(found: Search) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
+def settle(found: CandidateSearch) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
     """Return the assignments, with whole points where coordinates do not tell, and the distances."""
     b, nearest = found.centres.points.bounds, found.nearest
     distances = squared_of(b, found.low, found.width).sqrt()
-    vague = vague_of(b, found.low, found.width, found.tolerance)
+    inaccurate = is_inaccurate(b, found.low, found.width, found.tolerance)
     for rows, centre, distance in found.undecided.settled():
-        nearest[rows], distances[rows], vague[rows] = centre, distance, False
-    rows = vague.nonzero()[:, 0]
+        nearest[rows], distances[rows], inaccurate[rows] = centre, distance, False
+    rows = inaccurate.nonzero()[:, 0]
     if len(rows):
         pairs = torch.arange(len(rows), device=rows.device), nearest[rows]
         distances[rows] = gaps(found.centres, rows, *pairs).float()
@@ -135,8 +137,8 @@ def squared_of(b: Bounds, low: Tensor, width: Tensor) -> Float[Tensor, "b"]:
     return (b.squared + low + width / 2).clamp_min(0)
 
 
-def vague_of(b: Bounds, low: Tensor, width: Tensor, tolerance: float) -> Bool[Tensor, "b"]:
+def is_inaccurate(b: Bounds, low: Tensor, width: Tensor, tolerance: float) -> Bool[Tensor, "b"]:
     """Return whose distances may be wrong by more than the share `tolerance`."""
-    spread = width / 2 + UP * b.noise * (2 * b.squared.sqrt() + b.noise)
+    spread = width / 2 + ROUND_UP * b.noise * (2 * b.squared.sqrt() + b.noise)
     # d(D) / D is half of d(D^2) / D^2
     return spread > 2 * tolerance * (squared_of(b, low, width) - spread)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-UP: Final = 1 + 1e-4  # more than the rounding of the bounds themselves
+ROUND_UP: Final = 1 + 1e-4  # more than the rounding of the bounds themselves
 PAIRWISE: Final = 32 * 2.0**-24  # relative rounding of a pairwise sum of float32
 UNIT = 2.0**-24  # rounding of one float32 operation
 NOTHING = 2.0**-100  # more than the low bits of a zero
@@ -47,7 +47,7 @@ class Bounds:
         """Return the bounds where these coordinates are left out too."""
         residual = (self.residual**2 + dropped.square().sum(1)).sqrt()
         # the noise of y may be in what is dropped
-        return Bounds(UP * (residual + self.noise), self.noise, self.squared)
+        return Bounds(ROUND_UP * (residual + self.noise), self.noise, self.squared)
 
 
 def gamma(terms: int) -> float:
@@ -77,24 +77,24 @@ class Factor:
 
 
 def factor(coordinates: Float[Tensor, "b d"], b: Bounds) -> Factor:
-    """Return bodies as a factor of the product of `Scores`."""
+    """Return bodies as a factor of the product of `CentreBounds`."""
     norm = coordinates.norm(dim=1)
     noise = b.noise + gamma(coordinates.shape[1]) * norm
-    bounds = UP * torch.stack([b.residual, noise, norm + b.noise])
+    bounds = ROUND_UP * torch.stack([b.residual, noise, norm + b.noise])
     return Factor(torch.cat([coordinates.T, bounds, torch.ones_like(bounds[:1])]))
 
 
 @dataclass(frozen=True)
-class Nearest:
+class NearestCentre:
     """The centre of the lowest bound of each body, and where no other can be nearer."""
 
     centre: Int[Tensor, "b"]
     low: Float[Tensor, "b"]
     width: Float[Tensor, "b"]  # from the lower to the upper bound
-    alone: Bool[Tensor, "b"]
+    is_decided: Bool[Tensor, "b"]
 
 
-class Scores:
+class CentreBounds:
     """Centres as the other factor of the product.
 
     A row is a centre's scores: what is looked for among centres goes through whole rows at a time.
@@ -103,8 +103,8 @@ class Scores:
     def __init__(self, coordinates: Float[Tensor, "k d"], b: Bounds) -> None:
         norm, whole = coordinates.norm(dim=1), b.squared.sqrt() + b.noise
         rounding = gamma(coordinates.shape[1]) + PAIRWISE
-        own = UP * (2 * whole * b.noise + rounding * b.squared)
-        bounds = UP * 2 * torch.stack([b.residual, norm, b.noise])
+        own = ROUND_UP * (2 * whole * b.noise + rounding * b.squared)
+        bounds = ROUND_UP * 2 * torch.stack([b.residual, norm, b.noise])
         self._widths = torch.cat([bounds, own[None]])
         rows = torch.cat([-2 * coordinates, -bounds.T, (b.squared - own)[:, None]], 1)
         self._count = len(rows)
@@ -128,13 +128,15 @@ class Scores:
         room = self._room[: centres * count].view(centres, count)
         return torch.mm(factor, bodies.columns, out=room)
 
-    def compare(self, bodies: Factor) -> tuple[Nearest, Float[Tensor, "k b"], Float[Tensor, "b"]]:
+    def compare(
+        self, bodies: Factor
+    ) -> tuple[NearestCentre, Float[Tensor, "k b"], Float[Tensor, "b"]]:
         """Return the nearest, how far above its bound those of others are, and up to where they matter."""
         nearest, least, above, second = _least(self._product(bodies, self._count))
         found, reach = self._found(bodies, nearest, least, second)
         return found, above, reach
 
-    def nearest(self, bodies: Factor) -> Nearest:
+    def nearest(self, bodies: Factor) -> NearestCentre:
         """Return the centres of the lowest bounds."""
         if self._count <= MANY:
             return self.compare(bodies)[0]
@@ -143,21 +145,21 @@ class Scores:
         inside, _, _, other = _least(low.gather(0, group.expand(1, GROUP, -1))[0])
         return self._found(bodies, group * GROUP + inside, least, torch.minimum(second, other))[0]
 
-    def rivals(self, bodies: Factor) -> tuple[Nearest, Int[Tensor, "p"], Tensor]:
+    def rivals(self, bodies: Factor) -> tuple[NearestCentre, Int[Tensor, "p"], Tensor]:
         """Return the same, and pairs: the bodies that are not settled, with each other near centre."""
         found, above, reach = self.compare(bodies)
-        unsure = (~found.alone).nonzero()[:, 0]
+        unsure = (~found.is_decided).nonzero()[:, 0]
         near = reach[unsure, None] >= above[:, unsure].T
         body, centre = near.nonzero(as_tuple=True)
         return found, unsure[body], centre
 
     def _found(
         self, bodies: Factor, nearest: Tensor, least: Tensor, second: Tensor
-    ) -> tuple[Nearest, Float[Tensor, "b"]]:
+    ) -> tuple[NearestCentre, Float[Tensor, "b"]]:
         """Return the nearest, given how far above its bound the next one is; up to where others matter."""
-        width = (self._widths.index_select(1, nearest) * bodies.bounds).sum(0).mul_(2 * UP)
+        width = (self._widths.index_select(1, nearest) * bodies.bounds).sum(0).mul_(2 * ROUND_UP)
         reach = width * (1 + 2.0 ** (_bits(self._count) - 22)) + NOTHING
-        return Nearest(nearest, least, width, second > reach), reach
+        return NearestCentre(nearest, least, width, second > reach), reach
 
 
 def _bits(count: int) -> int:

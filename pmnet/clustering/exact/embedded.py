@@ -10,17 +10,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.clustering.exact.bounds import Bounds, Factor, Nearest, Scores, factor
+from pmnet.clustering.exact.bounds import Bounds, CentreBounds, Factor, NearestCentre, factor
 from pmnet.clustering.exact.embedding import Embedding
-from pmnet.clustering.exact.half_precision import HalfScores, Halves, bodies_in_halves, scale_of
+from pmnet.clustering.exact.half_precision import (
+    HalfCentreBounds,
+    Halves,
+    bodies_in_halves,
+    scale_of,
+)
 from pmnet.clustering.sharding import CHUNK
-from pmnet.core.cuda_graph import Recorded
+from pmnet.core.cuda_graph import CudaGraph
 from pmnet.core.device import full_precision, has_kernels, in_threads
 
 
 @runtime_checkable
-class Bodies(Protocol):
-    """Bodies in memory, or in a file that is read row by row (BodyParams is one)."""
+class BodySource(Protocol):
+    """BodySource in memory, or in a file that is read row by row (BodyParams is one)."""
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -32,10 +37,10 @@ class Bodies(Protocol):
 
 
 @dataclass(frozen=True)
-class Run:
+class BodySlice:
     """The bodies from `start` to `stop` of others."""
 
-    bodies: Bodies
+    bodies: BodySource
     start: int
     stop: int
 
@@ -58,12 +63,12 @@ class Chunk:
     head: Factor | Halves
 
 
-HEAD = 72  # the first coordinates: they decide most assignments
+N_LEADING_COORDS = 72  # the first coordinates: they decide most assignments
 CPU_CHUNK, GPU_CHUNK = 1 << 16, 1 << 19
 BODY = 4 * 226  # bytes
 
 
-class Points:
+class EmbeddedBodies:
     """The coordinates of bodies in a space, and the bounds on what they leave out.
 
     As many chunks as `cache_gib` has room for are kept; the others are made anew each time they are
@@ -76,7 +81,7 @@ class Points:
     def __init__(
         self,
         embedding: Embedding,
-        bodies: Bodies,
+        bodies: BodySource,
         cache_gib: float,
         device: torch.device | None = None,
     ) -> None:
@@ -84,7 +89,7 @@ class Points:
         self.scale: float | None = None
         self._source = bodies[slice(0, 0)].betas.device
         self.device = device or self._source
-        self.recorded: dict[int, Recorded[Any]] = {}  # what is made of K centres, by K
+        self.recorded: dict[int, CudaGraph[Any]] = {}  # what is made of K centres, by K
         cpu = self.device.type == "cpu"
         self.size, self.piece = (CPU_CHUNK, CHUNK) if cpu else (GPU_CHUNK, GPU_CHUNK)
         room, bounds = cache_gib * 2**30, []
@@ -164,7 +169,9 @@ class Points:
     def _head(self, coordinates: Tensor, b: Bounds) -> Factor | Halves:
         if self.scale is not None:
             return bodies_in_halves(coordinates, b, self.scale)
-        return factor(coordinates[:, :HEAD], b.without(coordinates[:, HEAD:]))
+        return factor(
+            coordinates[:, :N_LEADING_COORDS], b.without(coordinates[:, N_LEADING_COORDS:])
+        )
 
     def _moved(self, params: BodyParams) -> BodyParams:
         return params if self.device == self._source else params.to(self.device)
@@ -176,16 +183,20 @@ def _slices(start: int, stop: int, size: int) -> list[slice]:
 
 
 @runtime_checkable
-class HeadScores(Protocol):
+class LeadingCentreBounds(Protocol):
     """Centres as the other factor of the `head` of chunks."""
 
-    def nearest(self, bodies: Any) -> Nearest:
+    def nearest(self, bodies: Any) -> NearestCentre:
         """Return the centres of the lowest bounds."""
         ...
 
 
-def head_scores(coordinates: Float[Tensor, "k d"], b: Bounds, scale: float | None) -> HeadScores:
+def leading_bounds(
+    coordinates: Float[Tensor, "k d"], b: Bounds, scale: float | None
+) -> LeadingCentreBounds:
     """Return centres as the other factor of the `head` of chunks; `scale` is that of the points."""
     if scale is not None:
-        return HalfScores(coordinates, b, scale)
-    return Scores(coordinates[:, :HEAD], b.without(coordinates[:, HEAD:]))
+        return HalfCentreBounds(coordinates, b, scale)
+    return CentreBounds(
+        coordinates[:, :N_LEADING_COORDS], b.without(coordinates[:, N_LEADING_COORDS:])
+    )

@@ -1,4 +1,4 @@
-"""Points of a space as few coordinates, with bounds on what these leave out.
+"""EmbeddedBodies of a space as few coordinates, with bounds on what these leave out.
 
 `Embedding` says what the coordinates do not tell; `assign` turns that into certain answers.
 """
@@ -54,12 +54,12 @@ class VertexEmbedding:
         self._seen, self._blocks = space.seen, space.blocks
         if sample is not None:
             sample = space.seen(sample.to(space.weights.device))
-        self._projection = Projection.learn(space.body, space.weights, sample, RANK)
-        self._origin = space.blocks.pack(self._projection.origin.to(space.weights))
+        self.projection = Projection.learn(space.body, space.weights, sample, RANK)
+        self._origin = space.blocks.pack(self.projection.origin.to(space.weights))
 
     def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
         """Return 64 coordinates an axis (weighted m)."""
-        return self._projection.coordinates(self._seen(params))
+        return self.projection.coordinates(self._seen(params))
 
     def bounds(
         self,
@@ -80,7 +80,7 @@ class VertexEmbedding:
 
 
 class ParameterEmbedding:
-    """Points of the parameter space are short: they are their own coordinates."""
+    """EmbeddedBodies of the parameter space are short: they are their own coordinates."""
 
     def __init__(self, space: ParameterSpace) -> None:
         self.space: Space = space

@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pmnet.clustering.exact.bounds import PAIRWISE, UP, Bounds, Nearest
+from pmnet.clustering.exact.bounds import PAIRWISE, ROUND_UP, Bounds, NearestCentre
 
 WIDTH: Final = 128
-HEAD: Final = 102  # coordinates
+N_LEADING_COORDS: Final = 102  # coordinates
 SPLIT: Final = 9  # of them in two halves
-ONES: Final = HEAD + 2 * SPLIT
+ONES: Final = N_LEADING_COORDS + 2 * SPLIT
 BOUNDS: Final = ONES + 3
 # Sums of the matrix units are cut off, not rounded, and their order is not known: 2^-17 of the sum of
 # the sizes is what 8 steps of 16 terms may lose if each loses as much as it can; and what low times low
@@ -63,14 +63,14 @@ def bodies_in_halves(coordinates: Float[Tensor, "b d"], b: Bounds, scale: float)
     rows = torch.zeros(len(coordinates), WIDTH, dtype=torch.float16, device=coordinates.device)
     _place(rows, part.high, part.high[:, :SPLIT], part.low)
     noise = part.noise + GATHERED * part.length
-    columns = _raised(UP * torch.stack([part.residual, noise, part.length + part.noise], 1))
+    columns = _raised(ROUND_UP * torch.stack([part.residual, noise, part.length + part.noise], 1))
     rows[:, BOUNDS : BOUNDS + 3] = columns
     rows.masked_fill_(~part.told[:, None], 0)
     rows[:, ONES:BOUNDS] = 1
     return Halves(rows, columns.float().masked_fill(~part.told[:, None], torch.inf))
 
 
-class HalfScores:
+class HalfCentreBounds:
     """Centres as the other factor; see `scores.Scores`, which is the same in full precision."""
 
     def __init__(self, coordinates: Float[Tensor, "k d"], b: Bounds, scale: float) -> None:
@@ -78,12 +78,12 @@ class HalfScores:
 
         part = _Rounded(coordinates, b, scale)
         whole = b.squared.sqrt() + b.noise
-        own = UP * (2 * whole * b.noise + (GATHERED + PAIRWISE) * b.squared)
+        own = ROUND_UP * (2 * whole * b.noise + (GATHERED + PAIRWISE) * b.squared)
         k = len(coordinates)
         self._scale, self._own = scale, own * scale**2 + LEAST
         rows = coordinates.new_zeros(-(-k // CENTRES) * CENTRES, WIDTH, dtype=torch.float16)
         _place(rows[:k], -2 * part.high, -2 * part.low, -2 * part.high[:, :SPLIT])
-        columns = _raised(UP * 2 * torch.stack([part.residual, part.length, part.noise], 1))
+        columns = _raised(ROUND_UP * 2 * torch.stack([part.residual, part.length, part.noise], 1))
         rows[:k, BOUNDS : BOUNDS + 3] = -columns
         rows[:k].masked_fill_(~part.told[:, None], 0)
         # where a row tells nothing its centre may be nearest to any body; there is none in rows after k
@@ -97,22 +97,24 @@ class HalfScores:
         self._bounds = coordinates.new_zeros(len(rows), 3)
         self._bounds[:k] = columns.float().masked_fill(~part.told[:, None], torch.inf)
 
-    def nearest(self, bodies: Halves) -> Nearest:
+    def nearest(self, bodies: Halves) -> NearestCentre:
         """Return the centres of the lowest bounds."""
         from pmnet.clustering.exact.kernels import nearest
 
-        which, low, width, alone = nearest(bodies.rows, bodies.bounds, self._rows, self._bounds, UP)
+        which, low, width, alone = nearest(
+            bodies.rows, bodies.bounds, self._rows, self._bounds, ROUND_UP
+        )
         centre = which.long()
-        width += 2 * UP * self._own[centre]
-        return Nearest(centre, low / self._scale**2, width / self._scale**2, alone)
+        width += 2 * ROUND_UP * self._own[centre]
+        return NearestCentre(centre, low / self._scale**2, width / self._scale**2, alone)
 
 
 class _Rounded:
     """Scaled coordinates in half precision, and the bounds that hold for them."""
 
     def __init__(self, coordinates: Tensor, b: Bounds, scale: float) -> None:
-        head = coordinates[:, :HEAD] * scale
-        rest = b.without(coordinates[:, HEAD:])
+        head = coordinates[:, :N_LEADING_COORDS] * scale
+        rest = b.without(coordinates[:, N_LEADING_COORDS:])
         longest = torch.maximum(b.squared.sqrt(), rest.residual + rest.noise)
         self.told = longest * scale < LONGEST  # not where it is NaN
         head = head.masked_fill(~self.told[:, None], 0)
@@ -121,12 +123,12 @@ class _Rounded:
         used = self.high.float()
         used[:, :SPLIT] += self.low
         self.length = used.norm(dim=1)
-        self.noise = rest.noise * scale + UP * (head - used).norm(dim=1)
+        self.noise = rest.noise * scale + ROUND_UP * (head - used).norm(dim=1)
         self.residual = rest.residual * scale
 
 
 def _place(rows: Tensor, *parts: Tensor) -> None:
-    for begin, part in zip((0, HEAD, HEAD + SPLIT), parts, strict=True):
+    for begin, part in zip((0, N_LEADING_COORDS, N_LEADING_COORDS + SPLIT), parts, strict=True):
         rows[:, begin : begin + part.shape[1]] = part
 
 

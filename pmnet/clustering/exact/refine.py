@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.clustering.exact.bounds import PAIRWISE, UNIT, Bounds, Scores
-from pmnet.clustering.exact.embedded import HeadScores, Points, head_scores
+from pmnet.clustering.exact.bounds import PAIRWISE, UNIT, Bounds, CentreBounds
+from pmnet.clustering.exact.embedded import EmbeddedBodies, LeadingCentreBounds, leading_bounds
 from pmnet.clustering.exact.embedding import SUBTRACTED, Embedding
-from pmnet.core.cuda_graph import Recorded, beside
+from pmnet.core.cuda_graph import CudaGraph, run_concurrently
 from pmnet.core.device import has_kernels
 
 # bodies whose whole points are made at a time, and centres whose points are kept
@@ -27,7 +27,7 @@ TIE = 1e-12, 1e-11  # relative, absolute: equal bodies differ by the rounding of
 class Centres:
     """Centres to be compared with points: by the first coordinates, by all, and whole."""
 
-    def __init__(self, points: Points, params: BodyParams, recorded: bool = True) -> None:
+    def __init__(self, points: EmbeddedBodies, params: BodyParams, recorded: bool = True) -> None:
         self.points, self.params = points, params
         self.made = CPU_MADE if points.device.type == "cpu" else GPU_MADE
         made = self._prepared(params.rotmats, params.betas, recorded)
@@ -38,12 +38,12 @@ class Centres:
         work = partial(_prepare, points.embedding, points.scale, k <= self.made)
         if not recorded or points.device.type != "cuda" or points.scale is None:
             return work(rotmats, betas)
-        return points.recorded.setdefault(k, Recorded(work))(rotmats, betas)
+        return points.recorded.setdefault(k, CudaGraph(work))(rotmats, betas)
 
     @property
     def in_halves(self) -> bool:
         """Return whether the first coordinates are in half precision."""
-        return not isinstance(self.head, Scores)
+        return not isinstance(self.head, CentreBounds)
 
     def whole(self, rows: Int[Tensor, "m"]) -> tuple[Float[Tensor, "c p"], Int[Tensor, "m"]]:
         """Return whole points in float32 among which those of `rows` are, and where."""
@@ -53,7 +53,7 @@ class Centres:
         return self.points.space.embed(self.params[some]), where
 
 
-_Prepared = tuple[Tensor | None, Tensor, Bounds, Scores, HeadScores, Tensor]
+_Prepared = tuple[Tensor | None, Tensor, Bounds, CentreBounds, LeadingCentreBounds, Tensor]
 
 
 def _prepare(
@@ -61,13 +61,13 @@ def _prepare(
 ) -> _Prepared:
     """Return what is known of centres: whole points, if kept, coordinates, bounds, scores, the noise."""
     params = BodyParams(rotmats, betas)
-    y, whole = beside(
+    y, whole = run_concurrently(
         betas.device,
         lambda: embedding.coordinates(params),
         lambda: embedding.space.embed(params) if keep else None,
     )
     bounds = embedding.bounds(params, y, whole)
-    scores = Scores(y, bounds), head_scores(y, bounds, scale)
+    scores = CentreBounds(y, bounds), leading_bounds(y, bounds, scale)
     return whole, y, bounds, *scores, embedding.space.noise_of(params)
 
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pmnet.clustering.exact.bounds import PAIRWISE, UP, Bounds
+from pmnet.clustering.exact.bounds import PAIRWISE, ROUND_UP, Bounds
 from pmnet.clustering.exact.refine import Centres, lengths
 
 
@@ -32,7 +32,7 @@ def compared(
     x = coordinates.double()
     farther = c.squared[two].double() - c.squared[one] - 2 * (x * apart).sum(1)
     rounding = b.noise * (length + noise) + x.norm(dim=1) * noise
-    slack = UP * (own[one] + own[two] + 2 * (b.residual * left_out.sqrt() + rounding))
+    slack = ROUND_UP * (own[one] + own[two] + 2 * (b.residual * left_out.sqrt() + rounding))
     return farther > slack, farther < -slack
 
 

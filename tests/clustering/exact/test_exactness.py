@@ -12,10 +12,12 @@ from benchmarks.clustering.poses import bodies
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation
+from pmnet.clustering.exact import assign as assign_module
 from pmnet.clustering.exact.assign import assign, search
-from pmnet.clustering.exact.embedded import Points
+from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.exact.refine import Centres
 from pmnet.clustering.exact.rivals import compared
+from pmnet.clustering.reference import nearest_centres
 from pmnet.memory.spaces import VertexSpace
 
 MOCAP = Path(__file__).parents[3] / ".." / "shared" / "mocap"
@@ -27,22 +29,10 @@ def space(body: BodyModel) -> VertexSpace:
     return VertexSpace(body, vertex_weights(body.parts, PAPER))
 
 
-def brute_force(space: VertexSpace, params: BodyParams, centres: BodyParams) -> Tensor:
-    """Return the nearest centres by vertices in float64; ties go to the lowest index."""
-    ends = space.exact(centres)
-    labels = []
-    for rows in torch.arange(len(params)).split(64):
-        x = space.exact(params[rows])
-        gaps = torch.stack([(x - end).norm(dim=1) for end in ends], 1)
-        labels.append((gaps <= gaps.amin(1, keepdim=True) + 1e-11).long().argmax(1))
-    return torch.cat(labels)
-
-
 def check(space: VertexSpace, params: BodyParams, centres: BodyParams) -> Tensor:
-    """Assert that both tolerances give the labels of brute force, and the distances they promise."""
-    expected = brute_force(space, params, centres)
-    gaps = (space.exact(params) - space.exact(centres)[expected]).norm(dim=1)
-    points = Points(embedding(space), params, 1.0)
+    """Assert that both tolerances give the assignments of the reference, and the distances they promise."""
+    expected, gaps = nearest_centres(space, params, centres)
+    points = EmbeddedBodies(embedding(space), params, 1.0)
     for tolerance in (0.05, 2e-3):
         labels, distances = assign(points, centres, tolerance)
         assert torch.equal(labels, expected)
@@ -92,7 +82,7 @@ def test_centres_that_are_nearly_the_same(space, step_rad):
 
 def test_hardly_any_body_is_compared_whole(space, monkeypatch):
     params = random_bodies(400, 6)
-    points = Points(embedding(space), params, 1.0)
+    points = EmbeddedBodies(embedding(space), params, 1.0)
     made = []
     embed = VertexSpace.embed
     monkeypatch.setattr(
@@ -113,7 +103,7 @@ def around(body: BodyParams, count: int, step_rad: float) -> BodyParams:
 def test_what_a_pair_of_centres_tells_is_true(space, step_rad, share):
     params = random_bodies(40, 8)
     near = around(params[slice(0, 1)], 8, step_rad)
-    points = Points(embedding(space), params, 1.0)
+    points = EmbeddedBodies(embedding(space), params, 1.0)
     centres = Centres(points, BodyParams.cat([near, near[slice(0, 1)]]))
     body, one, two = torch.cartesian_prod(torch.arange(40), torch.arange(9), torch.arange(9)).T
     coordinates = points.chunk(0).coordinates[body]
@@ -128,7 +118,10 @@ def test_what_a_pair_of_centres_tells_is_true(space, step_rad, share):
 
 def test_pairs_of_centres_leave_fewer_bodies_to_be_compared_whole(space, monkeypatch):
     params = random_bodies(400, 10)
-    points, centres = Points(embedding(space), params, 1.0), around(params[slice(0, 1)], 12, 0.02)
+    points, centres = (
+        EmbeddedBodies(embedding(space), params, 1.0),
+        around(params[slice(0, 1)], 12, 0.02),
+    )
 
     def left() -> int:
         found = search(Centres(points, centres), 0.05)
@@ -137,6 +130,6 @@ def test_pairs_of_centres_leave_fewer_bodies_to_be_compared_whole(space, monkeyp
     with_pairs = left()
     nothing = torch.zeros((), dtype=torch.bool)
     monkeypatch.setattr(
-        assignment, "compared", lambda c, y, b, one, two: [nothing.expand(len(one))] * 2
+        assign_module, "compared", lambda c, y, b, one, two: [nothing.expand(len(one))] * 2
     )
     assert 0 < with_pairs < 0.6 * left()

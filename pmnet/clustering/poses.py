@@ -1,0 +1,68 @@
+"""Clustering for users of the library: bodies in memory in, a prototype memory out."""
+
+from dataclasses import asdict
+from typing import Final, Literal
+
+import torch
+
+from pmnet.body import BodyModel, BodyParams
+from pmnet.body.parts import PartWeights, vertex_weights
+from pmnet.clustering.build import memory_of, part_weights, search_of
+from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.exact.embedding import embedding_of
+from pmnet.clustering.exact.projection import LEARNT_FROM
+from pmnet.clustering.kmeans import kmeans
+from pmnet.clustering.options import Cluster
+from pmnet.core.errors import InputError
+from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.memory.spaces import VertexSpace
+
+PAPER_PART_WEIGHTS: Final = PartWeights(torso=1.0, foot=0.5, head=0.3, hand=0.3)
+DEFAULT_CAMERA: Final = (0.9, 0.0, 0.0)  # HMR's first guess: bodies alone say nothing of a camera
+
+
+def cluster_poses(
+    params: BodyParams,
+    body: BodyModel,
+    k: int = 50,
+    *,
+    seed: int = 0,
+    limb_weight: float = 5.0,
+    other_weights: PartWeights = PAPER_PART_WEIGHTS,
+    init: Literal["random", "kmeans++"] = "random",
+    restarts: int = 1,
+    max_iterations: int = 50,
+    tolerance: float = 1e-4,
+    cache_gib: float = 4.0,
+) -> PrototypeMemory:
+    """Return the prototype memory of N bodies: P3DH K-Means (Algorithm 1).
+
+    The defaults are the paper's. The memory holds the K prototypes and, for each of the N bodies, the
+    index of its nearest prototype and the distance to it (weighted m). The same bodies, body model and
+    seed give the memory that the cluster stage writes for a file of these samples, but for the camera.
+    The work runs where `body` is: move it to a GPU first (`body.to("cuda")`) to use one. Bodies and
+    their coordinates are kept up to `cache_gib`, and made again each time beyond it.
+    Raises InputError where a number is not finite, or K is not between 1 and N.
+    """
+    if not all(torch.isfinite(values).all() for values in (params.rotmats, params.betas)):
+        raise InputError("cluster_poses: rotations or betas hold a NaN or an infinite number")
+    options = Cluster(
+        k=k,
+        limb_weight=limb_weight,
+        part_weights=other_weights,
+        max_iterations=max_iterations,
+        tolerance=tolerance,
+        seed=seed,
+        init=init,
+        restarts=restarts,
+    )
+    weights = vertex_weights(body.parts, part_weights(options, "parts"))
+    device = body.faces.device
+    sample = params[slice(None, None, max(len(params) // LEARNT_FROM, 1))][slice(0, LEARNT_FROM)]
+    embedding = embedding_of(VertexSpace(body, weights), sample)
+    where = None if device.type == "cpu" else device
+    embedded = EmbeddedBodies(embedding, params, cache_gib, where)
+    clustering = kmeans(embedded, search_of(options))
+    settings = {**asdict(options), "space": "vertex", "weights": "parts"}
+    camera = torch.tensor(DEFAULT_CAMERA)
+    return memory_of(clustering, weights.cpu(), camera, body.sha256, settings)

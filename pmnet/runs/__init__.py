@@ -1,0 +1,1 @@
+"""The graph, and experiments, several runs at a time."""
