@@ -1,4 +1,4 @@
-"""Arrays of MATLAB files: version 5 is read here, version 7.3, which is HDF5, by h5py.
+"""Arrays of MATLAB v5 files; files of version 7.3 are HDF5 (`hdf5.py`).
 
 Version 5 is not read by `scipy.io.loadmat`, whose native code ends the process on some damaged files. Data
 sets need only numbers and cells of numbers. A file is a list of elements: a tag (type, number of bytes) and
@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import h5py
 import numpy as np
 
 from pmnet.core.errors import InputError
@@ -120,17 +119,6 @@ def _matrix(data: memoryview, order: Order, may_hold_cells: bool) -> np.ndarray:
     return values.reshape(shape, order="F").astype(values.dtype.newbyteorder("="))
 
 
-def read_mat73(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the variables of a MATLAB v7.3 file that are among `keys`, with the axes as in HDF5."""
-    try:
-        with h5py.File(path, "r") as file:
-            return {key: _own(path, file, key) for key in keys if key in file}
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: not a readable MATLAB v7.3 (HDF5) file, or cut short ({error}); copy it anew"
-        ) from None
-
-
 def cells(path: Path, values: dict[str, Any], key: str, count: int) -> list[np.ndarray]:
     """Return the `count` arrays of a cell array."""
     if key not in values:
@@ -144,16 +132,3 @@ def cells(path: Path, values: dict[str, Any], key: str, count: int) -> list[np.n
             "camera"
         )
     return list(array.ravel())
-
-
-def _own(path: Path, file: h5py.File, key: str) -> np.ndarray:
-    """Return a data set stored in the file itself: links into other files are not followed."""
-    link = file.get(key, getlink=True)
-    data = file[key] if isinstance(link, h5py.HardLink) else None
-    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
-        raise InputError(
-            f"{path}: {key!r} is not an array stored in the file itself; copy the file anew"
-        )
-    if data.size is None or data.nbytes > MAX_BYTES:
-        raise InputError(f"{path}: {key!r} is of shape {data.shape}; the file is damaged")
-    return np.asarray(data)

@@ -20,7 +20,8 @@ from pmnet.core.progress import track
 from pmnet.datasets._shared.rows import Rows, concatenated, to_j24
 from pmnet.datasets._shared.units import box_around, from_mm
 from pmnet.formats.arrays import array, finite, same_length
-from pmnet.formats.matlab import cells, read_mat5, read_mat73
+from pmnet.formats.hdf5 import read_hdf5
+from pmnet.formats.matlab import cells, read_mat5
 
 # the 17 joints of the test set; its head and top of the head are jaw and head of Human3.6M
 MPI17: Final = (
@@ -177,7 +178,7 @@ def read_test(source: Path, images: Path, annotation: str) -> tuple[Rows, Counte
 
 
 def _test_clip(file: Path, annotation: str, folder: Path, counts: Counter[str]) -> Part:
-    values = read_mat73(file, ("annot2", annotation, "valid_frame"))
+    values = read_hdf5(file, ("annot2", annotation, "valid_frame"))
     arrays = {
         "annot2": array(file, values, "annot2", (None, 1, 17, 2)),
         annotation: array(file, values, annotation, (None, 1, 17, 3)),

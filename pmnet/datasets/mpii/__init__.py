@@ -29,6 +29,7 @@ from pmnet.datasets._shared.wild import (
     wild_entry,
 )
 from pmnet.formats.arrays import array, finite, same_length
+from pmnet.formats.hdf5 import read_hdf5
 
 MPII16: Final = (*LIMBS[:6], "pelvis", "thorax", "neck", "head_top", *LIMBS[6:])
 RELEASE: Final = Release(
@@ -63,7 +64,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
     """Return the persons of an h5 file with enough keypoints, in the order of the file."""
-    values = read_h5(path)
+    values = read_hdf5(path, KEYS)
     part = array(path, values, "part", (None, 16, 2))
     center = array(path, values, "center", (None, 2))
     scale = array(path, values, "scale", (None,))
@@ -81,18 +82,6 @@ def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
     keypoints = np.concatenate([part, annotated[..., None]], 2)[kept]
     rows = Rows(names[kept], center, scale, keypoints_2d=to_j24(keypoints, MPII16))
     return rows, {f"rejected: fewer than {options.min_keypoints} keypoints": int((~kept).sum())}
-
-
-def read_h5(path: Path) -> dict[str, Any]:
-    """Return the arrays of an h5 file that are among KEYS; raises InputError where it is not an h5 file."""
-    try:
-        with h5py.File(path, "r") as file:
-            data = {key: file.get(key) for key in KEYS}
-            return {key: d[()] for key, d in data.items() if isinstance(d, h5py.Dataset)}
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{path}: not a readable HDF5 file ({error}); copy or download it anew"
-        ) from None
 
 
 def find(root: Path) -> list[Found]:
