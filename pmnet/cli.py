@@ -218,14 +218,14 @@ def pack_errors(
 ) -> None:
     """Pack the errors of many runs into one small file, and add each run to runs.csv beside it."""
     from pmnet.report.benchmark.listing import add_drafts
-    from pmnet.report.benchmark.packed import Packed
+    from pmnet.report.benchmark.packed import load_packed
     from pmnet.report.benchmark.packing import pack
     from pmnet.report.benchmark.writing import LISTING
 
     pack(errors, out)
-    beside = Packed.load(sorted({out, *out.parent.glob("errors*.parquet")}))
+    beside = load_packed(sorted({out, *out.parent.glob("errors*.parquet")}))
     added = add_drafts(out.parent / LISTING, beside)
-    typer.echo(f"{len(Packed.load([out]).runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
+    typer.echo(f"{len(load_packed([out]).runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
     if added:
         typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
 

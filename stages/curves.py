@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from pmnet.core.stage import command
-from pmnet.evaluation.error_table import read_errors
-from pmnet.report import statistics
+from pmnet.report.curves import curves as error_by_distance
+from pmnet.report.files import write_csv
 from pmnet.report.options import ReportOptions
+from pmnet.report.run_errors import RunErrors
 
 
 def curves(errors: list[Path], out: Path, report: ReportOptions) -> None:
     """Write the curves of Figs. 1(b) and 5 as CSV."""
-    statistics.write_csv(statistics.curves(read_errors(errors), report), out)
+    write_csv(error_by_distance(RunErrors.read(errors), report), out)
 
 
 if __name__ == "__main__":

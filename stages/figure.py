@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 from pmnet.core.stage import Section, command
-from pmnet.report.charts import draw, save
+from pmnet.report.drawing import save
+from pmnet.report.figures import draw
 from pmnet.report.options import FigureSize
 
 
 def figure(
     name: str, data: Path, out: Path, size: Annotated[FigureSize, Section("figures.{name}")]
 ) -> None:
-    """Draw one of distance (Fig. 1(b)), reduction (Fig. 5), k_sweep and limb_sweep as PNG."""
+    """Draw one of distance (Fig. 1(b)), reduction (Fig. 5), k_sweep and limb_sweep as PNG.
+
+    Each figure is a module of pmnet/report/figures, and its size a line of `figures` in params.yaml.
+    """
     save(draw(name, data, size), out, size)
 
 

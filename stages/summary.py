@@ -6,9 +6,9 @@ from typing import Any
 
 from pmnet.core.files import replacing
 from pmnet.core.stage import command
-from pmnet.evaluation.error_table import read_errors
-from pmnet.report import statistics
+from pmnet.report import summary as numbers_of
 from pmnet.report.options import ReportOptions
+from pmnet.report.run_errors import RunErrors
 
 
 def summary(errors: list[Path], out: Path, all: Path, report: ReportOptions) -> None:
@@ -17,9 +17,9 @@ def summary(errors: list[Path], out: Path, all: Path, report: ReportOptions) -> 
     The headline compares P3DH with the single prototype. `--all` has errors, tails, gains with
     intervals and the share of right prototypes by method and data set, nested.
     """
-    rows = read_errors(errors)
-    _write(statistics.headline(rows, report), out)
-    _write(statistics.summary(rows, report), all)
+    measured = RunErrors.read(errors)
+    _write(numbers_of.headline(measured, report), out)
+    _write(numbers_of.summary(measured, report), all)
 
 
 def _write(numbers: dict[str, Any], path: Path) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from pmnet.core.stage import command
-from pmnet.evaluation.error_table import protocol_of, read_errors
 from pmnet.report import tables
 from pmnet.report.options import ReportOptions
+from pmnet.report.run_errors import RunErrors
 
 
 def table(number: int, errors: list[Path], out: Path, report: ReportOptions) -> None:
@@ -14,8 +14,9 @@ def table(number: int, errors: list[Path], out: Path, report: ReportOptions) -> 
     2: the five memories, 3: whole test sets, 4: tails, 5: the number of prototypes K, 6: the weight
     of the limbs.
     """
-    rows = read_errors(errors)
-    tables.write_table(tables.table(number, rows, report), out, number, protocol_of(rows))
+    measured = RunErrors.read(errors)
+    made = tables.table(number, measured, report)
+    tables.write_table(made, out, number, measured.protocol())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The per-sample errors that `evaluate` writes, read back strictly: one parquet file a run.
+"""Reads the per-sample errors that `evaluate` writes, strictly: one parquet file per run.
 
-A row is one sample under one inference and seed. All files must hold the same samples, so that the
-differences between runs are differences of pairs. A data set that has joints but no bodies (the test set
-of MPI-INF-3DHP) has neither MPVPE nor distances, and no row of the inferences that need the true body.
+A row is one sample under one inference and seed. All files must hold the same samples, so that runs are
+compared in pairs. A data set with joints but without bodies (the test set of MPI-INF-3DHP) has neither
+MPVPE nor distances, and no rows of the inferences that need the true body.
 """
 
 import json
@@ -26,9 +26,9 @@ DATASET_NAMES: Final = {
     "up3d": "UP-3D",
     "mpi_inf_3dhp": "MPI-INF-3DHP",
 }
-# columns that are NaN for all of a data set without bodies, and inferences that it has no row of
+# of a data set without bodies: the columns that are NaN, and the inferences without rows
 OF_BODIES: Final = ("distance_to_mean_mm", "mpvpe_mm")
-TOLD_BODIES: Final = ("oracle", "assigned_prototype")
+NEED_BODIES: Final = ("oracle", "assigned_prototype")
 KEY: Final = ["dataset", "sample"]
 TEXTS: Final = ("run", "dataset", "sequence", "inference")
 INTEGERS: Final = ("seed", "sample", "assigned", "chosen")
@@ -44,17 +44,17 @@ CURE: Final = "evaluate that run again (dvc repro)"
 def read_errors(paths: Sequence[Path]) -> pd.DataFrame:
     """Return all rows, with the columns `method`, `k`, `limb_weight`, `protocol` and `selection`.
 
-    A path given twice is read once; the distances are those of the first file. Raises InputError,
-    naming the file, where one is missing, cut, foreign or holds a NaN, and where two files are of
-    one run, of different samples or of different protocols.
+    A path given twice is read once; all runs get the distances of the first file. Raises InputError,
+    naming the file, where a file is missing, cut, foreign or holds a NaN, and where two files hold
+    the same run, different samples or different protocols.
     """
     return pd.concat(each_run(paths, ("protocol", "selection")), ignore_index=True)
 
 
 def each_run(paths: Sequence[Path], same: Sequence[str]) -> Iterator[pd.DataFrame]:
-    """Yield the rows of one run after another, as `read_errors` has them; see there for the errors.
+    """Yield the rows of one run after another, in the columns of `read_errors`.
 
-    `same` names the columns that must not differ between runs.
+    `same` names the columns that must not differ between runs. Raises InputError as `read_errors` does.
     """
     files = list(dict.fromkeys(paths))
     if not files:
@@ -79,7 +79,7 @@ def each_run(paths: Sequence[Path], same: Sequence[str]) -> Iterator[pd.DataFram
 
 
 def merge_errors(parts: Sequence[Path], out: Path) -> None:
-    """Write the rows of several files of one run, a seed each, as one file."""
+    """Write the rows of several files of one run, one per seed, as one file."""
     tables = [pq.read_table(part) for part in parts]
     merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
     with replacing(out) as partial:
@@ -131,25 +131,25 @@ def _method(about: dict[str, Any]) -> str:
 
 
 def _test_set(first: pd.DataFrame) -> pd.DataFrame:
-    """Return the samples of a file by KEY: those of its first seed and inference for all data sets."""
-    rows = first[~first["inference"].isin(TOLD_BODIES)]
+    """Return the samples of a file by KEY, from its first seed and first inference with all data sets."""
+    rows = first[~first["inference"].isin(NEED_BODIES)]
     rows = first if rows.empty else rows
     group = (rows[["seed", "inference"]] == rows[["seed", "inference"]].iloc[0]).all(axis=1)
     return rows[group].set_index(KEY)
 
 
 def _match_samples(frame: pd.DataFrame, test_set: pd.DataFrame, file: Path, first: Path) -> None:
-    """Refuse other samples than those of the test set; take over its distances."""
+    """Refuse a run of other samples than the test set's; give the run the test set's distances."""
     rows = test_set.index.get_indexer(pd.MultiIndex.from_frame(frame[KEY]))
     repeats = frame.groupby(["seed", "inference"], sort=False).ngroup().to_numpy()
     known = test_set["distance_to_mean_mm"].to_numpy()[rows]
-    told = frame["inference"].isin(TOLD_BODIES).to_numpy()
-    of_told = int(test_set["distance_to_mean_mm"].notna().sum())
-    groups = pd.Series(told).groupby(repeats).first()
+    need_bodies = frame["inference"].isin(NEED_BODIES).to_numpy()
+    n_bodies = int(test_set["distance_to_mean_mm"].notna().sum())
+    groups = pd.Series(need_bodies).groupby(repeats).first()
     same = (
         bool((rows >= 0).all())
-        and len(frame) == groups.map({True: of_told, False: len(test_set)}).sum()
-        and not np.isnan(known[told]).any()
+        and len(frame) == groups.map({True: n_bodies, False: len(test_set)}).sum()
+        and not np.isnan(known[need_bodies]).any()
         and len(np.unique(repeats * len(test_set) + rows)) == len(frame)
         and bool((test_set["sequence"].to_numpy()[rows] == frame["sequence"].to_numpy()).all())
         and np.allclose(known, frame["distance_to_mean_mm"], 0, SAME_DISTANCE_MM, equal_nan=True)
@@ -160,23 +160,3 @@ def _match_samples(frame: pd.DataFrame, test_set: pd.DataFrame, file: Path, firs
             f"first of {first}; evaluate both runs again on the same test sets (dvc repro)"
         )
     frame["distance_to_mean_mm"] = known
-
-
-def protocol_of(frame: pd.DataFrame) -> str:
-    """Return how all rows were measured, as one phrase."""
-    return f"{frame['protocol'].iloc[0]}, {frame['selection'].iloc[0]} selection"
-
-
-def run_of(frame: pd.DataFrame, method: str) -> pd.DataFrame:
-    """Return the rows of the only run of a method.
-
-    Raises InputError where none or several runs are of that method.
-    """
-    rows = frame[frame["method"] == method]
-    if rows["run"].nunique() != 1:
-        found = ", ".join(rows["run"].unique()) or "none"
-        raise InputError(
-            f"expected the errors of one run of the method {method}, got {found}; "
-            "give runs/<run>/errors.parquet of exactly one with --errors"
-        )
-    return rows

@@ -1,22 +1,16 @@
-"""What is in a file: samples, images, a memory, weights, errors, a body model."""
+"""What is in a file: samples, images, a memory, weights, errors, a body model.
+
+Each reader imports its own readers of files: errors and bodies are described without torch's start-up.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
-from pmnet.body.files import read_body
 from pmnet.core.errors import InputError
-from pmnet.data.samples import NUMBERS, Samples
-from pmnet.evaluation.error_table import read_errors
-from pmnet.images.file import Pixels
-from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.model.weights import read_model_file
-from pmnet.report.benchmark.packed import Packed
 
 
 def describe(file: Path) -> Iterator[str]:
-    """Yield lines that say what a file holds; raises InputError where pmnet did not write it."""
+    """Yield lines that say what a file holds; raise InputError where pmnet did not write it."""
     if not file.is_file():
         raise InputError(f"{file}: no such file")
     readers = {
@@ -37,6 +31,10 @@ def describe(file: Path) -> Iterator[str]:
 
 
 def _samples(file: Path) -> Iterator[str]:
+    import torch
+
+    from pmnet.data.samples import NUMBERS, Samples
+
     samples = Samples.load(file)
     about = samples.about
     yield f"{file}: {len(samples)} samples of {about.dataset}"
@@ -51,18 +49,22 @@ def _samples(file: Path) -> Iterator[str]:
 
 
 def _images(file: Path) -> Iterator[str]:
+    from pmnet.images.file import Pixels
+
     pixels = Pixels(file)
     yield f"{file}: {len(pixels)} images of {pixels.size_px} px, {pixels.encoding}"
     yield f"stored with {pixels.context:g} times the box; {int((~pixels.present).sum())} missing"
 
 
 def _memory(file: Path) -> Iterator[str]:
+    from pmnet.memory.prototypes import PrototypeMemory
+
     memory = PrototypeMemory.load(file)
     sizes = memory.sizes
     yield f"{file}: {len(memory)} prototypes of {len(memory.assignments)} samples"
     yield f"body {memory.body[:12]}, settings {memory.settings}"
     yield (
-        f"samples a prototype: {int(sizes.min())} to {int(sizes.max())}, "
+        f"samples per prototype: {int(sizes.min())} to {int(sizes.max())}, "
         f"{int((sizes == 0).sum())} empty"
     )
     last = memory.history[-1]
@@ -71,6 +73,8 @@ def _memory(file: Path) -> Iterator[str]:
 
 
 def _body(file: Path) -> Iterator[str]:
+    from pmnet.body.files import read_body
+
     arrays = read_body(file)
     yield f"{file}: a body model in SMPL layout"
     for name, array in arrays.items():
@@ -78,6 +82,8 @@ def _body(file: Path) -> Iterator[str]:
 
 
 def _weights(file: Path) -> Iterator[str]:
+    from pmnet.model.weights import read_model_file
+
     saved = read_model_file(file)
     count = sum(value.numel() for value in saved["state"].values())
     yield f"{file}: weights of PM-Net, {count / 1e6:.1f} million numbers"
@@ -86,6 +92,8 @@ def _weights(file: Path) -> Iterator[str]:
 
 
 def _errors(file: Path) -> Iterator[str]:
+    from pmnet.evaluation.error_table import read_errors
+
     errors = read_errors([file])
     first = errors.iloc[0]
     yield f"{file}: errors of run {first['run']}, {first['protocol']}, {first['selection']} selection"
@@ -94,7 +102,9 @@ def _errors(file: Path) -> Iterator[str]:
 
 
 def _packed_errors(file: Path) -> Iterator[str]:
-    packed = Packed.load([file])
+    from pmnet.report.benchmark.packed import load_packed
+
+    packed = load_packed([file])
     yield f"{file}: packed errors of {len(packed.samples)} samples, {len(packed.runs)} runs"
     for run, facts in packed.runs.items():
         seeds = ", ".join(map(str, facts.seeds))

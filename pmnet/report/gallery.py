@@ -15,26 +15,26 @@ from pmnet.evaluation.error_table import read_errors
 from pmnet.images.file import Pixels
 from pmnet.model.network import unpack
 from pmnet.model.weights import load_memory, load_network, model_file
-from pmnet.report import statistics
 from pmnet.report.options import Pictures
 from pmnet.report.renders import gallery_figure
+from pmnet.report.statistics import tail
 
 TAIL = 10  # per cent
 
 
 def pick_samples(errors: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return `count` rows each of the head, of the tail done well, and of the tail done badly.
+    """Return `count` samples each of the head, of the tail done well, and of the tail done badly.
 
-    `errors` are those of the network, one seed, one data set. Head: spread over the nearest tenth by
-    distance to the mean; tail: the farthest tenth, its lowest and its highest MPVPE. Without bodies
-    there are no distances: the samples are spread from the lowest to the highest MPJPE.
+    `errors` has the network's rows of one seed and data set. Head: spread over the nearest tenth by
+    distance to the mean body; tail: the lowest and the highest MPVPE in the farthest tenth. Without
+    bodies there are no distances: the samples are spread from the lowest to the highest MPJPE.
     """
     if errors["distance_to_mean_mm"].isna().all():
         ranked = errors.sort_values("mpjpe_mm")
         rows = evenly(len(ranked), 3 * count).tolist()
         return ranked.iloc[rows].assign(group="joints")
     near = errors.nsmallest(max(len(errors) * TAIL // 100, 1), "distance_to_mean_mm")
-    far = statistics.tail(errors, TAIL).sort_values("mpvpe_mm")
+    far = errors[tail(errors, TAIL)].sort_values("mpvpe_mm")
     groups = {
         "head": near.iloc[evenly(len(near), count).tolist()],
         "tail, good": far.head(count),
@@ -47,7 +47,7 @@ def pick_samples(errors: pd.DataFrame, count: int) -> pd.DataFrame:
 def draw_gallery(
     errors: Path, sets: Path, memory: Path, models: Path, body: Path, size: Pictures
 ) -> Iterator[tuple[Figure, str]]:
-    """Yield the picture and the name of each test set, by the network of the first seed."""
+    """Yield the figure and the name of each test set, with predictions of the first seed's network."""
     model = BodyModel.load(body)
     prototypes = load_memory(memory, model)
     rows = read_errors([errors])
@@ -61,12 +61,12 @@ def draw_gallery(
         pixels = Pixels(images).read(index)
         features, scores = network.encode(pixels.float() / 255)
         chosen = network.memory[scores.argmax(1)]
-        found = unpack(network.regress(features, chosen))
+        predicted = unpack(network.regress(features, chosen))
         true = table.body_params(index) if table.has_smpl[index].all() else None
         error = picked["mpjpe_mm" if true is None else "mpvpe_mm"]
         labels = [f"{name}\n{mm:.0f} mm" for name, mm in zip(picked["group"], error, strict=True)]
-        bodies = unpack(chosen).params, found.params, true
+        bodies = unpack(chosen).params, predicted.params, true
         yield (
-            gallery_figure(pixels, *bodies, found.camera, labels, model, size),
+            gallery_figure(pixels, *bodies, predicted.camera, labels, model, size),
             table.about.dataset,
         )

@@ -1,100 +1,10 @@
-"""A table of results as a Markdown page for people to read."""
+"""Markdown for people to read."""
 
-from typing import Final
-
-import pandas as pd
-
-from pmnet.evaluation.error_table import DATASET_NAMES, METRICS
-
-ROMAN: Final = {2: "II", 3: "III", 4: "IV", 5: "V", 6: "VI"}
-CELL: Final = ["dataset", "subset", "metric"]
-NUMBERS: Final = ["mean_mm", "sd_mm", "low_mm", "high_mm"]
-ROOM: Final = 6  # columns up to which the cells show their intervals
+from collections.abc import Iterable, Sequence
 
 
-def to_markdown(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
-    """Return a page with two blocks: what we measured, and what the paper printed."""
-    ours, printed = (table[table["source"] == source] for source in ("ours", "published"))
-    on_paper_data = bool(set(ours["dataset"]) & set(printed["dataset"]))
-    data = "the paper's data sets" if on_paper_data else "open data"
-    other = (
-        "data and protocol may differ from ours" if on_paper_data else "not comparable with ours"
-    )
-    fewest, most = int(ours["seeds"].min()), int(ours["seeds"].max())
-    seeds = f"{most} seed{'s' * (most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
-    spread = " ± standard deviation over training seeds" if most > 1 else ""
-    room = len(_columns(ours)) <= ROOM
-    interval = " [95 % interval, test sequences redrawn]" if room else ""
-    metrics = ", ".join(_metric(name) for name in ours["metric"].unique())
-    lines = [
-        f"# Table {ROMAN[number]}: {title}",
-        f"{metrics} in mm, lower is better. Our cells: mean{spread}{interval}.",
-        f"## Ours ({data}, {protocol}, {seeds}, n in the last row)",
-        _grid(ours, room),
-        f"## Published (the paper's data: {other})",
-        _grid(printed, False),
-    ]
-    return "\n\n".join(lines) + "\n"
-
-
-def _grid(rows: pd.DataFrame, intervals: bool) -> str:
-    """Return one block: a row a method, a column a data set, subset and metric."""
-    cells = list(zip(rows["dataset"], rows["subset"], rows["metric"], strict=True))
-    columns = _columns(rows)
-    texts = {
-        (method, cell): _text(mean, sd, low, high, intervals)
-        for method, cell, mean, sd, low, high in zip(
-            rows["method"], cells, *(rows[name] for name in NUMBERS), strict=True
-        )
-    }
-    years = dict(zip(rows["method"], rows["year"], strict=True))
-    notes = rows.groupby("method", sort=False)["note"].agg(_joined)
-    with_year, with_note = bool(rows["year"].notna().any()), bool(notes.ne("").any())
-    head = ["Method", *["Year"] * with_year, *_headings(columns), *["Note"] * with_note]
-    lines = [head, ["---", *["---:"] * (with_year + len(columns)), *["---"] * with_note]]
-    for method, note in notes.items():
-        row = [texts.get((method, column), "-") for column in columns]
-        lines.append([str(method), *[str(years[method])] * with_year, *row, *[note] * with_note])
-    if rows["n"].notna().any():
-        n = dict(zip(cells, rows["n"], strict=True))
-        lines.append(["n", *[f"{n[column]:,}" for column in columns], *[""] * with_note])
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]], texts: Sequence[str]) -> str:
+    """Return a table; columns whose heading is in `texts` are aligned left, numbers right."""
+    align = ["---" if name in texts else "---:" for name in head]
+    lines = [head, align, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _joined(notes: pd.Series) -> str:
-    """Return the different notes of a method as one text."""
-    return "; ".join(dict.fromkeys(part for note in notes if note for part in note.split("; ")))
-
-
-def _text(mean: float, sd: float, low: float, high: float, intervals: bool) -> str:
-    spread = f" ± {sd:.1f}" if pd.notna(sd) else ""
-    bounds = f" [{low:.1f}, {high:.1f}]" if intervals and pd.notna(low) else ""
-    return f"{mean:.1f}{spread}{bounds}"
-
-
-def _columns(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Return data set, subset and metric of each column, in the paper's order."""
-    known = rows[rows["dataset"] != ""]
-    datasets = list(dict.fromkeys([*DATASET_NAMES, *known["dataset"]]))
-
-    def rank(cell: tuple[str, str, str]) -> tuple[int, int, int]:
-        dataset, subset, metric = cell
-        percent = 0 if subset == "all" else int(subset.removeprefix("tail_"))
-        return datasets.index(dataset), percent, METRICS.index(f"{metric}_mm")
-
-    return sorted(set(known[CELL].itertuples(index=False, name=None)), key=rank)
-
-
-def _headings(columns: list[tuple[str, str, str]]) -> list[str]:
-    several = len({metric for _, _, metric in columns}) > 1
-    whole = {subset for _, subset, _ in columns} == {"all"}
-    return [
-        DATASET_NAMES.get(dataset, dataset)
-        + ("" if whole else " " + subset.replace("tail_", "tail ") + " %" * (subset != "all"))
-        + (f" {_metric(metric)}" if several else "")
-        for dataset, subset, metric in columns
-    ]
-
-
-def _metric(name: str) -> str:
-    return name.upper().replace("_", "-")

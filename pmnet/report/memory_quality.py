@@ -16,7 +16,8 @@ from pmnet.core.device import Machine, device_of, set_threads
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.memory.prototypes import SpaceName
-from pmnet.report.charts import quality_figure, save
+from pmnet.report.drawing import save
+from pmnet.report.figures import quality
 from pmnet.report.options import FigureSize
 
 SIZE = FigureSize(width_in=9.0, height_in=3.6, dpi=130)
@@ -56,5 +57,5 @@ def write_quality(
     table = pd.DataFrame([asdict(row) for row in rows], columns=columns)
     with replacing(out.with_suffix(".csv")) as partial:
         table.to_csv(partial, index=False, float_format="%.5g", lineterminator="\n")
-    save(quality_figure(table, SIZE), out.with_suffix(".png"), SIZE)
+    save(quality.draw(table, SIZE), out.with_suffix(".png"), SIZE)
     return table

@@ -16,10 +16,9 @@ from pmnet.data.samples import Samples
 from pmnet.images.file import Pixels
 from pmnet.images.sheet import grid
 from pmnet.images.plain import from_the_front, from_the_side, orbited, render_plain
+from pmnet.images.sheet import grid
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.report.options import Pictures
-
-DPI = 100
 
 
 def parts_figure(body: BodyModel, weights: dict[str, float], size: Pictures) -> Figure:
@@ -41,7 +40,7 @@ def parts_figure(body: BodyModel, weights: dict[str, float], size: Pictures) -> 
 
 
 def prototypes_figure(memory: PrototypeMemory, body: BodyModel, size: Pictures) -> Figure:
-    """Return prototypes, from the most to the least common, in three views (Fig. 4).
+    """Return prototypes in three views, from the most to the least common (Fig. 4).
 
     Rows: as the camera sees them (original), upright from the front, upright from the side.
     """
@@ -68,7 +67,7 @@ def gallery_figure(
     body: BodyModel,
     size: Pictures,
 ) -> Figure:
-    """Return a column a sample: input, prototype, prediction, side view, the truth's (Figs. 6-8).
+    """Return one column per sample: input, prototype, prediction, side view, true side view (Figs. 6-8).
 
     The last row is left out where the true bodies are not known.
     """

@@ -1,18 +1,22 @@
 """Tables II to VI: what we measured, and below it, apart, what the paper printed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
-from pmnet.evaluation.error_table import METRICS, run_of
-from pmnet.report.markdown import to_markdown
+from pmnet.evaluation.error_table import METRICS
+from pmnet.report.files import write_csv
 from pmnet.report.options import ReportOptions
-from pmnet.report.statistics import interval_of, over_seeds, tail, write_csv
+from pmnet.report.pages import to_page
+from pmnet.report.run_errors import RunErrors
+from pmnet.report.statistics import interval, mean, sd_over_seeds, subsets
 
 COLUMNS: Final = {
     "source": "str",  # ours or published
@@ -59,55 +63,50 @@ def paper() -> pd.DataFrame:
         return pd.read_csv(file, keep_default_na=False, na_values={"value_mm": [""]})
 
 
-def table2(frame: pd.DataFrame, report: ReportOptions) -> pd.DataFrame:
+def table2(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     """Return MPVPE of the five memories and of what bounds them (Table II)."""
     rows: list[dict[str, Any]] = []
     for method, label in MEMORIES.items():
-        run = _model(run_of(frame, method))
-        rows += _measure(run, report, {"method": label, "note": _memory(run)})
-    p3dh = run_of(frame, "p3dh")
+        run = errors.run_of(method)
+        rows += _measure(errors, run, report, {"method": label, "note": _memory(errors, run)})
+    p3dh = errors.run_of("p3dh")
     for inference, (label, note) in BOUNDS.items():
         about = {"method": label, "note": note}
-        rows += _measure(p3dh[p3dh["inference"] == inference], report, about)
+        rows += _measure(errors, p3dh, report, about, inference=inference)
     return _with_published(rows, 2)
 
 
-def table3(frame: pd.DataFrame, report: ReportOptions) -> pd.DataFrame:
+def table3(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     """Return all three errors of the baseline and of PM-Net (Table III)."""
     rows: list[dict[str, Any]] = []
-    for method, label in SYSTEMS.items():
-        run = _model(run_of(frame, method))
-        rows += _measure(run, report, {"method": label, "note": _memory(run)}, METRICS)
+    for run, about in _systems(errors):
+        rows += _measure(errors, run, report, about, metrics=METRICS)
     return _with_published(rows, 3)
 
 
-def table4(frame: pd.DataFrame, report: ReportOptions) -> pd.DataFrame:
+def table4(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     """Return MPVPE of the tails, `report.tails` per cent of the samples (Table IV)."""
     rows: list[dict[str, Any]] = []
-    for method, label in SYSTEMS.items():
-        run = _model(run_of(frame, method))
-        about = {"method": label, "note": _memory(run)}
-        rows += _measure(run, report, about, subsets=report.tails)
+    for run, about in _systems(errors):
+        measured = _measure(errors, run, report, about, tails=report.tails)
+        rows += [row for row in measured if row["subset"] != "all"]
     return _with_published(rows, 4)
 
 
-def table5(frame: pd.DataFrame, report: ReportOptions) -> pd.DataFrame:
+def table5(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     """Return MPVPE against the number of prototypes, all samples and tails (Table V)."""
-    p3dh = frame[frame["method"].isin(["p3dh", "single"])]  # K = 1 is the single prototype
-    return _with_published(
-        list(_sweep(p3dh, "k", "K={k:d}", "limb weight {limb_weight:g}", report)), 5
-    )
+    methods = ("p3dh", "single")  # K = 1 is the single prototype
+    rows = _sweep(errors, methods, "k", "K={k:d}", "limb weight {limb_weight:g}", report)
+    return _with_published(list(rows), 5)
 
 
-def table6(frame: pd.DataFrame, report: ReportOptions) -> pd.DataFrame:
+def table6(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     """Return MPVPE against the weight of the limbs, all samples and tails (Table VI)."""
-    p3dh = frame[frame["method"] == "p3dh"]
-    return _with_published(
-        list(_sweep(p3dh, "limb_weight", "limb={limb_weight:.1f}", "K = {k}", report)), 6
-    )
+    rows = _sweep(errors, ("p3dh",), "limb_weight", "limb={limb_weight:.1f}", "K = {k}", report)
+    return _with_published(list(rows), 6)
 
 
-TABLES: Final[dict[int, Callable[[pd.DataFrame, ReportOptions], pd.DataFrame]]] = {
+TABLES: Final[dict[int, Callable[[RunErrors, ReportOptions], pd.DataFrame]]] = {
     2: table2,
     3: table3,
     4: table4,
@@ -116,66 +115,88 @@ TABLES: Final[dict[int, Callable[[pd.DataFrame, ReportOptions], pd.DataFrame]]] 
 }
 
 
-def table(number: int, frame: pd.DataFrame, report: ReportOptions) -> pd.DataFrame:
+def table(number: int, errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     """Return the table of that number; raises InputError where the paper has no such table of errors."""
     if number not in TABLES:
         raise InputError(f"table {number}: expected one of {', '.join(map(str, TABLES))}")
-    return TABLES[number](frame, report)
+    return TABLES[number](errors, report)
+
+
+def _systems(errors: RunErrors) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the runs of the baseline and of PM-Net, with the label and note of each."""
+    for method, label in SYSTEMS.items():
+        run = errors.run_of(method)
+        yield run, {"method": label, "note": _memory(errors, run)}
 
 
 def _sweep(
-    frame: pd.DataFrame, column: str, label: str, note: str, report: ReportOptions
+    errors: RunErrors,
+    methods: tuple[str, ...],
+    column: str,
+    label: str,
+    note: str,
+    report: ReportOptions,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the runs by the swept column, all samples and tails."""
-    for value, rows in _model(frame).groupby(column):
-        runs = rows["run"].unique()
+    by_value: dict[float, list[str]] = {}
+    for run, facts in errors.runs.items():
+        if facts.method in methods:
+            by_value.setdefault(getattr(facts, column), []).append(run)
+    for value, runs in sorted(by_value.items()):
         if len(runs) > 1:
             raise InputError(
                 f"{', '.join(runs)} all have {column} {value}; give --errors of one of them"
             )
-        run = {name: rows[name].iloc[0] for name in ("k", "limb_weight")}
-        about = {"method": label.format(**run), "note": note.format(**run), "value": run[column]}
-        yield from _measure(rows, report, about, subsets=[100, *report.tails])
+        facts = errors.runs[runs[0]]
+        shape = {"k": facts.k, "limb_weight": facts.limb_weight}
+        about = {"method": label.format(**shape), "note": note.format(**shape), "value": value}
+        yield from _measure(errors, runs[0], report, about, tails=report.tails)
 
 
-def _model(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[frame["inference"] == "model"]
-
-
-def _memory(rows: pd.DataFrame) -> str:
+def _memory(errors: RunErrors, run: str) -> str:
     """Return the size of a run's memory, and the weight of the limbs where they have one."""
-    run = rows.iloc[0]
-    return f"K = {run['k']}" + f", limb weight {run['limb_weight']:g}" * (run["method"] == "p3dh")
+    facts = errors.runs[run]
+    return f"K = {facts.k}" + f", limb weight {facts.limb_weight:g}" * (facts.method == "p3dh")
 
 
 def _measure(
-    rows: pd.DataFrame,
+    errors: RunErrors,
+    run: str,
     report: ReportOptions,
     about: dict[str, Any],
     metrics: tuple[str, ...] = METRICS[:1],
-    subsets: list[int] | tuple[int, ...] = (100,),
+    tails: Sequence[int] = (),
+    inference: str = "model",
 ) -> Iterator[dict[str, Any]]:
-    """Yield the statistics of one run and inference; a subset is a percentage of the samples."""
-    for dataset, samples in rows.groupby("dataset", sort=False):
-        for percent in subsets:
-            part = samples if percent == 100 else tail(samples, percent)
-            where = {"dataset": dataset, "subset": "all" if percent == 100 else f"tail_{percent}"}
-            for metric in (m for m in metrics if part[m].notna().any()):
-                name = {"metric": metric.removesuffix("_mm")}
-                yield about | where | name | _statistics(part, metric, report)
+    """Yield the statistics of one run and inference by data set, subset and error."""
+    if inference not in errors.runs[run].inferences:
+        return
+    for dataset, where in errors.datasets().items():
+        here = errors.of_samples(where)
+        sequences = here.samples["sequence"].to_numpy()
+        values = {metric: here.errors(run, inference, metric) for metric in metrics}
+        for subset, part in subsets(here.samples, tails).items():
+            for metric in (m for m in metrics if not np.isnan(values[m][:, part]).all()):
+                cell = {
+                    "dataset": dataset,
+                    "subset": subset,
+                    "metric": metric.removesuffix("_mm"),
+                }
+                numbers = _statistics(values[metric][:, part], sequences[part], report)
+                yield about | cell | numbers
 
 
-def _statistics(part: pd.DataFrame, metric: str, report: ReportOptions) -> dict[str, Any]:
-    of_seeds = part.groupby("seed")[metric].mean()
-    of_samples = over_seeds(part, metric)
-    low, high = interval_of(of_samples, metric, report)
+def _statistics(
+    errors: Float[np.ndarray, "seeds samples"], sequences: np.ndarray, report: ReportOptions
+) -> dict[str, Any]:
+    low, high = interval(errors, sequences, report)
     return {
-        "mean_mm": of_seeds.mean(),
-        "sd_mm": of_seeds.std(),
+        "mean_mm": mean(errors),
+        "sd_mm": sd_over_seeds(errors),
         "low_mm": low,
         "high_mm": high,
-        "seeds": len(of_seeds),
-        "n": len(of_samples),
+        "seeds": len(errors),
+        "n": errors.shape[1],
     }
 
 
@@ -198,6 +219,6 @@ def _with_published(rows: list[dict[str, Any]], number: int) -> pd.DataFrame:
 def write_table(table: pd.DataFrame, path: Path, number: int, protocol: str) -> None:
     """Write a table as CSV, and beside it as Markdown."""
     write_csv(table, path)
-    page = to_markdown(table, number, TITLES[number], protocol)
+    page = to_page(table, number, TITLES[number], protocol)
     with replacing(path.with_suffix(".md")) as partial:
         partial.write_text(page, encoding="utf-8")

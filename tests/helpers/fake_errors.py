@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pmnet.evaluation.error_table import METRICS, OF_BODIES, TOLD_BODIES
+from pmnet.evaluation.error_table import METRICS, OF_BODIES, NEED_BODIES
 
 ABOUT = {
     "space": "vertex",
@@ -66,7 +66,7 @@ def frame_of(
 def without_bodies(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Return the rows as they are where a data set has joints but no bodies."""
     lacking = rows["dataset"] == dataset
-    kept = rows[~lacking | ~rows["inference"].isin(TOLD_BODIES)].reset_index(drop=True)
+    kept = rows[~lacking | ~rows["inference"].isin(NEED_BODIES)].reset_index(drop=True)
     lacking = kept["dataset"] == dataset
     kept.loc[lacking, list(OF_BODIES)] = float("nan")
     kept.loc[lacking, "assigned"] = -1

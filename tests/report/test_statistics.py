@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from import_closure import ROOT, import_closure
 
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import KEY, METHODS, METRICS, TOLD_BODIES
+from pmnet.evaluation.error_table import KEY, METHODS, METRICS, NEED_BODIES
 from pmnet.report.options import ReportOptions
 from pmnet.report.statistics import (
     bootstrap_interval,
@@ -105,7 +105,7 @@ BODILESS = {"datasets": ("cmu", "mpi_inf_3dhp"), "bodiless": "mpi_inf_3dhp", "sa
 
 def test_without_bodies_a_data_set_has_no_told_prototype_and_no_curve(tmp_path):
     frame = read_errors(fake_errors.write_runs(tmp_path, **BODILESS))
-    assert set(frame[frame["inference"].isin(TOLD_BODIES)]["dataset"]) == {"cmu"}
+    assert set(frame[frame["inference"].isin(NEED_BODIES)]["dataset"]) == {"cmu"}
     assert set(curves(frame, REPORT)["dataset"]) == {"cmu"}
     found = summary(frame, REPORT)
     assert set(found["constant"]["mpi_inf_3dhp"]) == {"mpjpe_mm", "pa_mpjpe_mm"}

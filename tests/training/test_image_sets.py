@@ -21,7 +21,7 @@ from pmnet.data.samples import Samples
 from pmnet.datasets._shared.boxes import box_around
 from pmnet.datasets._shared.rows import Rows, to_samples
 from pmnet.evaluation import prediction
-from pmnet.evaluation.error_table import TOLD_BODIES, read_errors
+from pmnet.evaluation.error_table import NEED_BODIES, read_errors
 from pmnet.evaluation.evaluator import Evaluator, write_errors
 from pmnet.evaluation.metrics import Protocol
 from pmnet.evaluation.options import Evaluate
@@ -300,7 +300,7 @@ def test_error_files_of_both_runs_are_read_and_summed_up(folder):
     frame = read_errors([write_run(folder, "single"), write_run(folder, "p3dh")])
     protocol = "alignment pelvis, J14/J17 annotated joints, neutral body"
     assert set(frame["protocol"]) == {protocol}
-    told = frame[frame["inference"].isin(TOLD_BODIES)]
+    told = frame[frame["inference"].isin(NEED_BODIES)]
     assert set(told["dataset"]) == {"pw3d"}
     assert set(statistics.curves(frame, REPORT)["dataset"]) == {"pw3d"}
     found = statistics.summary(frame, REPORT)

@@ -5,15 +5,15 @@ from typing import Any, Final
 import pandas as pd
 
 from pmnet.core.errors import InputError
-from pmnet.report.benchmark.listing import Run, main_of
-from pmnet.report.benchmark.packed import Packed
-from pmnet.report.benchmark.subsets import subset_label
+from pmnet.report.benchmark.listing import BenchmarkRun, main_of
+from pmnet.report.run_errors import RunErrors
+from pmnet.report.statistics import subset_label
 from pmnet.report.tables import MEMORIES
 
 NUMBERS: Final = ["mean_mm", "against_mm", "gain_mm", "low_mm", "high_mm", "seed_sd_mm"]
 
 
-def claim(table: pd.DataFrame, packed: Packed, runs: list[Run]) -> dict[str, Any]:
+def claim(table: pd.DataFrame, packed: RunErrors, runs: list[BenchmarkRun]) -> dict[str, Any]:
     """Return `sentence`, and the gains of main P3DH over each other memory, by subset and error.
 
     `table` is that of `paired`. Raises InputError where P3DH was not compared with the single prototype.

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 
 from pmnet.evaluation.error_table import METRICS
-from pmnet.report.benchmark.listing import Run
-from pmnet.report.benchmark.packed import Packed
-from pmnet.report.benchmark.subsets import subsets
+from pmnet.report.benchmark.listing import BenchmarkRun
 from pmnet.report.options import ReportOptions
+from pmnet.report.run_errors import RunErrors
+from pmnet.report.statistics import mean, widest_first
 
 
-def by_seed(packed: Packed, runs: list[Run], report: ReportOptions) -> pd.DataFrame:
+def by_seed(packed: RunErrors, runs: list[BenchmarkRun], report: ReportOptions) -> pd.DataFrame:
     """Return the mean error (mm) of each run, seed and subset: a row each, a column an error."""
-    where = subsets(packed.samples, report.tails)
+    where = widest_first(packed.samples, report.tails)
     rows = []
     for run in runs:
         errors = {metric: packed.errors(run.run, "model", metric) for metric in METRICS}
@@ -26,17 +26,19 @@ def by_seed(packed: Packed, runs: list[Run], report: ReportOptions) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def by_choice(packed: Packed, runs: list[Run], report: ReportOptions) -> pd.DataFrame:
+def by_choice(packed: RunErrors, runs: list[BenchmarkRun], report: ReportOptions) -> pd.DataFrame:
     """Return the MPVPE (mm) where the right and where a wrong prototype was chosen, over all seeds.
 
     `against_mm` is that of the first reference on the same samples, a mean over its seeds.
     """
-    where = subsets(packed.samples, report.tails)
+    where = widest_first(packed.samples, report.tails)
     choosing = (run for run in runs if run.references and packed.facts(run.run).k > 1)
     return pd.DataFrame(row for run in choosing for row in _choices(packed, run, where))
 
 
-def _choices(packed: Packed, run: Run, where: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+def _choices(
+    packed: RunErrors, run: BenchmarkRun, where: dict[str, np.ndarray]
+) -> Iterator[dict[str, Any]]:
     right = packed.right(run.run)
     own = packed.errors(run.run, "model", "mpvpe_mm")
     other = packed.errors(run.references[0], "model", "mpvpe_mm").mean(0)
@@ -50,6 +52,6 @@ def _choices(packed: Packed, run: Run, where: dict[str, np.ndarray]) -> Iterator
                 "subset": subset,
                 "choice": choice,
                 "share_percent": 100 * these.sum() / (len(own) * part.sum()),
-                "mean_mm": own[these].mean() if these.any() else np.nan,
-                "against_mm": other[these].mean() if these.any() else np.nan,
+                "mean_mm": mean(own[these]),
+                "against_mm": mean(other[these]),
             }

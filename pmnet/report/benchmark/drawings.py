@@ -7,15 +7,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pmnet.report.benchmark.listing import GROUPS, Run
-from pmnet.report.benchmark.subsets import subset_label
-from pmnet.report.charts import INK, MEMORIES, PALE, SUBSETS, legend_below, new_figure
+from pmnet.report.benchmark.listing import GROUPS, BenchmarkRun
+from pmnet.report.drawing import (
+    INK,
+    MEMORIES,
+    PALE,
+    SUBSETS,
+    Look,
+    band,
+    bars,
+    legend_below,
+    new_figure,
+)
 from pmnet.report.options import FigureSize
+from pmnet.report.statistics import subset_label
 
 WIDTH_IN, DPI = 11.0, 130
 ROW_IN, MARGIN_IN = 0.24, 1.5  # of figures with a row a run
 DECILES: Final = FigureSize(width_in=10.0, height_in=4.4, dpi=DPI)
-LOOKS: Final = {"single": ("single prototype", "#0072B2", "v"), **MEMORIES}
+LOOKS: Final[dict[str, Look]] = {"single": ("single prototype", "#0072B2", "v"), **MEMORIES}
 # column -> label, colour, marker, its size
 STARTS: Final = {
     "against_mm": ("its reference", INK, "|", 9.0),
@@ -32,7 +42,7 @@ def size_of(rows: int) -> FigureSize:
     return FigureSize(WIDTH_IN, MARGIN_IN + ROW_IN * rows, DPI)
 
 
-def gain_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, FigureSize]:
+def gain_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, FigureSize]:
     """Return the gain in MPVPE of each run over its first reference, a panel a subset, and the size.
 
     Bars are 95 % intervals; right of zero the run is better. References that are not that of the
@@ -65,14 +75,13 @@ def _gains(axes: Axes, rows: pd.DataFrame) -> None:
         _note(axes, 0.02, place, f"\u25c2 {gain:.0f}")
     for (group, title), (colour, marker) in zip(GROUPS.items(), SUBSETS, strict=True):
         here = drawn[drawn["group"] == group]
-        gain, low, high = (here[name] for name in ("gain_mm", "low_mm", "high_mm"))
-        bars = [(gain - low).clip(0), (high - gain).clip(0)]
         look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "capsize": 2.5}
         if len(here):
-            axes.errorbar(gain, here["place"], xerr=bars, label=title, elinewidth=1.2, **look)
+            place, reach = here["place"], bars(here, "gain_mm")
+            axes.errorbar(here["gain_mm"], place, xerr=reach, label=title, elinewidth=1.2, **look)
 
 
-def gap_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, FigureSize]:
+def gap_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, FigureSize]:
     """Return MPVPE by where inference starts from, a panel a subset, a row a run, and the size.
 
     Runs of several prototypes only; the tick is the run's first reference.
@@ -92,7 +101,7 @@ def gap_figure(table: pd.DataFrame, runs: list[Run]) -> tuple[Figure, FigureSize
     return figure, size
 
 
-def decile_figure(deciles: pd.DataFrame, main: dict[str, Run]) -> Figure:
+def decile_figure(deciles: pd.DataFrame, main: dict[str, BenchmarkRun]) -> Figure:
     """Return error and error reduction by decile of distance, a line a memory; bands are 95 % intervals.
 
     `main` are the runs drawn, by method.
@@ -114,7 +123,7 @@ def decile_figure(deciles: pd.DataFrame, main: dict[str, Run]) -> Figure:
     return figure
 
 
-def accuracy_figure(deciles: pd.DataFrame, main: dict[str, Run]) -> Figure:
+def accuracy_figure(deciles: pd.DataFrame, main: dict[str, BenchmarkRun]) -> Figure:
     """Return the share of samples whose prototype is recognised, by decile of distance."""
     size = DECILES
     columns = "accuracy_percent", "accuracy_low", "accuracy_high"
@@ -130,7 +139,7 @@ def accuracy_figure(deciles: pd.DataFrame, main: dict[str, Run]) -> Figure:
     return figure
 
 
-def _first(table: pd.DataFrame, shown: list[Run]) -> pd.DataFrame:
+def _first(table: pd.DataFrame, shown: list[BenchmarkRun]) -> pd.DataFrame:
     """Return the rows of MPVPE against first references, with the place of each run."""
     first = {run.run: (run.references or [""])[0] for run in shown}
     places = {run.run: place for place, run in enumerate(shown)}
@@ -139,7 +148,7 @@ def _first(table: pd.DataFrame, shown: list[Run]) -> pd.DataFrame:
 
 
 def _panels(
-    figure: Figure, rows: pd.DataFrame, shown: list[Run]
+    figure: Figure, rows: pd.DataFrame, shown: list[BenchmarkRun]
 ) -> Iterator[tuple[Axes, pd.DataFrame]]:
     """Yield a panel a subset, with a labelled row a run from the top down."""
     names = list(rows["subset"].unique())
@@ -157,7 +166,7 @@ def _note(axes: Axes, x: float, row: int, text: str) -> None:
     axes.text(x, row, text, fontsize=8, va="center", transform=axes.get_yaxis_transform())
 
 
-def _cut_losses(axes: Axes, deciles: pd.DataFrame, main: dict[str, Run]) -> None:
+def _cut_losses(axes: Axes, deciles: pd.DataFrame, main: dict[str, BenchmarkRun]) -> None:
     """Leave out what lies far below zero, so that the rest can be told apart; name it."""
     reductions = {LOOKS[m][0]: part["reduction_mm"] for m, part in _lines(deciles, main)}
     lowest = FARTHEST * max(values.max() for values in reductions.values())
@@ -168,16 +177,15 @@ def _cut_losses(axes: Axes, deciles: pd.DataFrame, main: dict[str, Run]) -> None
         axes.text(0.02, 0.03, text, transform=axes.transAxes, fontsize=8)
 
 
-def _lines(deciles: pd.DataFrame, main: dict[str, Run]) -> Iterator[tuple[str, pd.DataFrame]]:
+def _lines(
+    deciles: pd.DataFrame, main: dict[str, BenchmarkRun]
+) -> Iterator[tuple[str, pd.DataFrame]]:
     for method, run in main.items():
         yield method, deciles[deciles["run"] == run.run]
 
 
 def _line(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], method: str) -> None:
-    mean, low, high = columns
-    label, colour, marker = LOOKS[method]
-    axes.fill_between(rows["bin"] + 1, rows[low], rows[high], color=colour, alpha=0.12, lw=0)
-    axes.plot(rows["bin"] + 1, rows[mean], color=colour, marker=marker, label=label)
+    band(axes, rows["bin"] + 1, rows, columns, LOOKS[method], alpha=0.12)
 
 
 def _label_deciles(axes: Axes, deciles: pd.DataFrame) -> None:

@@ -21,7 +21,7 @@ import pandas as pd
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.evaluation.error_table import METHODS
-from pmnet.report.benchmark.packed import Packed, RunFacts
+from pmnet.report.run_errors import RunErrors, RunFacts
 from pmnet.report.tables import MEMORIES
 
 GROUPS: Final = {
@@ -34,7 +34,7 @@ COMMON: Final = ("model", "oracle", "chosen_prototype", "assigned_prototype", "m
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchmarkRun:
     """A line of runs.csv."""
 
     run: str
@@ -49,10 +49,10 @@ class Run:
         return self.against.split()
 
 
-COLUMNS: Final = [field.name for field in fields(Run)]
+COLUMNS: Final = [field.name for field in fields(BenchmarkRun)]
 
 
-def read_listing(path: Path, packed: Packed) -> list[Run]:
+def read_listing(path: Path, packed: RunErrors) -> list[BenchmarkRun]:
     """Return the lines of runs.csv by group, in order: they are the runs of the packed errors.
 
     Raises InputError, naming file and run, where a run is missing, unknown, listed twice or compared
@@ -83,7 +83,7 @@ def read_listing(path: Path, packed: Packed) -> list[Run]:
     return sorted(runs, key=lambda run: list(GROUPS).index(run.group))
 
 
-def add_drafts(path: Path, packed: Packed) -> list[str]:
+def add_drafts(path: Path, packed: RunErrors) -> list[str]:
     """Add a line to runs.csv for each packed run that it lacks; return their names.
 
     Lines that are there stay as they are. Group and label are guesses from the names of the graph.
@@ -97,13 +97,13 @@ def add_drafts(path: Path, packed: Packed) -> list[str]:
     return [run.run for run in added]
 
 
-def main_of(runs: list[Run], packed: Packed) -> dict[str, Run]:
+def main_of(runs: list[BenchmarkRun], packed: RunErrors) -> dict[str, BenchmarkRun]:
     """Return the five main runs by method, in the order of Table II."""
     main = {packed.facts(run.run).method: run for run in runs if run.group == "main"}
     return {method: main[method] for method in METHODS}
 
 
-def _lines(path: Path) -> list[Run]:
+def _lines(path: Path) -> list[BenchmarkRun]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -114,10 +114,10 @@ def _lines(path: Path) -> list[Run]:
         raise InputError(
             f"{path}: the columns are {','.join(table.columns)}, not {','.join(COLUMNS)}"
         )
-    return [Run(*row) for row in table.itertuples(index=False, name=None)]
+    return [BenchmarkRun(*row) for row in table.itertuples(index=False, name=None)]
 
 
-def _drafts(runs: dict[str, RunFacts]) -> list[Run]:
+def _drafts(runs: dict[str, RunFacts]) -> list[BenchmarkRun]:
     """Return guesses: P3DH of the commonest K and limb weight is main, others of the graph are sweeps."""
     named = {run: facts for run, facts in runs.items() if run == _graph_name(facts.method, facts)}
     p3dh = {run: facts for run, facts in named.items() if facts.method == "p3dh"}
@@ -129,7 +129,7 @@ def _drafts(runs: dict[str, RunFacts]) -> list[Run]:
         key=lambda run: (list(GROUPS).index(run.group), _order(runs[run.run])),
     )
     return drafts + [
-        Run(f"{run}:{other}", "beyond", f"{run} single", f"P3DH, {other} selection", "")
+        BenchmarkRun(f"{run}:{other}", "beyond", f"{run} single", f"P3DH, {other} selection", "")
         for run, facts in runs.items()
         for other in facts.inferences
         if facts is base and other not in COMMON
@@ -140,21 +140,21 @@ def _order(facts: RunFacts) -> tuple[int, float, int]:
     return METHODS.index(facts.method), facts.limb_weight, facts.k
 
 
-def _draft(run: str, facts: RunFacts, of_graph: bool, base: RunFacts | None) -> Run:
+def _draft(run: str, facts: RunFacts, of_graph: bool, base: RunFacts | None) -> BenchmarkRun:
     if not of_graph:
         group = facts.group if facts.group in GROUPS else "control"
         p3dh = f"{_graph_name('p3dh', base)} " if base and group == "beyond" else ""
-        return Run(run, group, f"{p3dh}single", facts.label or run, facts.settings)
+        return BenchmarkRun(run, group, f"{p3dh}single", facts.label or run, facts.settings)
     label = MEMORIES[facts.method].removesuffix(" (baseline)")
     if facts.method != "p3dh":
-        return Run(run, "main", "single" * (run != "single"), label, "")
+        return BenchmarkRun(run, "main", "single" * (run != "single"), label, "")
     if facts is base:
         others = (_graph_name(method, facts) for method in METHODS if method != "p3dh")
-        return Run(run, "main", " ".join(others), label, "")
+        return BenchmarkRun(run, "main", " ".join(others), label, "")
     differs = (
         f"limb weight {facts.limb_weight:g}" if base and facts.k == base.k else f"K = {facts.k}"
     )
-    return Run(run, "sweep", "single", f"P3DH, {differs}", "")
+    return BenchmarkRun(run, "sweep", "single", f"P3DH, {differs}", "")
 
 
 def _graph_name(method: str, facts: RunFacts) -> str:

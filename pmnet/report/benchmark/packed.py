@@ -1,12 +1,10 @@
-"""Per-sample errors of many runs in one small file: a row a sample, a column a run, seed and error.
+"""Errors of many runs in one small file: a row per sample, a column per run, seed and error.
 
 Columns are named RUN/SEED/INFERENCE/WHAT. Errors are whole tenths of a millimetre (uint16: at most
-0.05 mm off, at most 6553.5 mm), prototypes int16, what belongs to the sample is kept as it was. Of
-columns that are equal only the first is there: `same`, in the file's metadata, leads to it. What starts
-from the same prototype is not repeated: an empty cell of `chosen_prototype` is that of
-`assigned_prototype`, of the others that of `model`.
-
-RUN:INFERENCE names the errors of a run by another selection of its prototype, as if it were a run.
+0.05 mm off, at most 6553.5 mm), prototypes int16; the facts of a sample are kept as they were. Of equal
+columns only the first is stored: `same`, in the file's metadata, maps the others to it. An error that
+starts from the same prototype is not repeated: an empty cell of `chosen_prototype` equals that of
+`assigned_prototype`, an empty cell of the other inferences that of `model`.
 """
 
 import json
@@ -20,143 +18,29 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Float, Int
 
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import KEY, METRICS, SCHEMA, TOLD_BODIES
+from pmnet.evaluation.error_table import METRICS, NEED_BODIES
+from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
 
-FACTS: Final = [*KEY, "sequence", "distance_to_mean_mm"]  # of a sample
 SAME_MM: Final = 0.01
-PROTOTYPES: Final = ("assigned", "chosen")
 METADATA: Final = b"pmnet.packed"
 TENTHS: Final = 10  # of a millimetre
 CURE: Final = "pack the errors of the runs again (pmnet errors pack)"
 
 
-@dataclass(frozen=True)
-class RunFacts:
-    """What is known of all errors of a run."""
+def load_packed(paths: Sequence[Path]) -> RunErrors:
+    """Return the errors in packed files of the same samples; columns are read as they are asked for.
 
-    method: str
-    k: int
-    limb_weight: float
-    protocol: str
-    selection: str
-    seeds: tuple[int, ...]
-    inferences: tuple[str, ...]
-    label: str  # these three as its file says, or empty
-    group: str
-    settings: str
-
-
-@dataclass(frozen=True)
-class Packed:
-    """The errors in packed files of the same samples; numbers are read when they are asked for.
-
-    `samples` has one row a sample: data set, sample, sequence, distance to the mean body (mm). `files`
-    are by RUN/SEED: a run's seeds may be in several.
+    Raises InputError, naming the file, where one is missing, cut or not packed, and where two are of
+    other samples, hold the same seed of a run, or hold a run by other settings.
     """
-
-    samples: pd.DataFrame
-    runs: dict[str, RunFacts]
-    files: dict[str, Path]
-    same: dict[str, str]
-    rows: Int[np.ndarray, "samples"]
-
-    @staticmethod
-    def load(paths: Sequence[Path]) -> "Packed":
-        """Return the errors in some packed files.
-
-        Raises InputError, naming the file, where one is missing, cut or not packed, and where two
-        are of other samples, or hold the same seed of a run or a run by other settings.
-        """
-        if not paths:
-            raise InputError(f"no packed errors; {CURE}")
-        first: Packed | None = None
-        for path in paths:
-            here = _read(path)
-            first = here if first is None else _joined(first, here, path)
-        assert first is not None
-        return first
-
-    def of_dataset(self, dataset: str | None) -> "Packed":
-        """Return the samples of one test set: that of this name, or the only one with bodies.
-
-        Raises InputError where there is none or, without a name, where there are several.
-        """
-        with_bodies = self.samples.dropna(subset="distance_to_mean_mm")
-        names = list(with_bodies["dataset"].unique())
-        if dataset not in names if dataset else len(names) != 1:
-            raise InputError(
-                f"the test sets with bodies are {', '.join(names) or 'none'}; choose one with --dataset"
-            )
-        rows = (self.samples["dataset"] == (dataset or names[0])).to_numpy().nonzero()[0]
-        return replace(
-            self, samples=self.samples.iloc[rows].reset_index(drop=True), rows=self.rows[rows]
-        )
-
-    def __contains__(self, name: str) -> bool:
-        """Return whether there are errors of that RUN or RUN:INFERENCE."""
-        run, _, inference = name.partition(":")
-        return run in self.runs and (inference or "model") in self.runs[run].inferences
-
-    def facts(self, name: str) -> RunFacts:
-        """Return what is known of a RUN or RUN:INFERENCE."""
-        return self.runs[name.partition(":")[0]]
-
-    def errors(self, name: str, inference: str, metric: str) -> Float[np.ndarray, "seeds samples"]:
-        """Return an error (mm) of a RUN or RUN:INFERENCE; NaN where a data set has no such error."""
-        run, inference = _told(name, inference)
-        errors = self._numbers(run, inference, packed_name(metric)).astype(np.float64) / TENTHS
-        if (equal := equal_to(inference)) in self.runs[run].inferences:
-            errors = np.where(np.isnan(errors), self.errors(run, str(equal), metric), errors)
-        if inference in TOLD_BODIES:
-            errors[:, self.samples["distance_to_mean_mm"].isna()] = np.nan
-        return errors
-
-    def right(self, name: str) -> Bool[np.ndarray, "seeds samples"]:
-        """Return whether the prototype that a RUN or RUN:INFERENCE chose is the one assigned."""
-        told = _told(name, "model")
-        return self._numbers(*told, "chosen") == self._numbers(*told, "assigned")
-
-    def frame(self, runs: Sequence[str], inferences: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return the rows of some runs as `read_errors` has them, errors rounded to 0.1 mm."""
-        parts = [
-            self._rows(run, inference)
-            for run in runs
-            for inference in self.runs[run].inferences
-            if inferences is None or inference in inferences
-        ]
-        return pd.concat(parts, ignore_index=True)
-
-    def _rows(self, run: str, inference: str) -> pd.DataFrame:
-        facts = self.runs[run]
-        seeds, samples = len(facts.seeds), len(self.samples)
-        rows = self.samples.iloc[np.tile(np.arange(samples), seeds)].reset_index(drop=True)
-        rows = rows.assign(run=run, inference=inference, seed=np.repeat(facts.seeds, samples))
-        for name in PROTOTYPES:
-            rows[name] = self._numbers(run, inference, name).ravel().astype(np.int64)
-        for metric in METRICS:
-            rows[metric] = self.errors(run, inference, metric).ravel()
-        if inference in TOLD_BODIES:
-            rows = rows.dropna(subset="distance_to_mean_mm")
-        about = {name: getattr(facts, name) for name in ABOUT}
-        return rows[list(SCHEMA.names)].assign(**about)
-
-    def _numbers(self, run: str, inference: str, what: str) -> np.ndarray:
-        found = []
-        for seed in self.runs[run].seeds:
-            name = f"{run}/{seed}/{inference}/{what}"
-            table = self._open[self.files[f"{run}/{seed}"]].read([self.same.get(name, name)])
-            found.append(table[0].to_numpy()[self.rows])
-        return np.stack(found)
-
-    @cached_property
-    def _open(self) -> dict[Path, pq.ParquetFile]:
-        return {path: pq.ParquetFile(path, memory_map=True) for path in set(self.files.values())}
-
-
-ABOUT: Final = ("method", "k", "limb_weight", "protocol", "selection")
+    if not paths:
+        raise InputError(f"no packed errors; {CURE}")
+    first = _read(paths[0])
+    for path in paths[1:]:
+        first = _joined(first, _read(path), path)
+    return RunErrors(first.samples, first.runs, first.column)
 
 
 def packed_name(metric: str) -> str:
@@ -171,13 +55,38 @@ def equal_to(inference: str) -> str | None:
     return "assigned_prototype" if inference == "chosen_prototype" else "model"
 
 
-def _told(name: str, inference: str) -> tuple[str, str]:
-    """Return run and inference of a RUN or RUN:INFERENCE; the latter stands for the run's `model`."""
-    run, _, own = name.partition(":")
-    return run, own if own and inference == "model" else inference
+@dataclass(frozen=True)
+class _PackedFiles:
+    """Packed files of the same samples; `files` is by RUN/SEED: a run's seeds may be in several."""
+
+    samples: pd.DataFrame
+    runs: dict[str, RunFacts]
+    files: dict[str, Path]
+    same: dict[str, str]
+
+    def column(self, run: str, seed: int, inference: str, name: str) -> np.ndarray:
+        """Return the numbers of a run, seed and inference: prototypes, or an error in mm."""
+        if name in PROTOTYPES:
+            return self._stored(run, seed, inference, name).astype(np.int64)
+        errors = self._stored(run, seed, inference, packed_name(name)).astype(np.float64) / TENTHS
+        if (equal := equal_to(inference)) in self.runs[run].inferences:
+            errors = np.where(np.isnan(errors), self.column(run, seed, str(equal), name), errors)
+        if inference in NEED_BODIES:
+            errors[self.samples["distance_to_mean_mm"].isna()] = np.nan
+        return errors
+
+    def _stored(self, run: str, seed: int, inference: str, what: str) -> np.ndarray:
+        name = f"{run}/{seed}/{inference}/{what}"
+        table = self._open[self.files[f"{run}/{seed}"]].read([self.same.get(name, name)])
+        stored: np.ndarray = table[0].to_numpy()
+        return stored
+
+    @cached_property
+    def _open(self) -> dict[Path, pq.ParquetFile]:
+        return {path: pq.ParquetFile(path, memory_map=True) for path in set(self.files.values())}
 
 
-def _read(path: Path) -> Packed:
+def _read(path: Path) -> _PackedFiles:
     try:
         with pq.ParquetFile(path) as file:
             about = json.loads((file.schema_arrow.metadata or {})[METADATA])
@@ -191,7 +100,7 @@ def _read(path: Path) -> Packed:
     if missing or list(samples) != FACTS:
         raise InputError(f"{path}: columns are missing ({' '.join(sorted(missing)[:3])}); {CURE}")
     files = {f"{run}/{seed}": path for run, facts in runs.items() for seed in facts.seeds}
-    return Packed(samples, runs, files, about["same"], np.arange(len(samples)))
+    return _PackedFiles(samples, runs, files, about["same"])
 
 
 def _needed(runs: dict[str, RunFacts]) -> Iterator[str]:
@@ -207,7 +116,7 @@ def _as_tuples(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _same_samples(one: pd.DataFrame, other: pd.DataFrame) -> bool:
-    """Return whether all facts are equal, distances but for the rounding of another machine."""
+    """Return whether all facts are equal; distances may differ by the rounding of another machine."""
     distance = FACTS[-1]
     others = [fact for fact in FACTS if fact != distance]
     return one[others].equals(other[others]) and np.allclose(
@@ -215,8 +124,8 @@ def _same_samples(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     )
 
 
-def _joined(first: Packed, other: Packed, path: Path) -> Packed:
-    """Return the errors of both; refuse `other`, in the file `path`, where they do not fit."""
+def _joined(first: _PackedFiles, other: _PackedFiles, path: Path) -> _PackedFiles:
+    """Return the errors of both; refuse `other`, from the file `path`, where it does not fit."""
     there = next(iter(first.files.values()))
     if not _same_samples(first.samples, other.samples):
         raise InputError(f"{path}: other samples than {there}; {CURE}, of the same test sets")

@@ -1,8 +1,8 @@
-"""Error files of runs, as `evaluate` writes them, into one small file; see `packed` for its layout."""
+"""Packs the error files that `evaluate` writes into one small file; see `packed` for its layout."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,16 +15,8 @@ from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.core.progress import track
 from pmnet.evaluation.error_table import KEY, METRICS, each_run
-from pmnet.report.benchmark.packed import (
-    ABOUT,
-    FACTS,
-    METADATA,
-    PROTOTYPES,
-    TENTHS,
-    RunFacts,
-    equal_to,
-    packed_name,
-)
+from pmnet.report.benchmark.packed import METADATA, TENTHS, equal_to, packed_name
+from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
 
 LEVEL: Final = 19  # of zstd
 LARGEST_K: Final = float(np.iinfo(np.int16).max)
@@ -51,76 +43,77 @@ class _Columns:
 
 
 def pack(paths: Sequence[Path], out: Path) -> None:
-    """Write the errors of some runs as one file for `Packed.load`.
+    """Write the errors of some runs as one file for `load_packed`.
 
     Raises InputError, naming the file, for files that `read_errors` refuses, and for errors and
-    prototypes that are too large; runs may differ in the selection of the prototype, not in the protocol.
+    prototypes that are too large. Runs may differ in the selection of the prototype, not in the
+    protocol.
     """
     columns, runs, samples = _Columns(), dict[str, Any](), None
     frames = each_run(paths, ("protocol",))
     for path, frame in zip(
         dict.fromkeys(paths), track(frames, "packing", len(set(paths))), strict=True
     ):
+        errors = RunErrors.of_rows(frame)
         if samples is None:
-            samples = _samples(frame)
-        for seed, rows in frame.groupby("seed", sort=False):
-            _add(columns, f"{frame['run'].iloc[0]}/{seed}", rows, samples, path)
-        runs[frame["run"].iloc[0]] = asdict(_facts(frame, path))
+            samples = errors.samples
+        (run,) = errors.runs
+        runs[run] = asdict(_facts(errors.runs[run], frame, path))
+        _add(columns, run, errors, _order(samples, errors), path)
     assert samples is not None
     _write(samples, columns, runs, out)
 
 
-def _samples(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a sample."""
-    return frame.drop_duplicates(KEY)[FACTS].reset_index(drop=True)
+def _order(samples: pd.DataFrame, errors: RunErrors) -> np.ndarray:
+    """Return where each sample is among those of another run."""
+    there = pd.MultiIndex.from_frame(errors.samples[KEY])
+    places: np.ndarray = there.get_indexer(pd.MultiIndex.from_frame(samples[KEY]))
+    return places
 
 
-def _facts(frame: pd.DataFrame, path: Path) -> RunFacts:
-    seeds, inferences = frame["seed"].unique(), frame["inference"].unique()
-    if frame.groupby(["seed", "inference"]).ngroups != len(seeds) * len(inferences):
+def _facts(facts: RunFacts, frame: pd.DataFrame, path: Path) -> RunFacts:
+    """Return what is known of a run, with what the file of an experiment says of it."""
+    if frame.groupby(["seed", "inference"]).ngroups != len(facts.seeds) * len(facts.inferences):
         raise InputError(f"{path}: an inference lacks a seed; evaluate that run again (dvc repro)")
-    about: dict[str, Any] = {name: frame[name].iloc[0] for name in ABOUT}
-    about |= {"k": int(about["k"]), "limb_weight": float(about["limb_weight"])}
-    said = json.loads(pq.read_schema(path).metadata[b"pmnet.errors"])
-    settings = "; ".join(f"{name} {value}" for name, value in said.get("set", {}).items())
-    about |= {name: said.get(name, "") for name in ("label", "group")} | {"settings": settings}
-    return RunFacts(**about, seeds=tuple(map(int, seeds)), inferences=tuple(inferences))
+    header = json.loads(pq.read_schema(path).metadata[b"pmnet.errors"])
+    settings = "; ".join(f"{name} {value}" for name, value in header.get("set", {}).items())
+    label, group = (header.get(name, "") for name in ("label", "group"))
+    return replace(facts, label=label, group=group, settings=settings)
 
 
-def _add(
-    columns: _Columns, prefix: str, rows: pd.DataFrame, samples: pd.DataFrame, path: Path
-) -> None:
-    """Keep the columns of one run and seed, in the order of the samples."""
-    order = pd.MultiIndex.from_frame(samples[KEY])
-    parts = {
-        str(inference): part.set_index(KEY).reindex(order)
-        for inference, part in rows.groupby("inference", sort=False)
-    }
-    for inference, part in parts.items():
-        for name in PROTOTYPES:
-            numbers = _refused_above(LARGEST_K, part[name].fillna(-1).to_numpy(), name, path)
-            columns.add(f"{prefix}/{inference}/{name}", pa.array(numbers.astype(np.int16)))
-        for metric in METRICS:
-            tenths = _tenths(part, metric, path)
-            empty = np.isnan(tenths)
-            if (equal := parts.get(equal_to(inference) or "")) is not None:
-                empty |= tenths == _tenths(equal, metric, path)
-            array = pa.array(np.nan_to_num(tenths).astype(np.uint16), mask=empty)
-            columns.add(f"{prefix}/{inference}/{packed_name(metric)}", array)
+def _add(columns: _Columns, run: str, errors: RunErrors, order: np.ndarray, path: Path) -> None:
+    """Keep the columns of one run, in the order of the samples."""
+    facts = errors.runs[run]
+    for seed in facts.seeds:
+        for inference in facts.inferences:
+            about, prefix = (run, seed, inference), f"{run}/{seed}/{inference}"
+            for name in PROTOTYPES:
+                numbers = errors.column(*about, name)[order]
+                _refuse_above(LARGEST_K, numbers, name, path)
+                columns.add(f"{prefix}/{name}", pa.array(numbers.astype(np.int16)))
+            for metric in METRICS:
+                tenths = _tenths(errors.column(*about, metric)[order], metric, path)
+                empty = np.isnan(tenths)
+                if (equal := equal_to(inference)) in facts.inferences:
+                    other = errors.column(run, seed, str(equal), metric)[order]
+                    empty |= tenths == _tenths(other, metric, path)
+                array = pa.array(np.nan_to_num(tenths).astype(np.uint16), mask=empty)
+                columns.add(f"{prefix}/{packed_name(metric)}", array)
 
 
-def _tenths(rows: pd.DataFrame, metric: str, path: Path) -> np.ndarray:
+def _tenths(errors: np.ndarray, metric: str, path: Path) -> np.ndarray:
     """Return errors in whole tenths of a millimetre, as floats, for the sake of NaN."""
-    return np.rint(_refused_above(LARGEST_MM, rows[metric].to_numpy(), metric, path) * TENTHS)
+    _refuse_above(LARGEST_MM, errors, metric, path)
+    tenths: np.ndarray = np.rint(errors * TENTHS)
+    return tenths
 
 
-def _refused_above(largest: float, numbers: np.ndarray, name: str, path: Path) -> np.ndarray:
+def _refuse_above(largest: float, numbers: np.ndarray, name: str, path: Path) -> None:
     if np.nanmax(numbers, initial=0) > largest:
         raise InputError(
             f"{path}: {name} is {np.nanmax(numbers):g}, but packed errors hold up to {largest:g}; "
             "leave this run out"
         )
-    return numbers
 
 
 def _write(samples: pd.DataFrame, columns: _Columns, runs: dict[str, Any], out: Path) -> None:

@@ -1,13 +1,14 @@
 """The gains and gaps of all runs as a Markdown page for people to read."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import pandas as pd
 
-from pmnet.report.benchmark.listing import GROUPS, Run
-from pmnet.report.benchmark.subsets import subset_label
+from pmnet.report.benchmark.listing import GROUPS, BenchmarkRun
+from pmnet.report.markdown import grid
+from pmnet.report.statistics import subset_label
 
+TEXTS: Final = ("Run", "Against", "Settings")  # columns that hold no numbers
 GAPS: Final = {
     "mean_mm": "from the prototype that the run chooses",
     "soft_mm": "from the mean of all by score (soft)",
@@ -16,7 +17,7 @@ GAPS: Final = {
 }
 
 
-def to_page(table: pd.DataFrame, runs: list[Run], protocol: str) -> str:
+def to_page(table: pd.DataFrame, runs: list[BenchmarkRun], protocol: str) -> str:
     """Return a page: errors and gains by group, other comparisons, what the right prototype would give.
 
     `table` is that of `paired`.
@@ -49,7 +50,7 @@ def _of(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return table[table["metric"] == metric]
 
 
-def _gains(rows: pd.DataFrame, labels: dict[str, str], runs: list[Run]) -> str:
+def _gains(rows: pd.DataFrame, labels: dict[str, str], runs: list[BenchmarkRun]) -> str:
     """Return a row a run and reference: MPVPE of each subset, PA-MPJPE of all."""
     settings = {run.run: run.settings for run in runs}
     columns = [("mpvpe", subset) for subset in rows["subset"].unique()] + [("pa_mpjpe", "all")]
@@ -65,7 +66,7 @@ def _gains(rows: pd.DataFrame, labels: dict[str, str], runs: list[Run]) -> str:
         line += [_gain(cells.loc[column]) for column in columns]
         line += [_closed(_of(part, "mpvpe"))] * closed + [settings[run]]
         lines.append(line)
-    return _grid(head, lines)
+    return grid(head, lines, TEXTS)
 
 
 def _gain(cell: pd.Series) -> str:
@@ -95,10 +96,4 @@ def _gaps(rows: pd.DataFrame) -> tuple[str, str]:
             line.append(f"{' / '.join(errors)}; {cell['accuracy_percent']:.1f} %")
         lines.append(line)
     text = f"MPVPE {' / '.join(GAPS[name] for name in names)}; share of right choices."
-    return text, _grid(["Run", *map(subset_label, rows["subset"].unique())], lines)
-
-
-def _grid(head: list[str], rows: Iterable[list[str]]) -> str:
-    align = ["---" if name in ("Run", "Against", "Settings") else "---:" for name in head]
-    lines = [head, align, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return text, grid(["Run", *map(subset_label, rows["subset"].unique())], lines, TEXTS)

@@ -10,10 +10,10 @@ import pandas as pd
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.evaluation.error_table import METRICS
-from pmnet.report.benchmark.listing import Run
-from pmnet.report.benchmark.packed import Packed
-from pmnet.report.benchmark.subsets import interval, subsets
+from pmnet.report.benchmark.listing import BenchmarkRun
 from pmnet.report.options import ReportOptions
+from pmnet.report.run_errors import RunErrors
+from pmnet.report.statistics import gain, interval, mean, sd_over_seeds, widest_first
 
 # what else a run of several prototypes can start from -> the column of its error
 STARTS: Final = {
@@ -45,7 +45,7 @@ COLUMNS: Final = {
 
 
 def paired(
-    packed: Packed, runs: list[Run], also: Sequence[str], report: ReportOptions
+    packed: RunErrors, runs: list[BenchmarkRun], also: Sequence[str], report: ReportOptions
 ) -> pd.DataFrame:
     """Return gains and gaps of each run, reference, subset and error (`COLUMNS`).
 
@@ -56,7 +56,7 @@ def paired(
         raise InputError(
             f"--against {' '.join(sorted(strange))}: the runs are {' '.join(packed.runs)}"
         )
-    comparison = _Comparison(packed, subsets(packed.samples, report.tails), report)
+    comparison = _Comparison(packed, widest_first(packed.samples, report.tails), report)
     rows: list[dict[str, Any]] = []
     for run in track(runs, "comparing"):
         about = {"run": run.run, "label": run.label, "group": run.group}
@@ -74,7 +74,7 @@ def paired(
 class _Comparison:
     """What all comparisons share: `where` has the samples of each subset."""
 
-    packed: Packed
+    packed: RunErrors
     where: dict[str, np.ndarray]
     report: ReportOptions
 
@@ -90,32 +90,33 @@ class _Comparison:
         for subset, part in self.where.items():
             about: dict[str, Any] = {"subset": subset, "metric": metric.removesuffix("_mm")}
             about |= {"seeds": len(facts.seeds), "n": int(part.sum())}
-            yield about | {name: values[:, part].mean() for name, values in errors.items()}
+            yield about | {name: mean(values[:, part]) for name, values in errors.items()}
 
     def gains(self, run: str, other: str, metric: str) -> Iterator[dict[str, Any]]:
         """Yield the gain of a run over another, subset by subset."""
         ours, theirs = (self.packed.errors(name, "model", metric) for name in (run, other))
-        by_sample = theirs.mean(0) - ours.mean(0)
+        gains = gain(ours, theirs)
         same_seeds = self.packed.facts(run).seeds == self.packed.facts(other).seeds
         by_seed = theirs - ours if same_seeds else ours
         gap = self._gap(other, metric)
+        sequences = self.packed.samples["sequence"].to_numpy()
         for part in self.where.values():
-            low, high = interval(by_sample, self.packed.samples, part, self.report)
-            of_seeds, gain = by_seed[:, part].mean(1), by_sample[part].mean()
+            low, high = interval(ours[:, part], sequences[part], self.report, theirs[:, part])
+            won = mean(gains[part])
             yield {
                 "against": other,
-                "against_mm": theirs[:, part].mean(),
-                "gain_mm": gain,
+                "against_mm": mean(theirs[:, part]),
+                "gain_mm": won,
                 "low_mm": low,
                 "high_mm": high,
-                "seed_sd_mm": of_seeds.std(ddof=1) if len(of_seeds) > 1 else np.nan,
-                "gap_closed_percent": np.nan if gap is None else 100 * gain / gap[part].mean(),
+                "seed_sd_mm": sd_over_seeds(by_seed[:, part]),
+                "gap_closed_percent": np.nan if gap is None else 100 * won / mean(gap[part]),
             }
 
     def _gap(self, other: str, metric: str) -> np.ndarray | None:
         """Return by sample what a run would win by the right prototype; None where it has no choice."""
         if "oracle" not in self.packed.facts(other).inferences:
             return None
-        hard, told = (self.packed.errors(other, start, metric) for start in ("model", "oracle"))
-        gap: np.ndarray = (hard - told).mean(0)
+        own, oracle = (self.packed.errors(other, start, metric) for start in ("model", "oracle"))
+        gap: np.ndarray = (own - oracle).mean(0)
         return gap if gap.any() else None

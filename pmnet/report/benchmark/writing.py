@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import pandas as pd
-
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.core.progress import say
-from pmnet.evaluation.error_table import protocol_of
-from pmnet.report import charts, statistics, tables
+from pmnet.report import figures, tables
 from pmnet.report.benchmark import drawings
 from pmnet.report.benchmark.claim import claim
-from pmnet.report.benchmark.deciles import deciles
+from pmnet.report.benchmark.deciles import by_decile
 from pmnet.report.benchmark.details import by_choice, by_seed
-from pmnet.report.benchmark.listing import Run, main_of, read_listing
-from pmnet.report.benchmark.packed import Packed
+from pmnet.report.benchmark.listing import BenchmarkRun, main_of, read_listing
+from pmnet.report.benchmark.packed import load_packed
 from pmnet.report.benchmark.pages import to_page
 from pmnet.report.benchmark.paired import paired
+from pmnet.report.curves import curves
+from pmnet.report.drawing import save
+from pmnet.report.files import write_csv
 from pmnet.report.options import FigureSize, ReportOptions
+from pmnet.report.run_errors import RunErrors
 
 LISTING: Final = "runs.csv"
 SIZE: Final = FigureSize(width_in=9.0, height_in=4.5, dpi=130)
@@ -44,7 +45,7 @@ def write_findings(
     files = sorted(folder.glob("errors*.parquet"))
     if not files:
         raise InputError(f"{folder}: no errors*.parquet; write them with pmnet errors pack")
-    packed = Packed.load(files).of_dataset(dataset)
+    packed = load_packed(files).of_dataset(dataset)
     runs = read_listing(folder / LISTING, packed)
     protocol = _write_tables(folder, packed, runs, report)
     found = _write_comparisons(folder, packed, runs, also, report, protocol)
@@ -53,40 +54,40 @@ def write_findings(
     return found
 
 
-def _write_tables(folder: Path, packed: Packed, runs: list[Run], report: ReportOptions) -> str:
+def _write_tables(
+    folder: Path, packed: RunErrors, runs: list[BenchmarkRun], report: ReportOptions
+) -> str:
     """Write Tables II to VI, curves and their figures; return how the errors were measured."""
-    main, out = main_of(runs, packed), folder / "tables"
-    frame = packed.frame([run.run for run in main.values()], ["model", *tables.BOUNDS])
-    if frame["selection"].nunique() > 1:
+    memories = packed.of_runs(run.run for run in main_of(runs, packed).values())
+    if len({facts.selection for facts in memories.runs.values()}) > 1:
         raise InputError(f"{folder / LISTING}: the main runs differ in evaluate.selection")
-    protocol, p3dh = protocol_of(frame), packed.runs[main["p3dh"].run]
-    sweep = [run.run for run in runs if run.group in ("main", "sweep")]
-    by_k = [run for run in sweep if packed.runs[run].limb_weight == p3dh.limb_weight]
-    by_limb = [run for run in sweep if packed.runs[run].k == p3dh.k]
+    by_k, by_limb = _sweeps(packed, runs, memories.run_of("p3dh"))
+    protocol, out = memories.protocol(), folder / "tables"
     say("tables")
-    for number, make, rows in (
-        (2, tables.table2, frame),
-        (3, tables.table3, frame),
-        (4, tables.table4, frame),
-        (5, tables.table5, _p3dh(packed, by_k)),
-        (6, tables.table6, _p3dh(packed, by_limb)),
-    ):
-        tables.write_table(make(rows, report), out / f"table{number}.csv", number, protocol)
-    statistics.write_csv(statistics.curves(frame, report), out / "curves.csv")
-    for name, table in DRAWN.items():
-        figure = charts.draw(name, out / f"{table}.csv", SIZE)
-        charts.save(figure, folder / "figures" / f"{name}.png", SIZE)
+    for number, errors in {2: memories, 3: memories, 4: memories, 5: by_k, 6: by_limb}.items():
+        table = tables.table(number, errors, report)
+        tables.write_table(table, out / f"table{number}.csv", number, protocol)
+    write_csv(curves(memories, report), out / "curves.csv")
+    for name, source in DRAWN.items():
+        figure = figures.draw(name, out / f"{source}.csv", SIZE)
+        save(figure, folder / "figures" / f"{name}.png", SIZE)
     return protocol
 
 
-def _p3dh(packed: Packed, runs: list[str]) -> pd.DataFrame:
-    return packed.frame([run for run in runs if packed.runs[run].method == "p3dh"], ["model"])
+def _sweeps(packed: RunErrors, runs: list[BenchmarkRun], main: str) -> tuple[RunErrors, RunErrors]:
+    """Return the runs of P3DH that differ from the main one in K, and those in the limb weight."""
+    p3dh = packed.runs[main]
+    sweep = {run.run: packed.runs[run.run] for run in runs if run.group in ("main", "sweep")}
+    sweep = {run: facts for run, facts in sweep.items() if facts.method == "p3dh"}
+    by_k = [run for run, facts in sweep.items() if facts.limb_weight == p3dh.limb_weight]
+    by_limb = [run for run, facts in sweep.items() if facts.k == p3dh.k]
+    return packed.of_runs(by_k), packed.of_runs(by_limb)
 
 
 def _write_comparisons(
     folder: Path,
-    packed: Packed,
-    runs: list[Run],
+    packed: RunErrors,
+    runs: list[BenchmarkRun],
     also: Sequence[str],
     report: ReportOptions,
     protocol: str,
@@ -94,19 +95,19 @@ def _write_comparisons(
     """Write gains, gaps and deciles with their figures; return the claim."""
     main = main_of(runs, packed)
     gains = paired(packed, runs, also, report)
-    by_decile = deciles(packed, runs, main["single"], report)
-    statistics.write_csv(gains, folder / "tables" / "paired.csv")
-    statistics.write_csv(by_decile, folder / "tables" / "deciles.csv")
-    statistics.write_csv(by_seed(packed, runs, report), folder / "tables" / "seeds.csv")
-    statistics.write_csv(by_choice(packed, runs, report), folder / "tables" / "choices.csv")
+    deciles = by_decile(packed, runs, main["single"], report)
+    write_csv(gains, folder / "tables" / "paired.csv")
+    write_csv(deciles, folder / "tables" / "deciles.csv")
+    write_csv(by_seed(packed, runs, report), folder / "tables" / "seeds.csv")
+    write_csv(by_choice(packed, runs, report), folder / "tables" / "choices.csv")
     with replacing(folder / "tables" / "paired.md") as partial:
         partial.write_text(to_page(gains, runs, protocol), encoding="utf-8")
     say("figures")
     for name, (figure, size) in {
         "gain": drawings.gain_figure(gains, runs),
         "gap": drawings.gap_figure(gains, runs),
-        "deciles": (drawings.decile_figure(by_decile, main), drawings.DECILES),
-        "accuracy": (drawings.accuracy_figure(by_decile, main), drawings.DECILES),
+        "deciles": (drawings.decile_figure(deciles, main), drawings.DECILES),
+        "accuracy": (drawings.accuracy_figure(deciles, main), drawings.DECILES),
     }.items():
-        charts.save(figure, folder / "figures" / f"{name}.png", size)
+        save(figure, folder / "figures" / f"{name}.png", size)
     return claim(gains, packed, runs)

@@ -1,0 +1,89 @@
+"""What all figures share: style and colours, lines with bands, bars of intervals, the legend, the file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.style import context
+
+from pmnet.core.files import replacing
+from pmnet.report.options import FigureSize
+
+Look = tuple[str, str, str]  # label, colour, marker
+INK, PALE = "#333333", "#d0d4d9"
+# colours of Okabe and Ito: told apart by every kind of colour vision; the markers serve in grey
+MEMORIES: Final[dict[str, Look]] = {
+    "naive": ("K-Means Naive", "#E69F00", "^"),
+    "random": ("Random Select", "#56B4E9", "s"),
+    "3dh": ("3DH K-Means", "#009E73", "D"),
+    "p3dh": ("P3DH K-Means", "#D55E00", "o"),
+}
+SUBSETS: Final = (("#0072B2", "o"), ("#009E73", "s"), ("#E69F00", "D"), ("#D55E00", "^"))
+STYLE: Final[dict[str, Any]] = {
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.grid": True,
+    "grid.color": "#e8ebee",
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4.5,
+}
+
+
+def save(figure: Figure, path: Path, size: FigureSize) -> None:
+    """Write a figure as PNG, the same bytes for the same figure."""
+    with replacing(path) as partial, context(["default", STYLE]):
+        figure.savefig(partial, format="png", dpi=size.dpi, metadata={"Software": None})
+
+
+@contextmanager
+def new_figure(size: FigureSize, title: str) -> Iterator[Figure]:
+    """Yield an empty figure in our style, whatever the user's own is."""
+    with context(["default", STYLE]):
+        inches = (size.width_in, size.height_in)
+        figure = Figure(figsize=inches, dpi=size.dpi, layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+        yield figure
+
+
+def legend_below(figure: Figure) -> None:
+    """Write the legend of the first panel, which is that of all, below the figure."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+
+
+def band(
+    axes: Axes,
+    x: pd.Series,
+    rows: pd.DataFrame,
+    columns: tuple[str, str, str],
+    look: Look,
+    alpha: float,
+) -> None:
+    """Draw a line of means and the band of their intervals; `columns` are mean, low and high."""
+    mean, low, high = columns
+    label, colour, marker = look
+    axes.fill_between(x, rows[low], rows[high], color=colour, alpha=alpha, lw=0)
+    axes.plot(x, rows[mean], color=colour, marker=marker, label=label)
+
+
+def bars(rows: pd.DataFrame, mean: str) -> list[pd.Series]:
+    """Return how far the intervals `low_mm` to `high_mm` reach below and above the means."""
+    return [(rows[mean] - rows["low_mm"]).clip(0), (rows["high_mm"] - rows[mean]).clip(0)]
+
+
+def tick_at(axes: Axes, values: pd.Series, scale: str) -> None:
+    """Put the ticks of x at the values that were measured, and nowhere else."""
+    axes.set_xscale(scale)
+    axes.set_xticks(sorted(values.unique()))
+    axes.set_xticks([], minor=True)
+    axes.xaxis.set_major_formatter("{x:g}")

@@ -1,0 +1,36 @@
+"""Figure 5: error reduction against the single prototype by distance to the mean body."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pmnet.core.errors import InputError
+from pmnet.report.drawing import INK, MEMORIES, legend_below, new_figure
+from pmnet.report.figures._by_distance import COLUMNS, line, panels
+from pmnet.report.options import FigureSize
+
+__all__ = ["COLUMNS", "draw"]
+
+
+def draw(curves: pd.DataFrame, size: FigureSize) -> Figure:
+    """Return the error reduction against the single prototype, a line a memory (Fig. 5).
+
+    Above zero is better than the single prototype; the band is the 95 % interval of the difference.
+    Raises InputError where there is no run but the single prototype.
+    """
+    others = curves[curves["run"] != curves["run"].iloc[0]]
+    if others.empty:
+        raise InputError("the curves are of the single prototype alone; give --errors of more runs")
+    names = others["run"].unique()
+    methods = [name.split("_")[0] for name in names]
+    with new_figure(
+        size, "Error reduction against the single prototype (95 % intervals)"
+    ) as figure:
+        for axes, part in panels(figure, others, "reduction of MPVPE [mm]"):
+            axes.axhline(0, color=INK, linewidth=1)
+            for name, method in zip(names, methods, strict=True):
+                label, colour, marker = MEMORIES.get(method, (name, INK, "x"))
+                label = label if methods.count(method) == 1 else name
+                columns = ("reduction_mm", "reduction_low", "reduction_high")
+                line(axes, part[part["run"] == name], columns, (label, colour, marker))
+        legend_below(figure)
+    return figure
