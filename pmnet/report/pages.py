@@ -4,7 +4,8 @@ from typing import Final
 
 import pandas as pd
 
-from pmnet.evaluation.error_table import DATASET_NAMES, METRICS
+from pmnet.evaluation.error_table import METRICS
+from pmnet.report.labels import DATASET_NAMES
 from pmnet.report.markdown import grid
 
 ROMAN: Final = {2: "II", 3: "III", 4: "IV", 5: "V", 6: "VI"}

@@ -50,11 +50,6 @@ def widest_first(
     return subsets(samples, sorted(tails, reverse=True))
 
 
-def subset_label(subset: str) -> str:
-    """Return the words for a subset."""
-    return "all" if subset == "all" else f"tail {subset.removeprefix('tail_')} %"
-
-
 def distance_bins(samples: pd.DataFrame, bins: int) -> Int[np.ndarray, "samples"]:
     """Return the bin of each sample, 0 the nearest; equal widths over a data set's distances."""
     by_dataset = samples.groupby("dataset")["distance_to_mean_mm"]

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pmnet.evaluation.error_table import METRICS, OF_BODIES, NEED_BODIES
+from pmnet.evaluation.error_table import METRICS, NEED_BODIES, OF_BODIES
 
 ABOUT = {
     "space": "vertex",

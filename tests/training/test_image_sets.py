@@ -26,9 +26,11 @@ from pmnet.evaluation.evaluator import Evaluator, write_errors
 from pmnet.evaluation.metrics import Protocol
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.file import encode, write_pixels
-from pmnet.report import statistics
+from pmnet.report.curves import curves
 from pmnet.report.gallery import draw_gallery
 from pmnet.report.options import Pictures, ReportOptions
+from pmnet.report.run_errors import RunErrors
+from pmnet.report.summary import summary
 from pmnet.training import seeds
 from pmnet.training.data import TrainingData, load_training_data
 from pmnet.training.options import Train
@@ -302,8 +304,9 @@ def test_error_files_of_both_runs_are_read_and_summed_up(folder):
     assert set(frame["protocol"]) == {protocol}
     told = frame[frame["inference"].isin(NEED_BODIES)]
     assert set(told["dataset"]) == {"pw3d"}
-    assert set(statistics.curves(frame, REPORT)["dataset"]) == {"pw3d"}
-    found = statistics.summary(frame, REPORT)
+    errors = RunErrors.of_rows(frame)
+    assert set(curves(errors, REPORT)["dataset"]) == {"pw3d"}
+    found = summary(errors, REPORT)
     assert set(found["p3dh"]["mpi_inf_3dhp"]) == {"mpjpe_mm", "pa_mpjpe_mm"}
     assert set(found["gain"]) == set(found["prototype_accuracy"]) == {"pw3d"}
 

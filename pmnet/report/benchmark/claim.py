@@ -6,8 +6,8 @@ import pandas as pd
 
 from pmnet.core.errors import InputError
 from pmnet.report.benchmark.listing import BenchmarkRun, main_of
+from pmnet.report.labels import subset_label
 from pmnet.report.run_errors import RunErrors
-from pmnet.report.statistics import subset_label
 from pmnet.report.tables import MEMORIES
 
 NUMBERS: Final = ["mean_mm", "against_mm", "gain_mm", "low_mm", "high_mm", "seed_sd_mm"]

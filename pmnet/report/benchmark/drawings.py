@@ -19,8 +19,8 @@ from pmnet.report.drawing import (
     legend_below,
     new_figure,
 )
+from pmnet.report.labels import subset_label
 from pmnet.report.options import FigureSize
-from pmnet.report.statistics import subset_label
 
 WIDTH_IN, DPI = 11.0, 130
 ROW_IN, MARGIN_IN = 0.24, 1.5  # of figures with a row a run

@@ -5,8 +5,8 @@ from typing import Final
 import pandas as pd
 
 from pmnet.report.benchmark.listing import GROUPS, BenchmarkRun
+from pmnet.report.labels import subset_label
 from pmnet.report.markdown import grid
-from pmnet.report.statistics import subset_label
 
 TEXTS: Final = ("Run", "Against", "Settings")  # columns that hold no numbers
 GAPS: Final = {
