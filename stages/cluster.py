@@ -7,9 +7,9 @@ from typing import Literal
 
 from pmnet.clustering.build import build_memory
 from pmnet.clustering.options import Cluster
-from pmnet.clustering.sharding import processes
 from pmnet.core.checkpoints import held, training_key
 from pmnet.core.device import Machine, device_of, set_threads
+from pmnet.core.distributed import processes
 from pmnet.core.stage import command
 from pmnet.data.sets import samples_of
 from pmnet.memory.prototypes import SpaceName

@@ -1,15 +1,16 @@
-"""evaluate: per-sample errors of a run, all seeds and test sets."""
+"""evaluate: the errors of each test sample, for all seeds of a run."""
 
 from pathlib import Path
 from typing import Annotated
 
 from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine, set_threads
-from pmnet.core.processes import rank_and_world_size
+from pmnet.core.distributed import rank_and_world_size
 from pmnet.core.stage import Section, command
 from pmnet.data.sets import pairs_of
 from pmnet.evaluation.evaluator import Evaluator
 from pmnet.evaluation.options import Evaluate
+from pmnet.model.weights import remove_other_seeds
 
 
 def evaluate(
@@ -26,13 +27,17 @@ def evaluate(
 ) -> None:
     """Write the errors of each sample of the test sets, for the run `name`.
 
-    Distances are measured to the `single` memory. The weights are recorded by now: what their training
-    kept to begin again from is deleted.
+    Distances are measured to the `single` memory. Weights and logs in `models` of seeds that
+    `train.seeds` does not name are deleted. So are the checkpoints of the run: by now its weights are
+    recorded.
     """
     set_threads(machine)
     evaluator = Evaluator.load(memory, single, models, body, seeds, evaluate, machine)
+    first = rank_and_world_size()[0] == 0
+    if first:
+        remove_other_seeds(models, seeds)
     evaluator.write(name, pairs_of(sets), out, {})
-    if rank_and_world_size()[0] == 0:
+    if first:
         forget(models)
 
 

@@ -1,13 +1,12 @@
-"""train: PM-Net on one memory, for one seed."""
+"""train: the PM-Net of one memory and one seed."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from pmnet.core.device import Machine, set_threads
 from pmnet.core.stage import command
 from pmnet.data.sets import images_of, samples_of
 from pmnet.training.options import Train
-from pmnet.training.seeds import train_seeds
+from pmnet.training.seed import train_seed
 
 
 def train(
@@ -19,10 +18,9 @@ def train(
     train: Train,
     machine: Machine,
 ) -> None:
-    """Train the network for one seed; training resumes where an earlier run was killed."""
+    """Train the network of one seed into the folder `out`, resuming where an earlier run was killed."""
     set_threads(machine)
-    options = replace(train, seeds=[seed])
-    train_seeds(samples_of(sets), images_of(sets), memory, body, out, options, machine)
+    train_seed(samples_of(sets), images_of(sets), memory, body, out, seed, train, machine)
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def run_cluster(world: World, **options: Any) -> None:
 
 def run_train(world: World, **options: Any) -> None:
     where = write_sets_once(world), world.memory, world.body, Path("new")
-    train(*where, replace(OPTIONS, steps=1, **options), MACHINE)
+    train(*where, 0, replace(OPTIONS, steps=1, **options), MACHINE)
 
 
 def run_evaluate(world: World) -> None:
@@ -332,7 +332,7 @@ def test_weights_that_are_none_of_ours(world):
     write_sets(world)
     (world.samples.parent / "train").mkdir()
     torch.save({"weight": torch.zeros(3)}, world.samples.parent / "train/seed_0.pt")
-    with refused(r"seed_0\.pt: not weights that the train stage wrote"):
+    with refused(r"seed_0\.pt: not a file of weights of the train stage"):
         run_evaluate(world)
 
 

@@ -77,8 +77,8 @@ def test_the_rival_changes_people_as_we_do(world, flip, turn_deg, width):
         scale=torch.tensor([1 / width]),
         shift=torch.zeros(1, 2),
     )
-    truth = data.truth[rows]
-    ours = moves.labels(Labels(truth.params, truth.keypoints_2d, truth.keypoints_3d), "j24")
+    targets = data.targets[rows]
+    ours = moves.labels(Labels(targets.params, targets.keypoints_2d, targets.keypoints_3d), "j24")
     points, bones = people._keypoints(row, flip, turn, width)
     assert np.allclose(points, ours.keypoints_2d[0], atol=1e-5)
     assert np.allclose(bones, ours.keypoints_3d[0], atol=1e-5)

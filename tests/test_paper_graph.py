@@ -36,7 +36,7 @@ def shrink(params: dict[str, Any]) -> None:
     params["cluster"] |= {"k": 3, "max_iterations": 2}
     params["sweeps"] = {"k": [3] * 6, "limb_weight": [5.0] * 5}
     params["train"] |= {"encoder": "squeezenet1_1", "hidden": 8, "steps": 2, "batch_size": 8}
-    params["train"] |= {"log_every": 1}
+    params["machine"] |= {"log_every": 1}
     params["report"] |= {"bootstrap": 20, "bins": 2}
     for name in ("parts", "prototypes", "gallery", "contact_sheet"):
         params["figures"][name] = {"bodies": 1, "size_px": 32}

@@ -34,11 +34,11 @@ def shrink(params: dict[str, Any]) -> None:
     """Make the open default small enough for a test."""
     for name, entry in params["datasets"].items():
         entry["options"]["samples"] = 30 if name == "open_train" else 12
-    params["machine"] |= {"device": "cpu", "workers": 1, "threads": 1}
+    params["machine"] |= {"device": "cpu", "workers": 1, "threads": 1, "log_every": 1}
     params["images"] |= {"size_px": 64, "supersampling": 1}
     params["cluster"] |= {"k": 4, "limb_weight": 5.0, "max_iterations": 3}
     params["sweeps"] = {"k": [2, 4, 4, 4, 4, 4], "limb_weight": [1.0, 5.0, 5.0, 5.0, 5.0]}
-    params["train"] |= {"seeds": [0], "hidden": 8, "steps": 3, "batch_size": 8, "log_every": 1}
+    params["train"] |= {"seeds": [0], "hidden": 8, "steps": 3, "batch_size": 8}
     params["report"] |= {"bootstrap": 20, "bins": 4}
     for name in ("parts", "prototypes", "gallery", "contact_sheet"):
         params["figures"][name] = {"bodies": 1, "size_px": 32}

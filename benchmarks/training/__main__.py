@@ -1,6 +1,6 @@
 """Training beside the bare encoder and beside a loop in SPIN's style: same data, same machine, one run.
 
-`python -m benchmarks.training` writes reports/benchmarks/train_{gpu,cpu}.csv, a row as soon as it is measured;
+`python -m benchmarks.training` writes reports/benchmarks/train_{gpu,cpu}.csv, each row once it is measured;
 `--quick` takes few small steps and writes nothing. `--devices 2` adds the loop on two GPUs of this machine.
 Images/s are medians of windows of steps, after a warm-up with all compiling and capturing.
 
@@ -20,6 +20,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -64,7 +65,7 @@ class Benchmark:
     def more(self) -> None:
         """Measure what compiling is worth to us, and TF32 to the other."""
         if self.device.type == "cuda":
-            self._loop("pmnet_loop_plain", compile=False)
+            self._loop("pmnet_loop_plain", compiled=False)
             self._spin("spin_style_loop_tf32", tf32=True)
 
     def ranks(self) -> None:
@@ -79,11 +80,13 @@ class Benchmark:
         start_afresh()
         return Memory(self.device)
 
-    def _loop(self, what: str, **change: object) -> None:
-        machine = machine_of(self.options.device, self.options.workers, **change)
-        fabric, batch, watched = fabric_of(machine), self.options.batch, self.options.profile
+    def _loop(self, what: str, resident_gib: float = 0.0, compiled: bool = True) -> None:
+        machine = machine_of(self.options.device, self.options.workers, resident_gib=resident_gib)
+        train = self.world.train
+        train = replace(train, compile=train.compile and compiled)
+        fabric, watched = fabric_of(machine, train.precision), self.options.profile
         with self._memory() as memory:
-            loop = our_loop(self.world, machine, fabric, self.plan, batch, watched)
+            loop = our_loop(self.world, train, machine, fabric, self.plan, watched)
         loop.tell(what)
         self.table.add(what, loop.clock.rate, memory.peak_gib)
 

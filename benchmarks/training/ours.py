@@ -1,17 +1,16 @@
 """The rate of our whole loop: `train_model` on files, timed where its log waits for the device."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from lightning_fabric import Fabric
 
 from benchmarks.rates import Busy, Clock, Plan
 from benchmarks.training.world import World
 from pmnet.core.device import Machine, set_threads
-from pmnet.training.seeds import build_network
-from pmnet.training.log import Log
+from pmnet.training.log import Row
 from pmnet.training.loop import train_model
+from pmnet.training.options import Train
+from pmnet.training.run import TrainingRun, build_network
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,18 @@ class Loop:
         self.busy.tell(what)
 
 
-class _Windows(Log):
-    """A log whose rows are the ends of windows; then it watches the GPU for one more."""
+class _Windows:
+    """A log whose new rows end the windows; then it watches the GPU for one more window."""
 
     def __init__(self, clock: Clock, busy: Busy) -> None:
-        super().__init__(None)
         self._clock, self._busy = clock, busy
+        self._rows = 0
 
-    def write(self, rows: list[dict[str, Any]]) -> None:
+    def __call__(self, rows: list[Row]) -> None:
         """Note the end of a window: the means of the log were read just now."""
+        if len(rows) == self._rows:  # the log is written once more at the end
+            return
+        self._rows = len(rows)
         self._clock.tick()
         last = self._clock.plan.counted + 1  # the one with a checkpoint
         if len(rows) == last:
@@ -49,12 +51,9 @@ class _Windows(Log):
         elif len(rows) == last + 1:
             self._busy.__exit__()
 
-    def finish(self, rows: list[dict[str, Any]]) -> None:
-        """Keep nothing."""
-
 
 def our_loop(
-    world: World, machine: Machine, fabric: Fabric, plan: Plan, batch: int, watched: bool
+    world: World, options: Train, machine: Machine, fabric: Fabric, plan: Plan, watched: bool
 ) -> Loop:
     """Train the network of the paper for the windows of a plan and two more, and return the rates.
 
@@ -62,26 +61,15 @@ def our_loop(
     """
     set_threads(machine)
     windows = plan.counted + 2
-    options = replace(
-        world.train,
-        batch_size=batch,
-        steps=windows * plan.window,
-        log_every=plan.window,
-        checkpoint_every=plan.counted * plan.window,
-    )
-    clock, busy = Clock(plan, batch), Busy(plan.window, watched)
-    checkpoint = world.folder / f"{fabric.world_size}_{batch}.ckpt"
-    _train(world, options, machine, fabric, checkpoint, _Windows(clock, busy))
-    return Loop(clock, busy, clock.seconds_over(plan.counted))
-
-
-def _train(
-    world: World, options: Any, machine: Machine, fabric: Fabric, checkpoint: Path, log: Log
-) -> None:
+    options = replace(options, steps=windows * plan.window)
+    machine = replace(machine, log_every=plan.window, checkpoint_every=plan.counted * plan.window)
+    clock, busy = Clock(plan, options.batch_size), Busy(plan.window, watched)
     fabric.seed_everything(0, verbose=False)
     body, memory, data = world.opened()
-    network = build_network(options, memory)
+    run = TrainingRun(data, memory, body, options, machine, fabric, seed=0)
+    checkpoint = world.folder / f"{fabric.world_size}_{options.batch_size}.ckpt"
     try:
-        train_model(network, data, memory, body, options, machine, 0, fabric, checkpoint, log)
+        train_model(build_network(options, memory), run, checkpoint, _Windows(clock, busy))
     finally:
         checkpoint.unlink(missing_ok=True)
+    return Loop(clock, busy, clock.seconds_over(plan.counted))

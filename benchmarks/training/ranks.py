@@ -42,12 +42,12 @@ def main(folder: Path, options: argparse.Namespace) -> None:
     """Measure in one of the processes; the first writes what it found."""
     world = world_of(folder, options)
     machine = machine_of(torch.device(options.device).type, options.workers)
-    fabric = fabric_of(machine)
+    fabric = fabric_of(machine, world.train.precision)
     name = f"pmnet_loop_{options.devices}{'gpu' if fabric.device.type == 'cuda' else 'cpu'}"
     start_afresh()
     watched = options.profile and fabric.is_global_zero
     with Memory(fabric.device) as memory:
-        loop = our_loop(world, machine, fabric, plan_of(options), options.batch, watched)
+        loop = our_loop(world, world.train, machine, fabric, plan_of(options), watched)
     if fabric.is_global_zero:
         loop.tell(name)
         (folder / FOUND).write_text(json.dumps([name, loop.clock.rate, memory.peak_gib]))

@@ -19,8 +19,8 @@ from pmnet.body.camera import project
 from pmnet.body.keypoints import J24_HIPS
 from pmnet.model.losses import LossWeights
 from pmnet.model.network import PMNet, unpack
-from pmnet.training.seeds import build_network
 from pmnet.training.options import Train
+from pmnet.training.run import build_network
 
 AFTER = 5  # steps in which the profiler watches
 

@@ -25,12 +25,12 @@ class People(Dataset):
     def __init__(self, world: World) -> None:
         _, _, data = world.opened()
         self._file, self._size_px, self._options = world.pixels, data.images.size_px, world.train
-        truth = data.truth
-        self._rotvecs = truth.params.rotvecs().numpy()
-        self._betas = truth.params.betas.numpy()
-        self._points = truth.keypoints_2d.numpy()
-        self._bones = truth.keypoints_3d.numpy()
-        self._prototype = truth.prototype.numpy()
+        targets = data.targets
+        self._rotvecs = targets.params.rotvecs().numpy()
+        self._betas = targets.params.betas.numpy()
+        self._points = targets.keypoints_2d.numpy()
+        self._bones = targets.keypoints_3d.numpy()
+        self._prototype = targets.prototype.numpy()
         self._jpeg: Any = None
 
     def __len__(self) -> int:

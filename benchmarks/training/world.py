@@ -71,14 +71,16 @@ class World:
 
 
 def world_of(folder: Path, options: argparse.Namespace) -> World:
-    """Return the world of a folder with the settings of the paper at this size."""
+    """Return the world of a folder: the settings of the paper at this size, in bf16 and compiled on a GPU."""
     images = replace(params.load(PAPER, "images", Images, {}), size_px=options.size_px)
     train = params.load(PAPER, "train", Train, {"encoder": options.encoder})
-    return World(folder, images, replace(train, mix={}, batch_size=options.batch))
+    on_gpu = options.device.startswith("cuda")
+    usual = {"precision": "bf16-mixed" if on_gpu else "32-true", "compile": on_gpu}
+    return World(folder, images, replace(train, mix={}, batch_size=options.batch, **usual))
 
 
 def machine_of(device: str, workers: int = 0, **change: Any) -> Machine:
-    """Return what a user of a GPU sets (bf16, compiled) or of a CPU has, but for `change`."""
+    """Return the settings of a user of a GPU or a CPU, but for `change`."""
     on_gpu = device.startswith("cuda")
     machine = Machine(
         device=device,
@@ -86,8 +88,8 @@ def machine_of(device: str, workers: int = 0, **change: Any) -> Machine:
         threads=1 if on_gpu else os.cpu_count() or 1,
         cache_gib=4.0,
         resident_gib=0.0,
-        precision="bf16-mixed" if on_gpu else "32-true",
-        compile=on_gpu,
+        checkpoint_every=1,
+        log_every=1,
     )
     return replace(machine, **change)
 

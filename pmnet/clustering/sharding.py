@@ -4,9 +4,6 @@ What is summed is int64, or a row that one process has and the others have as ze
 depend on how many processes there are, to the last bit.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,24 +77,3 @@ class Shard:
         held = [here]
         distributed.broadcast_object_list(held, src=0, group=self.group, device=self._where)
         return held[0]
-
-
-@contextmanager
-def processes(
-    device: torch.device,
-) -> Iterator[tuple[torch.device, distributed.ProcessGroup | None]]:
-    """Join the processes of a launcher (torchrun, fabric run); yield this one's device and the group.
-
-    There is no group where this process is alone. Each has a GPU of its own, or they share the CPU.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield device, None
-        return
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield device, distributed.group.WORLD
-    finally:
-        distributed.destroy_process_group()

@@ -1,10 +1,10 @@
-"""Checkpoints of a training or clustering: named by what goes into it, held by one process at a time.
+"""Checkpoints of trainings and clusterings: named by a hash of their inputs, locked while they are in use.
 
-A finished training keeps its last checkpoint until its evaluation has read the weights: a `dvc` that was
-killed has recorded nothing, deletes the weights, and asks for the same training again.
+A finished training keeps its last checkpoint until its evaluation has read the weights. A `dvc` that was
+killed has recorded nothing: it deletes the weights and starts the same training again, which then goes on
+from that checkpoint.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,13 +15,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from pmnet.core.errors import InputError
 
 FOLDER = Path(os.environ.get("PMNET_WORK", ".work")) / "checkpoints"
 
 
 def training_key(settings: Any, files: list[Path]) -> str:
-    """Return a name for a piece of work: a hash of its settings, its input files and the code in use."""
+    """Return the name of a checkpoint: a hash of settings, input files and the imported code."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     modules = (module for name, module in sys.modules.items() if name.split(".")[0] == "pmnet")
     code = sorted({Path(module.__file__) for module in modules if module.__file__})
@@ -32,59 +34,89 @@ def training_key(settings: Any, files: list[Path]) -> str:
 
 
 def path_of(key: str) -> Path:
-    """Return where the checkpoint `key` is."""
+    """Return the path of the checkpoint `key`."""
     return FOLDER / f"{key}.ckpt"
 
 
 @contextmanager
 def held(key: str) -> Iterator[Path]:
-    """Yield the path of the checkpoint `key` while no other process can hold it.
+    """Lock the checkpoint `key` and yield its path; the system frees the lock when the process ends.
 
-    A killed `dvc` leaves its stage alive; a second one must not write the same file. Raises
-    InputError where another process holds it.
+    A killed `dvc` leaves its stage alive, and a second stage must not write the same file. Raises
+    InputError where another process holds the lock, or where the lock cannot be written.
     """
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / f"{key}.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise InputError(
-                f"{lock.name}: another process ({lock.read()}) is at this very run; wait for it or "
-                "end it, then run the same command again: what it has done is not lost"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()} on {platform.node()}")
-        lock.flush()
+    with _locked(FOLDER / f"{key}.lock"):
         remove_partials(path_of(key))
         yield path_of(key)
 
 
 @contextmanager
-def held_folder(folder: Path) -> Iterator[None]:
-    """Let no other process train into `folder` while this is entered, be it by other settings."""
-    with held(_place(folder)):
+def held_seed(folder: Path, seed: int) -> Iterator[None]:
+    """Lock the training of `seed` into `folder` against trainings with any settings; see `held`."""
+    with held(_output(folder, seed)):
         yield
 
 
-def claim(folder: Path, key: str) -> None:
-    """Note that the checkpoint `key` is that of a training into `folder`."""
-    (FOLDER / f"{_place(folder)}.{key}.claim").touch()
+def claim(folder: Path, seed: int, key: str) -> None:
+    """Note that the training of `seed` into `folder` uses the checkpoint `key`."""
+    (FOLDER / f"{_output(folder, seed)}.{key}.claim").touch()
 
 
 def forget(folder: Path) -> None:
-    """Delete the checkpoints of trainings into `folder`, unless one is at work."""
-    with suppress(InputError), held_folder(folder):
-        for note in FOLDER.glob(f"{_place(folder)}.*.claim"):
-            path_of(note.name.split(".")[1]).unlink(missing_ok=True)
-            note.unlink()
+    """Delete the checkpoints of all seeds trained into `folder`, except those in training now."""
+    for note in FOLDER.glob(f"{_hash_of(folder)}-*.claim"):
+        output, key, _ = note.name.split(".")
+        with suppress(InputError), held(output):
+            path_of(key).unlink(missing_ok=True)
+            note.unlink(missing_ok=True)
 
 
 def remove_partials(path: Path) -> None:
-    """Delete what killed processes had written of `path`; only for who may write it alone."""
+    """Delete the half-written copies of `path` that killed processes left; `path` must be locked."""
     for partial in path.parent.glob(f".{path.name}.*.partial"):
         partial.unlink(missing_ok=True)
 
 
-def _place(folder: Path) -> str:
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lock a file, which then names this process; raises InputError, see `held`."""
+    lock = FileLock(path, blocking=False, fallback_to_soft=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{path}: another process ({_holder(path)}) is already doing this work; wait for it or "
+            "end it, then run the same command again: what it has done is not lost"
+        ) from None
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
+        try:
+            path.write_text(f"{os.getpid()} on {platform.node()}")
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text()
+    return "unknown"
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path}: cannot be locked ({error.strerror or error}); make room on the disk, or set PMNET_WORK "
+        "to a folder that can be written"
+    )
+
+
+def _output(folder: Path, seed: int) -> str:
+    return f"{_hash_of(folder)}-{seed}"
+
+
+def _hash_of(folder: Path) -> str:
     return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:20]

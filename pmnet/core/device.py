@@ -1,4 +1,4 @@
-"""The machine that a stage runs on: nothing here changes a result."""
+"""The machine that a stage runs on: its device, threads and worker processes."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,10 @@ Precision = Literal["32-true", "tf32", "bf16-mixed"]
 
 @dataclass(frozen=True)
 class Machine:
-    """What this machine has; no result depends on it, so no stage is rerun for it."""
+    """How a stage uses this machine; no result depends on it, so no stage is rerun for it.
+
+    `checkpoint_every` and `log_every` are steps of training.
+    """
 
     device: str
     workers: int
@@ -33,7 +36,10 @@ Result = TypeVar("Result")
 
 
 def device_of(machine: Machine) -> torch.device:
-    """Return the device that params.yaml asks for; "auto" takes a GPU where there is one."""
+    """Return the device of `machine.device`; "auto" is a GPU where there is one.
+
+    Raises InputError for an unknown device, and for a GPU that torch does not see.
+    """
     if machine.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -48,38 +54,38 @@ def device_of(machine: Machine) -> torch.device:
 
 
 def visible_gpus() -> list[str]:
-    """Return the names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES takes them."""
+    """Return the GPUs that this process may use, as values for CUDA_VISIBLE_DEVICES."""
     numbers = [str(number) for number in range(torch.cuda.device_count())]
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     return named[: len(numbers)] or numbers
 
 
 def set_threads(machine: Machine) -> None:
-    """Let torch use so many threads in this process; two processes of one thread beat two threads."""
+    """Set the number of torch threads; two processes of one thread each beat one of two threads."""
     torch.set_num_threads(machine.threads)
 
 
 def set_precision(precision: Precision) -> None:
-    """Let a GPU convolve in the precision that is asked for, and to the same numbers in each run."""
+    """Set whether a GPU may convolve in TF32, and make convolutions give the same result in every run."""
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True
 
 
 def workers_of(machine: Machine) -> int:
-    """Return the number of worker processes; 0 means one a core, shared with other ranks here."""
+    """Return the number of worker processes; 0 means one per core, divided among the local ranks."""
     ranks = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     return machine.workers or max((os.cpu_count() or 1) // ranks, 1)
 
 
 def has_kernels(device: torch.device) -> bool:
-    """Return whether Triton's kernels run there: on a GPU, and anywhere while it interprets (tests)."""
+    """Return whether Triton kernels run on a device: on a GPU, and on any device in interpreter mode."""
     interpreted = os.environ.get("TRITON_INTERPRET") == "1"
     return (device.type == "cuda" or interpreted) and find_spec("triton") is not None
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Multiply float32 matrices as float32 (no TF32, no bfloat16) while this is entered."""
+    """Multiply float32 matrices in full float32 (no TF32, no bfloat16) inside the block."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -89,10 +95,10 @@ def full_precision() -> Iterator[None]:
 
 
 def in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Yield `work` of each item, in order, as many at a time as torch has threads, each with one.
+    """Yield `work(item)` of each item, in order; as many items at a time as torch has threads.
 
-    Many small operations share a core badly: pieces of work on cores of their own take three quarters
-    of the time of one after the other on all cores. The numbers are the same.
+    Each item is worked on with one torch thread. For many small operations this takes three quarters of
+    the time of one item after the other on all cores, and gives the same results.
     """
     threads = torch.get_num_threads()
     if threads == 1 or len(items) < 2:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.core.device import Machine
+from pmnet.core.distributed import device_among, gather_in_order, rank_and_world_size
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
-from pmnet.core.processes import device_among, gather_in_order, rank_and_world_size
 from pmnet.core.progress import say
 from pmnet.data.samples import Samples
 from pmnet.evaluation import prediction
@@ -29,7 +29,7 @@ from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spaces import space_of
 from pmnet.model.network import PMNet
 from pmnet.model.selection import Selector
-from pmnet.model.weights import load_memory, load_network, model_file
+from pmnet.model.weights import load_memory, load_network, model_file, precision_of
 
 BLOCK = 1024  # samples (82 kB of true vertices each) that are worked on at a time, by one process
 
@@ -43,7 +43,6 @@ class Evaluator:
     mean: BodyParams
     networks: dict[int, PMNet]
     options: Evaluate
-    cache_gib: float
 
     @staticmethod
     def load(
@@ -55,13 +54,16 @@ class Evaluator:
         options: Evaluate,
         machine: Machine,
     ) -> "Evaluator":
-        """Return the evaluator of files; `single` is the memory that holds the mean body."""
-        device = device_among(machine)
-        model = BodyModel.load(body).to(device)
-        prototypes = load_memory(memory, model)
-        mean = load_memory(single, model).prototypes.to(device)
+        """Return the evaluator of a run; `single` is the memory that holds the mean body.
+
+        Inference is in the precision of the training. Raises InputError for files that are missing,
+        broken, or do not belong together.
+        """
+        model = BodyModel.load(body)
+        prototypes, mean = load_memory(memory, model), load_memory(single, model).prototypes
+        device = device_among(machine, precision_of(model_file(models, seeds[0])))
         networks = {s: load_network(model_file(models, s), prototypes).to(device) for s in seeds}
-        return Evaluator(model, prototypes, mean, networks, options, machine.cache_gib)
+        return Evaluator(model.to(device), prototypes, mean.to(device), networks, options)
 
     def errors(self, samples: Path, images: Path) -> pd.DataFrame:
         """Return the errors of the samples of a test set, by seed and by kind of inference.

@@ -1,6 +1,6 @@
-"""A run on disk: its memory and its weights, one file a seed."""
+"""A run on disk: its memory, and for each seed its weights and the log of its training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,29 @@ from typing import Any
 import torch
 
 from pmnet.body import BodyModel
+from pmnet.core import params
+from pmnet.core.device import Precision
 from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.model.network import PMNet, NetworkConfig
+from pmnet.model.network import NetworkConfig, PMNet
 
 
 def model_file(folder: Path, seed: int) -> Path:
-    """Return where the weights of a seed are."""
+    """Return the path of the weights of a seed."""
     return folder / f"seed_{seed}.pt"
+
+
+def log_file(folder: Path, seed: int) -> Path:
+    """Return the path of the training log of a seed."""
+    return folder / f"seed_{seed}.csv"
+
+
+def remove_other_seeds(folder: Path, seeds: Sequence[int]) -> None:
+    """Delete the weights and logs in `folder` of all seeds but these."""
+    kept = {path(folder, seed) for seed in seeds for path in (model_file, log_file)}
+    for path in [*folder.glob("seed_*.pt"), *folder.glob("seed_*.csv")]:
+        if path not in kept:
+            path.unlink()
 
 
 def network_config(settings: Mapping[str, Any]) -> NetworkConfig:
@@ -24,18 +39,36 @@ def network_config(settings: Mapping[str, Any]) -> NetworkConfig:
 
 
 def load_network(path: Path, memory: PrototypeMemory) -> PMNet:
-    """Return a trained network; raises InputError where the file is broken or of another memory."""
+    """Return a trained network on its memory.
+
+    Raises InputError where the file is broken, or was trained on another memory.
+    """
     saved = read_model_file(path)
     network = PMNet(network_config(saved["settings"]), memory)
     rows = saved["state"]["memory"]
     if rows.shape != network.memory.shape or not torch.allclose(rows, network.memory, atol=1e-5):
-        raise InputError(f"{path}: trained on another prototype memory than the one given")
+        raise InputError(f"{path}: trained on another prototype memory than the given one")
     network.load_state_dict(saved["state"])
     return network.eval()
 
 
+def precision_of(path: Path) -> Precision:
+    """Return the precision that a network was trained in.
+
+    Files from before the precision was noted count as float32. Raises InputError for a broken file.
+    """
+    settings = read_model_file(path)["settings"]
+    found: Precision = params.parse(
+        Precision, settings.get("precision", "32-true"), f"{path}: settings.precision"
+    )
+    return found
+
+
 def read_model_file(path: Path) -> dict[str, Any]:
-    """Return `state`, `settings` and `body` of a file of weights; no code in it is run."""
+    """Return `state`, `settings` and `body` of a file of weights, without running code in it.
+
+    Raises InputError where the file is missing, broken, or not one that the train stage wrote.
+    """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -43,13 +76,15 @@ def read_model_file(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds for a broken file
         raise InputError(f"{path}: not a readable file of weights ({error})") from None
     if not isinstance(saved, dict) or {"state", "settings", "body"} - set(saved):
-        raise InputError(f"{path}: not weights that the train stage wrote")
+        raise InputError(f"{path}: not a file of weights of the train stage")
     return saved
 
 
 def load_memory(path: Path, body: BodyModel) -> PrototypeMemory:
-    """Return the memory in a file; raises InputError where it is of another body model."""
+    """Return the memory in a file; raises InputError where it was made with another body model."""
     memory = PrototypeMemory.load(path)
     if memory.body != body.sha256:
-        raise InputError(f"{path}: made with another body model than the one given; cluster again")
+        raise InputError(
+            f"{path}: made with another body model than the given one; run the cluster stage again"
+        )
     return memory

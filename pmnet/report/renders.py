@@ -14,7 +14,6 @@ from pmnet.body.parts import BODY_PARTS
 from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples
 from pmnet.images.file import Pixels
-from pmnet.images.sheet import grid
 from pmnet.images.plain import from_the_front, from_the_side, orbited, render_plain
 from pmnet.images.sheet import grid
 from pmnet.memory.prototypes import PrototypeMemory

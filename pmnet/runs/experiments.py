@@ -30,7 +30,7 @@ from pmnet.evaluation.error_table import merge_errors
 from pmnet.evaluation.evaluator import Evaluator
 from pmnet.evaluation.options import Evaluate
 from pmnet.training.options import Train
-from pmnet.training.seeds import train_seeds
+from pmnet.training.seed import train_seed
 
 RUNS, SWEEPS, BODY = Path("runs"), Path("sweeps"), Path("data/body.npz")
 TRAIN_SETS, TEST_SETS = Path("data/train.json"), Path("data/test.json")
@@ -203,7 +203,7 @@ def _run(job: Job, settings: Path) -> None:
     options, models = job.options(settings), job.folder / "train"
     started = time.monotonic()
     given = samples_of(TRAIN_SETS), images_of(TRAIN_SETS), memory, BODY
-    train_seeds(*given, models, options, machine)
+    train_seed(*given, models, job.seed, options, machine)
     trained = time.monotonic()
     evaluator = Evaluator.load(memory, single, models, BODY, [job.seed], evaluate, machine)
     experiment = job.experiment

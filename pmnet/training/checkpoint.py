@@ -1,4 +1,4 @@
-"""Writing what training has come to, and taking it up again."""
+"""Writing the state of a training to disk, and resuming from it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,52 +13,40 @@ from pmnet.training.step import Step
 
 
 def write(state: dict[str, Any], path: Path) -> None:
-    """Write a file of torch, whole; the same state is the same bytes.
+    """Write `state` as a file of torch, whole; equal states give equal bytes.
 
-    To a path torch would write the name of the file, here a passing one, as well. Raises InputError
-    where the disk is full.
+    Raises InputError where the disk is full.
     """
     try:
+        # given a path, torch would also store its name, here that of the temporary file
         with replacing(path) as partial, partial.open("wb") as stream:
             torch.save(state, stream)
     except RuntimeError as error:  # what torch makes of a full disk
         raise InputError(
-            f"{path}: cannot be written, most likely for want of room ({error}); what was there before "
-            "is kept: make room on the disk and run the same command again"
+            f"{path}: cannot be written, probably because the disk is full ({error}); the file that was "
+            "there is kept: make room on the disk and run the same command again"
         ) from None
 
 
 def save(step: Step, done: int, rows: list[Row], checkpoint: Path) -> None:
-    """Write a checkpoint, whole; where that fails the one before it stays."""
-    write(
-        {
-            "network": step.network.state_dict(),
-            "optimizer": step.optimizer.state_dict(),
-            "average": step.average,
-            "sums": step.sums,
-            "count": step.count,
-            "step": done,
-            "rows": rows,
-        },
-        checkpoint,
-    )
+    """Write a checkpoint after `done` steps; where that fails, the checkpoint before it stays."""
+    write({**step.state_dict(), "step": done, "rows": rows}, checkpoint)
 
 
 def resume(step: Step, checkpoint: Path) -> tuple[int, list[Row]]:
-    """Bring the step to where a checkpoint was, and return the steps done and the rows of the log."""
+    """Load a checkpoint into `step`; return the number of steps done and the rows of the log.
+
+    Without a checkpoint nothing is done yet. Raises InputError for a damaged file.
+    """
     if not checkpoint.exists():
         return 0, []
     try:
         state = torch.load(checkpoint, map_location=step.fabric.device, weights_only=True)
-        step.network.load_state_dict(state["network"])
-        step.optimizer.load_state_dict(state["optimizer"])
-        for mine, saved in zip(step.average, state["average"], strict=True):
-            mine.copy_(saved)
-        step.sums.copy_(state["sums"])
+        step.load_state_dict(state)
+        done, rows = state["step"], state["rows"]
     except Exception as error:  # torch raises many kinds for a broken file
         raise InputError(
             f"{checkpoint}: not a readable checkpoint ({error}); delete it to train from the start"
         ) from None
-    step.count = state["count"]
-    say(f"going on from step {state['step']} of {step.options.steps}")
-    return state["step"], state["rows"]
+    say(f"going on from step {done} of {step.options.steps}")
+    return done, rows

@@ -1,4 +1,4 @@
-"""What the classifier is taught: the paper's one right prototype, or a choice that minds the tail."""
+"""The targets of the classifier: the paper's one right prototype, or remedies for rare poses."""
 
 import torch
 
@@ -10,7 +10,7 @@ from pmnet.training.batches import inverse_frequency
 from pmnet.training.options import Train
 
 
-def classes_of(memory: PrototypeMemory, body: BodyModel, options: Train) -> ClassTargets:
+def class_targets(memory: PrototypeMemory, body: BodyModel, options: Train) -> ClassTargets:
     """Return targets and weights of the prototypes, on the device of `body`."""
     device = body.faces.device
     plain = ClassTargets.plain(len(memory), device)

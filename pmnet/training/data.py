@@ -34,7 +34,7 @@ class TrainingData:
 
     image_names: list[str]
     images: ImageStore
-    truth: TrainingTargets
+    targets: TrainingTargets
     joints: JointSet
     sizes: list[tuple[str, int]]
 
@@ -47,7 +47,7 @@ class TrainingData:
     ) -> "TrainingData":
         """Return samples with their images and their prototypes (-1: not assigned)."""
         keypoints_2d = torch.cat([samples.keypoints_in_crop(), samples.keypoints_2d[..., 2:]], 2)
-        truth = TrainingTargets(
+        targets = TrainingTargets(
             params=samples.body_params(),
             keypoints_3d=samples.keypoints_3d,
             keypoints_2d=keypoints_2d,
@@ -56,7 +56,7 @@ class TrainingData:
             prototype=prototypes,
         )
         joints = samples.about.joints
-        return TrainingData(samples.image_name, images, truth, joints, sizes)
+        return TrainingData(samples.image_name, images, targets, joints, sizes)
 
     def __len__(self) -> int:
         return len(self.image_names)
@@ -86,7 +86,7 @@ class TrainingData:
 
     def weights(self, options: Train) -> Float[Tensor, "n"] | None:
         """Return how often each sample is drawn, 1 being the average; None: all alike."""
-        known, kinds = self.truth.has_smpl, self.truth.prototype
+        known, kinds = self.targets.has_smpl, self.targets.prototype
         if options.balance.sampling == "uniform":
             return None
         if options.balance.sampling == "distance":
@@ -97,8 +97,8 @@ class TrainingData:
 
     def _distance_bins(self) -> tuple[Bool[Tensor, "n"], Int[Tensor, "n"]]:
         """Return who has all 3D joints, and in which of BINS their distance to the mean joints is."""
-        joints, confidence = self.truth.keypoints_3d.split([3, 1], 2)
-        known = self.truth.has_keypoints_3d & (confidence[..., 0] > 0).all(1)
+        joints, confidence = self.targets.keypoints_3d.split([3, 1], 2)
+        known = self.targets.has_keypoints_3d & (confidence[..., 0] > 0).all(1)
         if not known.any():
             raise InputError(
                 "train.balance.sampling is distance, but no training sample has all 3D joints"

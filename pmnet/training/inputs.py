@@ -1,4 +1,4 @@
-"""What differs between steps: rows, their images, and the random draws of a step."""
+"""What differs between steps: the rows, their images and the random draws."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,26 @@ from pmnet.training.options import Train
 
 @dataclass(frozen=True)
 class Inputs:
-    """What differs between steps; `predicted` rows start from the prototype that the network says."""
+    """What differs between steps; the rows that are `predicted` start from the predicted prototype."""
 
     number: Int[Tensor, ""]
     rows: Int[Tensor, "b"]
     images: UInt8[Tensor, "b s s 3"]
-    draws: Draws
     predicted: Bool[Tensor, "b"]
+    draws: Draws
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors, in the order that `of` takes them."""
+        return [
+            *(self.number, self.rows, self.images, self.predicted),
+            *(self.draws.uniform, self.draws.normal, self.draws.turned),
+        ]
+
+    @staticmethod
+    def of(*tensors: Tensor) -> "Inputs":
+        """Return the inputs that `tensors` lists."""
+        number, rows, images, predicted, *draws = tensors
+        return Inputs(number, rows, images, predicted, Draws(*draws))
 
     def to(self, device: torch.device) -> "Inputs":
         """Return a copy on the device; from pinned memory, so that nothing waits."""
@@ -30,23 +43,11 @@ class Inputs:
                 return value
             return value.pin_memory().to(device, non_blocking=True)
 
-        draws = Draws(*map(moved, vars(self.draws).values()))
-        plain = (moved(v) for k, v in vars(self).items() if k != "draws")
-        number, rows, images, predicted = plain
-        return Inputs(number, rows, images, draws, predicted)
-
-    def take(self, other: "Inputs") -> None:
-        """Copy the values of other inputs into these tensors."""
-        for mine, theirs in zip(self._tensors(), other._tensors(), strict=True):
-            mine.copy_(theirs)
-
-    def _tensors(self) -> list[Tensor]:
-        plain = [v for k, v in vars(self).items() if k != "draws"]
-        return [*plain, *vars(self.draws).values()]
+        return Inputs.of(*map(moved, self.tensors()))
 
 
 def predicted_share(step: int, options: Train) -> float:
-    """Return how many of a step's samples start from the prototype that the network says."""
+    """Return the share of a step's samples that start from the predicted prototype."""
     shares = {"assigned": 0.0, "mean": 0.0, "predicted": 1.0, "mixed": 0.5}
     return shares.get(options.start, step / options.steps)
 
@@ -59,10 +60,10 @@ def inputs_of(
     seed: int,
     fabric: Fabric,
 ) -> Inputs:
-    """Return what differs between steps: the same draws for a sample, however many devices share it."""
+    """Return the inputs of a step; a sample gets the same draws, however many devices share the batch."""
     generator = torch.Generator().manual_seed(combined_seed(seed, 2, number))
     size, part = len(rows) * fabric.world_size, slice(fabric.global_rank, None, fabric.world_size)
     draws = draw(size, generator)
     predicted = torch.rand(size, generator=generator) < predicted_share(number, options)
-    draws = Draws(*(value[part] for value in vars(draws).values()))
-    return Inputs(torch.tensor(number), rows, images, draws, predicted[part])
+    draws = Draws(draws.uniform[part], draws.normal[part], draws.turned[part])
+    return Inputs(torch.tensor(number), rows, images, predicted[part], draws)

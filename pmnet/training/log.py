@@ -1,4 +1,4 @@
-"""The CSV log of a training: a row every so many steps, written at once so that it can be watched."""
+"""The CSV log of a training: rewritten whole with each new row, so that it can be watched."""
 
 import csv
 from pathlib import Path
@@ -12,31 +12,16 @@ COLUMNS: Final = ("seed", "step", *MEASURES)
 Row = dict[str, float | int]
 
 
-class Log:
-    """The rows of all seeds of a run, in one file."""
-
-    def __init__(self, path: Path | None) -> None:
-        """Take the file; None writes nothing (all processes but the first)."""
-        self._path = path
-        self._finished: list[Row] = []
-
-    def write(self, rows: list[Row]) -> None:
-        """Write the rows of the seed in training after those of the seeds before, whole."""
-        if self._path is None:
-            return
-        with replacing(self._path) as partial, partial.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            writer.writeheader()
-            writer.writerows([*self._finished, *rows])
-
-    def finish(self, rows: list[Row]) -> None:
-        """Keep the rows of a seed that is trained."""
-        self._finished += rows
-        self.write([])
+def write_log(path: Path, rows: list[Row]) -> None:
+    """Write all rows of a training, whole."""
+    with replacing(path) as partial, partial.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def row(seed: int, step: int, means: list[float]) -> dict[str, Any]:
-    """Return a row of the log: the means, in the order of MEASURES, of the steps since the last one."""
+    """Return a row of the log: `means` over the steps since the last row, in the order of MEASURES."""
     return {"seed": seed, "step": step} | {
         name: round(value, 6) for name, value in zip(MEASURES, means, strict=True)
     }

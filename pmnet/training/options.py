@@ -10,11 +10,11 @@ from pmnet.model.losses import LossWeights
 
 @dataclass(frozen=True)
 class Balance:
-    """Other answers to the tail than prototypes; the paper has none of them.
+    """Remedies for rare poses that are not prototypes; the paper has none of them.
 
-    `sampling` draws rare samples more often: as if all prototypes, or all distances of the joints to
-    the mean joints, were equally frequent. `classes` weighs the cross-entropy by the rarity of the
-    prototypes. `mse_noise` is the noise of Balanced MSE on the rotations; 0 is the plain MSE.
+    `sampling` draws rare samples more often: as if all prototypes, or all distances between the joints
+    and the mean joints, were equally frequent. `classes` weights the cross-entropy of a prototype by its
+    rarity. `mse_noise` is the noise of Balanced MSE on the rotations; 0 is the plain MSE.
     """
 
     sampling: Literal["uniform", "prototype", "distance"]
@@ -24,12 +24,14 @@ class Balance:
 
 @dataclass(frozen=True)
 class Train:
-    """The network and its training (stage `train`); `mix` is the share of a batch by data set.
+    """The network and its training (section `train`).
 
-    `classifier_hidden` and `estimator_hidden` are widths of a hidden layer; 0 is one linear map. The
-    prototypes that training starts from are the `assigned` ones or the `predicted` ones, half of each
-    (`mixed`), ever more of the predicted ones (`scheduled`), or always their `mean`. With `soft_mm`
-    above 0 the classifier may also say a prototype near the assigned one, by exp(-distance / soft_mm).
+    `classifier_hidden` and `estimator_hidden` are widths of a hidden layer; 0 is one linear map. `start`
+    says which prototypes the estimator starts from in training: the `assigned` ones, the `predicted` ones,
+    half of each (`mixed`), a share of predicted ones that grows from 0 to 1 (`scheduled`), or always their
+    `mean`. `mix` is the share of each batch by data set. With `soft_mm` above 0, prototypes near the
+    assigned one are targets of the classifier too, in proportion to exp(-distance / soft_mm). `precision`
+    is that of the encoder and the heads; `compile` fuses the operations of a step.
     """
 
     seeds: list[int]

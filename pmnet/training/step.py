@@ -1,140 +1,144 @@
-"""One step of training, from rows and images to changed weights: on a GPU captured once and replayed.
+"""One step of training, from rows and images to changed weights; on a GPU recorded once and replayed.
 
-All that differs between steps is copied into tensors that stay where they are, so that the whole step
-is one CUDA graph: what Python and the launching of a thousand kernels cost is paid once.
+All that differs between steps is copied into tensors that stay where they are, so that the whole step is
+one CUDA graph: Python and the launch of a thousand kernels are paid for once.
 """
 
+import math
 from collections import deque
 from dataclasses import replace
 from typing import Any, Final
 
 import torch
 from jaxtyping import Float
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.distributed import all_reduce
 
-from pmnet.body import BodyModel
-from pmnet.data.samples import JointSet
-from pmnet.images.augmentation import Labels, augment
+from pmnet.core.cuda_graph import CudaGraph
+from pmnet.images.augmentation import Labels, augment, changes_bodies
 from pmnet.memory.nearest import NearestPrototype
-from pmnet.model.losses import (
-    LEAST,
-    ClassTargets,
-    TrainingTargets,
-    loss_terms,
-    term_weights,
-    total_loss,
-)
+from pmnet.model.losses import LEAST, TrainingTargets, loss_terms, term_weights, total_loss
 from pmnet.model.network import PMNet, unpack
+from pmnet.training.classes import class_targets
 from pmnet.training.inputs import Inputs
 from pmnet.training.log import MEASURES
-from pmnet.training.options import Train
+from pmnet.training.run import TrainingRun
 
-EAGER: Final = 3  # steps before the capture: they allocate what all later steps use
-AHEAD: Final = 8  # steps that wait on the device at most
+EAGER: Final = 3  # steps before the recording: they allocate what all later steps use
+AHEAD: Final = 8  # steps that may wait on the device
 
 
 class Step:
     """The step: what it works on, and what it keeps between steps."""
 
-    def __init__(
-        self,
-        network: PMNet,
-        optimizer: torch.optim.Optimizer,
-        truth: TrainingTargets,
-        joints: JointSet,
-        size_px: int,
-        body: BodyModel,
-        labeller: NearestPrototype | None,
-        classes: ClassTargets,
-        options: Train,
-        fabric: Fabric,
-    ) -> None:
-        """Take what all steps share, on the device."""
-        self.network, self.optimizer, self.options, self.fabric = (
-            network,
-            optimizer,
-            options,
-            fabric,
-        )
-        self._truth, self._joints, self._size_px = truth, joints, size_px
-        self._body, self._labeller, self._classes = body, labeller, classes
-        device = fabric.device
-        self.sums = torch.zeros(len(MEASURES), device=device)
-        self.count = 0
-        self.broken = torch.full((), -1, device=device)
-        self.blame = torch.zeros(len(MEASURES), device=device)
+    def __init__(self, network: PMNet, run: TrainingRun) -> None:
+        """Put the network and all that the steps share on the device."""
+        self.options, self.fabric = run.options, run.fabric
+        self._joints, self._size_px = run.data.joints, run.data.images.size_px
+        device, options = run.fabric.device, run.options
+        self.network = _prepared(network, run)
         self.weights: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
-        self.average = [p.detach().clone() for p in self.weights] if options.ema else []
-        joined = fabric.world_size > 1 or options.clip_norm > 0
+        on_gpu = device.type == "cuda"
+        rate = (
+            torch.tensor(options.learning_rate, device=device) if on_gpu else options.learning_rate
+        )
+        self.optimizer = torch.optim.Adam(self.weights, lr=rate, fused=True, capturable=on_gpu)
+        self._body = run.body.to(device)
+        changes = changes_bodies(options.augmentation)
+        self._labeller = NearestPrototype(run.memory, self._body) if changes else None
+        self._classes = class_targets(run.memory, self._body, options)
+        self._targets = run.data.targets.to(device)
+        self._sums, self._count = torch.zeros(len(MEASURES), device=device), 0
+        self._broken = torch.full((), -1, device=device)
+        self._blame = torch.zeros(len(MEASURES), device=device)
+        self._average = [p.detach().clone() for p in self.weights] if options.ema else []
+        joined = run.fabric.world_size > 1 or options.clip_norm > 0
         self._joined = _Joined(self.weights) if joined else None
-        self._inputs: Inputs | None = None
-        self._graph: Any = None
-        self._done = 0
+        self._graph = CudaGraph(lambda *tensors: self._compute(Inputs.of(*tensors)), EAGER)
         self._waiting: deque[Any] = deque()
+        if options.compile:
+            self._compile()
 
-    def compile(self) -> None:
-        """Let torch fuse what a step is made of, when it is first taken: it takes a minute."""
+    def _compile(self) -> None:
+        """Let torch fuse the operations of a step, which takes a minute at the first step."""
         self.network.compile()
         self.batch = torch.compile(self.batch)  # type: ignore[method-assign]
         self._losses = torch.compile(self._losses)  # type: ignore[method-assign]
         self._totals = torch.compile(self._totals)  # type: ignore[method-assign]
 
     def close(self) -> None:
-        """Let go of the graph: processes that sum by NCCL hang at their end while one holds a sum."""
-        self._graph = None
+        """Drop the graph of the step; see `CudaGraph.close`."""
+        self._graph.close()
 
     def __call__(self, inputs: Inputs, rate: float) -> None:
-        """Take one step. Its measures are added to `sums`; `broken` is the first step that was."""
+        """Take one step at a learning rate."""
         inputs = inputs.to(self.fabric.device)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
-        self.count += 1
+        self._count += 1
         if self.fabric.device.type == "cpu":
             self._compute(inputs)
             return
-        self._replay(inputs)
+        self._graph(*inputs.tensors())
         event = torch.cuda.Event()
         event.record()
         self._waiting.append(event)
         if len(self._waiting) > AHEAD:
             self._waiting.popleft().synchronize()
 
-    def _replay(self, inputs: Inputs) -> None:
-        """Take a step by the graph, once there is one."""
-        if self._inputs is None:
-            self._inputs = inputs.to(self.fabric.device)
-            self._inputs = replace(self._inputs, images=inputs.images.clone())
-        self._inputs.take(inputs)
-        if self._done < EAGER:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                self._compute(self._inputs)
-            torch.cuda.current_stream().wait_stream(side)
-        else:
-            if self._graph is None:
-                self._graph = torch.cuda.CUDAGraph()
-                # other threads, such as NCCL's, may call CUDA meanwhile
-                with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-                    self._compute(self._inputs)
-            self._graph.replay()
-        self._done += 1
+    def take_means(self) -> list[float]:
+        """Return the mean MEASURES over the steps since the last call, and start anew."""
+        means: list[float] = (self._sums / self._count).tolist()
+        self._sums.zero_()
+        self._count = 0
+        return means
+
+    def fault(self) -> tuple[int, list[str]] | None:
+        """Return the first step that was not finite, with its terms at fault; none is the gradient."""
+        number = int(self._broken)
+        if number < 0:
+            return None
+        blame = dict(zip(MEASURES, self._blame.tolist(), strict=True))
+        terms = [name for name, value in blame.items() if not math.isfinite(value)]
+        return number, [name for name in terms if name != "loss"]
+
+    def keep_average(self) -> None:
+        """Set the weights to their running mean, where `ema` asks for one."""
+        for weight, mean in zip(self.weights, self._average, strict=False):
+            weight.data.copy_(mean)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that changes from step to step."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self._average,
+            "sums": self._sums,
+            "count": self._count,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the state of an earlier training by the same settings."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for mine, saved in zip(self._average, state["average"], strict=True):
+            mine.copy_(saved)
+        self._sums.copy_(state["sums"])
+        self._count = state["count"]
 
     def _compute(self, inputs: Inputs) -> None:
         options = self.options
-        images, truth = self.batch(inputs)
-        totals = self._totals(truth) if self.fabric.world_size > 1 else None
+        images, targets = self.batch(inputs)
+        totals = self._totals(targets) if self.fabric.world_size > 1 else None
         summed = None if totals is None else all_reduce(totals, async_op=True)
         with self.fabric.autocast():
-            vector, scores = self.network(images, truth.prototype, inputs.predicted)
+            vector, scores = self.network(images, targets.prototype, inputs.predicted)
         if summed is not None:
             summed.wait()
-        loss, measures = self._losses(vector, scores, truth, totals)
+        loss, measures = self._losses(vector, scores, targets, totals)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         with torch.no_grad():
@@ -145,40 +149,45 @@ class Step:
                 self._clip(self._joined.gradient)
             self._measure(inputs, measures)
         self.optimizer.step()
-        if self.average:
+        if self._average:
             with torch.no_grad():
-                torch._foreach_lerp_(self.average, self.weights, 1 - options.ema)
+                torch._foreach_lerp_(self._average, self.weights, 1 - options.ema)
 
     def batch(self, inputs: Inputs) -> tuple[Float[Tensor, "b 3 s s"], TrainingTargets]:
-        """Return the batch changed at random, with the prototypes of the changed bodies."""
-        options = self.options.augmentation
-        truth = self._truth[inputs.rows]
+        """Return the augmented images and targets of a step, with the prototypes of the moved bodies."""
+        targets = self._targets[inputs.rows]
         images = inputs.images.permute(0, 3, 1, 2).float() / 255
-        labels = Labels(truth.params, truth.keypoints_2d, truth.keypoints_3d)
+        labels = Labels(targets.params, targets.keypoints_2d, targets.keypoints_3d)
+        options = self.options.augmentation
         images, labels = augment(images, labels, self._joints, self._size_px, options, inputs.draws)
-        truth = replace(truth, **vars(labels))
+        targets = replace(
+            targets,
+            params=labels.params,
+            keypoints_2d=labels.keypoints_2d,
+            keypoints_3d=labels.keypoints_3d,
+        )
         if self._labeller is not None:
-            nearest = self._labeller.relabel(truth.params, truth.has_smpl, truth.prototype)
-            truth = replace(truth, prototype=nearest)
-        return images, truth
+            nearest = self._labeller.relabel(targets.params, targets.has_smpl, targets.prototype)
+            targets = replace(targets, prototype=nearest)
+        return images, targets
 
-    def _totals(self, truth: TrainingTargets) -> Float[Tensor, "6"]:
-        """Return what the means of a batch are over, of this process's part of it."""
-        weights = term_weights(truth, self._joints, self._classes)
-        return torch.stack([part.sum() for part in (*weights.values(), truth.has_smpl.float())])
+    def _totals(self, targets: TrainingTargets) -> Float[Tensor, "6"]:
+        """Return the denominators of the means of a batch, over this process's part of it."""
+        weights = term_weights(targets, self._joints, self._classes)
+        return torch.stack([part.sum() for part in (*weights.values(), targets.has_smpl.float())])
 
     def _losses(
         self,
         vector: Float[Tensor, "b 157"],
         scores: Float[Tensor, "b k"],
-        truth: TrainingTargets,
+        targets: TrainingTargets,
         totals: Float[Tensor, "6"] | None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "m"]]:
-        """Return this process's share of the loss, and of all MEASURES without their gradient."""
+        """Return this process's share of the loss, and its share of all MEASURES, detached."""
         terms = loss_terms(
             unpack(vector.float()),
             scores.float(),
-            truth,
+            targets,
             self._body,
             self._joints,
             self._classes,
@@ -186,32 +195,40 @@ class Step:
             None if totals is None else totals[:-1],
         )
         loss = total_loss(terms, self.options.loss)
-        known = truth.has_smpl.float()
-        right = ((scores.argmax(1) == truth.prototype) * known).sum()
+        known = targets.has_smpl.float()
+        right = ((scores.argmax(1) == targets.prototype) * known).sum()
         samples = known.sum() if totals is None else totals[-1]
         accuracy = right / samples.clamp_min(LEAST)
         return loss, torch.stack([loss, *terms.values(), accuracy]).detach()
 
     def _clip(self, gradient: Float[Tensor, "n"]) -> None:
-        """Make the gradient no longer than `clip_norm`."""
+        """Scale the gradient down to the length `clip_norm`, if it is longer."""
         if limit := self.options.clip_norm:
             gradient *= (limit / gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
 
     def _measure(self, inputs: Inputs, measures: Float[Tensor, "m"]) -> None:
-        """Add up the measures, and note the first step whose measures or gradients are no numbers."""
-        self.sums += measures
+        """Add up the measures, and note the first step whose measures or gradients are not finite."""
+        self._sums += measures
         if self._joined is None:
             gradients = [p.grad for p in self.weights if p.grad is not None]
             sizes = torch.stack(torch._foreach_norm(gradients))
         else:
             sizes = self._joined.gradient.norm()
-        broke = (self.broken < 0) & ~(torch.isfinite(measures).all() & torch.isfinite(sizes).all())
-        self.broken.copy_(torch.where(broke, inputs.number, self.broken))
-        self.blame.copy_(torch.where(broke, measures, self.blame))
+        broke = (self._broken < 0) & ~(torch.isfinite(measures).all() & torch.isfinite(sizes).all())
+        self._broken.copy_(torch.where(broke, inputs.number, self._broken))
+        self._blame.copy_(torch.where(broke, measures, self._blame))
+
+
+def _prepared(network: PMNet, run: TrainingRun) -> PMNet:
+    """Return the network on the device, in training mode, its encoder frozen where the settings say so."""
+    network.to(run.fabric.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network.encoder.requires_grad_(not run.options.freeze_encoder)
+    network.encoder.train(not run.options.freeze_encoder)
+    return network
 
 
 class _Joined:
-    """The gradients of all weights, and the measures, side by side: they are summed and clipped whole."""
+    """All gradients and the measures in one vector, so that they are summed and clipped at once."""
 
     def __init__(self, weights: list[Tensor]) -> None:
         length = sum(p.numel() for p in weights)
@@ -224,9 +241,9 @@ class _Joined:
             place += p.numel()
 
     def take(self, measures: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
-        """Copy the gradients and the measures; both are their places here from now on.
+        """Copy the gradients and the measures into the vector, and return the measures there.
 
-        What has no gradient keeps one of zeros.
+        The gradients of the weights become views of the vector; a weight without one gets zeros.
         """
         pairs = zip(self._views, (p.grad for p in self._weights), strict=True)
         to, of = zip(*((view, grad) for view, grad in pairs if grad is not None), strict=True)

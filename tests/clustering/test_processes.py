@@ -25,7 +25,7 @@ OPTIONS = Cluster(5, 5.0, PARTS, 6, 0.0, 0, "random", 2)
 
 
 def stage(sets: Path, out: Path, device: str) -> None:
-    machine = Machine(device, 1, 1, 1.0, 1.0, "32-true", compile=False)
+    machine = Machine(device, 1, 1, 1.0, 1.0, 1, 1)
     cluster(sets, OPEN_BODY, out, OPTIONS, machine)
 
 

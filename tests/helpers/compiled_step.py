@@ -14,27 +14,25 @@ from tiny_world import MACHINE, OPTIONS, SPIN, World, write_world
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.core.distributed import fabric_of
 from pmnet.model.weights import load_memory
-from pmnet.training import loop
 from pmnet.training.data import load_training_data
 from pmnet.training.inputs import inputs_of
-from pmnet.training.seeds import build_network
+from pmnet.training.run import TrainingRun, build_network
+from pmnet.training.step import Step
 
 
 def measures(world: World, compiled: bool) -> list[float]:
-    body, machine = BodyModel.load(OPEN_BODY), replace(MACHINE, compile=compiled)
-    memory, options = load_memory(world.memory, body), replace(OPTIONS, augmentation=SPIN)
-    data, fabric = (
-        load_training_data([world.samples], [world.images], memory, body),
-        fabric_of(MACHINE),
-    )
+    body = BodyModel.load(OPEN_BODY)
+    options = replace(OPTIONS, augmentation=SPIN, compile=compiled)
+    memory, fabric = load_memory(world.memory, body), fabric_of(MACHINE, options.precision)
+    data = load_training_data([world.samples], [world.images], memory, body)
     torch.manual_seed(0)
-    network = build_network(options, memory)
-    step = loop._ready(network, data, memory, body, options, machine, fabric)
+    run = TrainingRun(data, memory, body, options, MACHINE, fabric, seed=0)
+    step = Step(build_network(options, memory), run)
     for number in range(3):
         rows = torch.arange(8) + number
         inputs = inputs_of(number, rows, data.images.read(rows), options, 0, fabric)
         step(inputs, 1e-3)
-    return step.sums.tolist()
+    return step.take_means()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pmnet.images.augmentation import Augmentation
 from pmnet.images.file import encode, stored_side, write_pixels
 from pmnet.model.losses import LossWeights
 from pmnet.training.options import Balance, Train
-from pmnet.training.seeds import train_seeds
+from pmnet.training.seed import train_seed
 
 N, SIZE_PX = 24, 64
 MACHINE = Machine(
@@ -27,8 +27,8 @@ MACHINE = Machine(
     threads=1,
     cache_gib=0.1,
     resident_gib=1.0,
-    precision="32-true",
-    compile=False,
+    checkpoint_every=2,
+    log_every=1,
 )
 CLUSTER = Cluster(
     k=3,
@@ -65,12 +65,12 @@ OPTIONS = Train(
     clip_norm=0.0,
     ema=0.0,
     soft_mm=0.0,
+    precision="32-true",
+    compile=False,
     loss=LossWeights(5.0, 5.0, 1.0, 0.1, 1.0, 1.0),
     augmentation=Augmentation(
         flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.1, shift=0.1, gain=0.2
     ),
-    checkpoint_every=2,
-    log_every=1,
 )
 
 
@@ -84,14 +84,16 @@ class World:
     single: Path
     body: Path = OPEN_BODY
 
-    def train(self, out: Path, options: Train = OPTIONS) -> None:
-        """Train, and forget it: the same training again is done again."""
-        self.train_once(out, options)
+    def train(self, out: Path, options: Train = OPTIONS, machine: Machine = MACHINE) -> None:
+        """Train all seeds and delete their checkpoints, so that the next call trains them again."""
+        self.train_once(out, options, machine)
         forget(out)
 
-    def train_once(self, out: Path, options: Train = OPTIONS) -> None:
-        """Train as the stage does: what has ended is kept until it is evaluated."""
-        train_seeds([self.samples], [self.images], self.memory, self.body, out, options, MACHINE)
+    def train_once(self, out: Path, options: Train = OPTIONS, machine: Machine = MACHINE) -> None:
+        """Train all seeds as the stage does: their checkpoints are kept until they are evaluated."""
+        files = [self.samples], [self.images], self.memory, self.body
+        for seed in options.seeds:
+            train_seed(*files, out, seed, options, machine)
 
 
 def write_images(path: Path, n: int, size_px: int = SIZE_PX, context: float = 1.0) -> None:

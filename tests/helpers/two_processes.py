@@ -7,7 +7,7 @@ import torch
 from tiny_world import MACHINE, World
 
 from pmnet.core import checkpoints
-from pmnet.core.processes import rank_and_world_size
+from pmnet.core.distributed import rank_and_world_size
 from pmnet.evaluation import evaluator as evaluator_module
 from pmnet.evaluation.evaluator import Evaluator, write_errors
 from pmnet.evaluation.options import Evaluate

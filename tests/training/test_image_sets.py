@@ -31,10 +31,10 @@ from pmnet.report.gallery import draw_gallery
 from pmnet.report.options import Pictures, ReportOptions
 from pmnet.report.run_errors import RunErrors
 from pmnet.report.summary import summary
-from pmnet.training import seeds
 from pmnet.training.data import TrainingData, load_training_data
 from pmnet.training.options import Train
-from pmnet.training.seeds import train_seeds
+from pmnet.training.run import build_network
+from pmnet.training.seed import train_seed
 
 N = 8
 REPORT = ReportOptions(tails=[10], bins=3, bootstrap=20, seed=0)
@@ -82,7 +82,8 @@ def files(folder: Path, names: tuple[str, ...], kind: str) -> list[Path]:
 def train(folder: Path, run: str, options: Train) -> None:
     given = files(folder, TRAIN, "samples"), files(folder, TRAIN, "images")
     memory = folder / f"{run}.npz"
-    train_seeds(*given, memory, OPEN_BODY, folder / run, options, MACHINE)
+    for seed in options.seeds:
+        train_seed(*given, memory, OPEN_BODY, folder / run, seed, options, MACHINE)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,7 @@ def errors(folder) -> dict[str, pd.DataFrame]:
 
 
 def load(folder: Path, images: list[Path] | None = None) -> TrainingData:
-    memory = seeds.load_memory(folder / "p3dh.npz", open_body())
+    memory = load_memory(folder / "p3dh.npz", open_body())
     images = images or files(folder, TRAIN, "images")
     return load_training_data(files(folder, TRAIN, "samples"), images, memory, open_body())
 
@@ -140,9 +141,9 @@ def test_all_samples_train_and_those_with_bodies_have_their_prototypes(folder):
     data = load(folder)
     assert len(data) == 2 * N and data.joints == "j24"
     assert data.sizes == [("studio", N), ("wild", N)]
-    memory = seeds.load_memory(folder / "p3dh.npz", open_body())
+    memory = load_memory(folder / "p3dh.npz", open_body())
     expected = [-1, *memory.assignments.tolist(), *[-1] * N]
-    assert data.truth.prototype.tolist() == expected
+    assert data.targets.prototype.tolist() == expected
     rows = torch.cat(list(data.batches(QUICK, 0, 0)))
     assert len(set(rows.tolist())) == 12
 
@@ -167,7 +168,7 @@ def test_samples_without_an_image_are_never_drawn(folder, tmp_path, mix):
 
 
 def test_a_sample_without_body_starts_from_the_predicted_prototype(folder):
-    network = seeds.build_network(QUICK, seeds.load_memory(folder / "p3dh.npz", open_body()))
+    network = build_network(QUICK, load_memory(folder / "p3dh.npz", open_body()))
     network.eval()
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -181,7 +182,7 @@ def test_a_sample_without_body_starts_from_the_predicted_prototype(folder):
 
 
 def test_a_memory_that_misses_samples_is_refused(folder):
-    memory = seeds.load_memory(folder / "p3dh.npz", open_body())
+    memory = load_memory(folder / "p3dh.npz", open_body())
     few = replace(memory, assignments=memory.assignments[1:], distances=memory.distances[1:])
     given = files(folder, TRAIN, "samples"), files(folder, TRAIN, "images")
     with pytest.raises(InputError, match=rf"assigns {N - 2} samples, the files hold {N - 1}"):

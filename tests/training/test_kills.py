@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_world
 from tiny_world import OPTIONS, World, write_world
 
 from pmnet.core import checkpoints
 
-LONG = replace(OPTIONS, seeds=[0, 1], steps=8, checkpoint_every=2, log_every=3, ema=0.5)
+LONG = replace(OPTIONS, seeds=[0, 1], steps=8, ema=0.5)
+MACHINE = replace(tiny_world.MACHINE, checkpoint_every=2, log_every=3)
 FORK = multiprocessing.get_context("fork")
 
 
@@ -33,7 +35,7 @@ def train(world: World, out: Path, rank: int, processes: int, port: int) -> None
         sizes = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
         names = {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "kills"}
         os.environ.update({k: str(v) for k, v in (numbers | sizes | names).items()})
-    world.train_once(out / "train", LONG)
+    world.train_once(out / "train", LONG, MACHINE)
 
 
 def start(world: World, out: Path, processes: int) -> list[Any]:
@@ -77,6 +79,6 @@ def test_all_end_where_another_process_trains(world, tmp_path):
     out = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoints, "FOLDER", out / "work")
-        with checkpoints.held_folder(out / "train"):
+        with checkpoints.held_seed(out / "train", 0):
             assert codes(start(world, out, 2)) == [1, 1]
     assert not (out / "train").exists()

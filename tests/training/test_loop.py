@@ -26,13 +26,14 @@ from pmnet.memory.nearest import NearestPrototype
 from pmnet.memory.spaces import space_of
 from pmnet.model.losses import TrainingTargets, total_loss
 from pmnet.model.weights import load_memory
-from pmnet.training import loop, seeds
+from pmnet.training import seed as seeds
 from pmnet.training.batches import batches
 from pmnet.training.data import TrainingData
 from pmnet.training.inputs import inputs_of, predicted_share
 from pmnet.training.loop import TrainingDiverged, learning_rate
 from pmnet.training.options import Balance, Train
-from pmnet.training.seeds import build_network
+from pmnet.training.run import TrainingRun, build_network
+from pmnet.training.step import Step
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +55,7 @@ def weights(folder: Path, seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 def assert_same_bytes(one: Path, other: Path) -> None:
-    for name in ("seed_0.pt", "log.csv"):
+    for name in ("seed_0.pt", "seed_0.csv"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
@@ -63,8 +64,8 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "log.csv").open() as stream:
+def rows_of(folder: Path, seed: int = 0) -> list[dict[str, str]]:
+    with (folder / f"seed_{seed}.csv").open() as stream:
         return list(csv.DictReader(stream))
 
 
@@ -143,7 +144,7 @@ def dies_at(step: int) -> Callable[[int, Train], float]:
 
 
 def test_a_run_leaves_weights_and_a_log_but_no_checkpoint(undisturbed):
-    assert {path.name for path in undisturbed.iterdir()} == {"seed_0.pt", "log.csv"}
+    assert {path.name for path in undisturbed.iterdir()} == {"seed_0.pt", "seed_0.csv"}
     assert not list(undisturbed.parent.rglob("*.ckpt"))
     rows = rows_of(undisturbed)
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
@@ -217,32 +218,34 @@ def test_a_seed_that_has_ended_is_not_trained_again_for_the_next(world, tmp_path
 
 def test_the_same_folder_is_not_trained_into_twice_at_once(world, tmp_path):
     with (
-        checkpoints.held_folder(tmp_path / "train"),
-        pytest.raises(InputError, match=r"another process \(\d+ on .*\) is at this very run"),
+        checkpoints.held_seed(tmp_path / "train", 0),
+        pytest.raises(
+            InputError, match=r"another process \(\d+ on .*\) is already doing this work"
+        ),
     ):
         world.train(tmp_path / "train", replace(OPTIONS, learning_rate=0.5))
 
 
 def test_what_a_killed_process_had_half_written_is_removed(world, tmp_path, work):
     (tmp_path / "train").mkdir()
-    (tmp_path / "train/.log.csv.123.partial").touch()
+    (tmp_path / "train/.seed_0.csv.123.partial").touch()
     key = "0123"
     work.mkdir()
     (work / f".{key}.ckpt.123.partial").touch()
     world.train(tmp_path / "train")
-    assert {path.name for path in (tmp_path / "train").iterdir()} == {"seed_0.pt", "log.csv"}
+    assert {path.name for path in (tmp_path / "train").iterdir()} == {"seed_0.pt", "seed_0.csv"}
     with checkpoints.held(key):
         assert not list(work.glob(".*.partial"))
 
 
 def test_a_log_of_several_steps_a_row_survives_a_kill(world, tmp_path, monkeypatch):
-    options = replace(OPTIONS, log_every=3, checkpoint_every=2)
+    machine = replace(MACHINE, log_every=3, checkpoint_every=2)
     with monkeypatch.context() as patch:
         patch.setattr("pmnet.training.loop.learning_rate", dies_at(2))
         with pytest.raises(KeyboardInterrupt):
-            world.train(tmp_path / "killed", options)
-    world.train(tmp_path / "killed", options)
-    world.train(tmp_path / "whole", options)
+            world.train(tmp_path / "killed", machine=machine)
+    world.train(tmp_path / "killed", machine=machine)
+    world.train(tmp_path / "whole", machine=machine)
     assert rows_of(tmp_path / "killed") == rows_of(tmp_path / "whole")
 
 
@@ -257,13 +260,14 @@ def test_a_checkpoint_of_other_settings_is_not_taken(world, tmp_path, work, monk
     assert len(list(work.glob("*.ckpt"))) == 1  # the first run's own
 
 
-def test_two_seeds_are_two_networks_and_one_log(world, undisturbed, tmp_path):
+def test_two_seeds_are_two_networks_with_a_log_each(world, undisturbed, tmp_path):
     world.train(tmp_path / "train", replace(OPTIONS, seeds=[0, 1]))
     assert_same(weights(tmp_path / "train", 0), weights(undisturbed))
     one, two = (weights(tmp_path / "train", seed) for seed in (0, 1))
     assert not torch.equal(one["classifier.0.weight"], two["classifier.0.weight"])
-    found = [(row["seed"], row["step"]) for row in rows_of(tmp_path / "train")]
-    assert found == [(seed, step) for seed in "01" for step in "1234"]
+    for seed in (0, 1):
+        rows = [(row["seed"], row["step"]) for row in rows_of(tmp_path / "train", seed)]
+        assert rows == [(str(seed), step) for step in "1234"]
 
 
 def test_training_may_start_from_the_predicted_prototype(world, undisturbed, tmp_path):
@@ -278,15 +282,15 @@ def test_training_may_start_from_the_predicted_prototype(world, undisturbed, tmp
 def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, body):
     memory = load_memory(world.memory, body)
     data = seeds.load_training_data([world.samples], [world.images], memory, body)
-    nearest = NearestPrototype(memory, body).nearest(data.truth.params)
+    nearest = NearestPrototype(memory, body).nearest(data.targets.params)
     assert torch.equal(nearest, memory.assignments)
     rows = torch.arange(N)
-    fabric = fabric_of(MACHINE)
+    fabric = fabric_of(MACHINE, "32-true")
 
     def batch_of(augmentation: Augmentation, data: TrainingData = data) -> TrainingTargets:
         options = replace(OPTIONS, augmentation=augmentation)
         network = build_network(options, memory)
-        step = loop._ready(network, data, memory, body, options, MACHINE, fabric)
+        step = Step(network, TrainingRun(data, memory, body, options, MACHINE, fabric, seed=0))
         images = data.images.read(rows)
         return step.batch(inputs_of(0, rows, images, options, 0, fabric))[1]
 
@@ -298,8 +302,8 @@ def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, b
     )
     assert torch.equal(truth.prototype, assign(points, memory.prototypes)[0])
     assert not torch.equal(truth.prototype, memory.assignments)
-    unknown = replace(data.truth, has_smpl=~data.truth.has_smpl)
-    kept = batch_of(turned, replace(data, truth=unknown))
+    unknown = replace(data.targets, has_smpl=~data.targets.has_smpl)
+    kept = batch_of(turned, replace(data, targets=unknown))
     assert torch.equal(kept.prototype, memory.assignments)
 
 
@@ -316,7 +320,7 @@ def test_a_broken_label_stops_the_run_and_is_named(world, tmp_path, monkeypatch)
 
     def spoiled(*files):
         data = load(*files)
-        data.truth.keypoints_2d[:, :, 0] = torch.nan
+        data.targets.keypoints_2d[:, :, 0] = torch.nan
         return data
 
     monkeypatch.setattr(seeds, "load_training_data", spoiled)
@@ -358,7 +362,9 @@ def test_a_run_that_another_process_trains_is_refused(world, tmp_path, work, mon
     # a second open file is a second holder, as another process would be
     with (work / f"{keys[-1]}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match=r"\.lock: another process .*is at this very run"):
+        with pytest.raises(
+            InputError, match=r"\.lock: another process .*is already doing this work"
+        ):
             world.train(tmp_path / "second")
     assert not (tmp_path / "second/seed_0.pt").exists()
     world.train(tmp_path / "second")

@@ -77,7 +77,14 @@ def test_two_processes_train_the_network_of_one(alone, together):
 
 
 def test_two_processes_log_the_whole_batch(alone, together):
-    logs = [list(csv.DictReader((out / "train/log.csv").open())) for out in (alone, together)]
+    logs = [
+        [
+            row
+            for seed in EVERYTHING.seeds
+            for row in csv.DictReader((out / f"train/seed_{seed}.csv").open())
+        ]
+        for out in (alone, together)
+    ]
     assert len(logs[0]) == len(EVERYTHING.seeds) * EVERYTHING.steps
     for one, two in zip(*logs, strict=True):
         for name, value in one.items():
