@@ -20,7 +20,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from pmnet.body import OPEN_BODY
-from pmnet.datasets._shared.h36m_names import CAMERAS
+from pmnet.datasets.h36m.names import CAMERAS
 
 ROOT = Path(__file__).parents[1]
 GIB = 2**30

@@ -9,7 +9,7 @@ from pmnet.images.options import Images
 
 
 def images(samples: Path, body: Path, out: Path, images: Images, machine: Machine) -> None:
-    """Render the images of samples that are poses alone, or cut people out of the files of others."""
+    """Render samples that are only poses, or crop people from the image files of the data set."""
     make_images(samples, body, out, images, machine)
 
 

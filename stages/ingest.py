@@ -1,4 +1,4 @@
-"""ingest: any source becomes one table of samples. No pixels."""
+"""ingest: turn any source into one table of samples, without pixels."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def ingest(
     samples = read(name, dataset, BodyModel.load(body), where)
     if dataset.split == "test" and not samples.is_measurable():
         raise InputError(
-            f"{where}: a test set needs SMPL parameters or 3D joints, and {dataset.source} gives neither; "
+            f"{where}: a test set needs SMPL parameters or 3D joints, but {dataset.source} has neither; "
             "set split: preview to see it, or give it fits (options.fits)"
         )
     samples.save(out)

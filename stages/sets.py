@@ -1,4 +1,4 @@
-"""sets: which data sets train and which test."""
+"""sets: the lists of training and test sets."""
 
 from pathlib import Path
 from typing import Annotated

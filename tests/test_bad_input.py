@@ -354,7 +354,7 @@ def test_broken_bodies(world):
     for file, match in (
         (cut, r"cut\.npz: not a readable \.npz"),
         (missing, r"missing\.npz: not an SMPL model: missing weights"),
-        (Path("none.npz"), r"none\.npz: no body model there"),
+        (Path("none.npz"), r"none\.npz: no such body model"),
     ):
         with refused(match):
             check_body(file, Path("new.npz"))

@@ -1,4 +1,4 @@
-"""The weak-perspective camera, and the virtual cameras that look at motion capture.
+"""The weak-perspective camera, and virtual cameras for motion capture.
 
 Camera frame as in SPIN: x right, y DOWN, z away from the camera, metres. An upright person facing the
 camera has a `global_orient` of half a turn about x. Crop coordinates run from -1 to 1 over the square
@@ -19,10 +19,10 @@ BOX_PX = 200.0  # a box of scale 1 is 200 px wide (MPII, SPIN)
 
 @dataclass(frozen=True)
 class View:
-    """The virtual cameras of a data set without images: angles in degrees.
+    """The virtual cameras of a data set without images; angles in degrees.
 
-    The yaw is 0 (frontal) plus a normal spread, but for the share `yaw_uniform` that is seen from all
-    around; `heading` removes the body's own heading first, so that 0 means frontal.
+    The body's own heading is removed first, so that a yaw of 0 is frontal. The yaw has a normal spread;
+    a share `yaw_uniform` of the bodies is seen from any side. `margin` and `shift`: see `frame_bodies`.
     """
 
     yaw_spread_deg: float
@@ -61,7 +61,7 @@ def px_to_crop(
 def view_bodies(
     global_orient: Float[Tensor, "n 3 3"], view: View, generator: torch.Generator
 ) -> Float[Tensor, "n 3 3"]:
-    """Return the orientation in the camera frame of bodies given upright with y up.
+    """Return the orientations in the camera frame of bodies that are given upright with y up.
 
     The body's heading is removed, then a random yaw, pitch and roll of the camera are applied.
     """
@@ -86,10 +86,10 @@ def view_bodies(
 def frame_bodies(
     vertices: Float[Tensor, "n v 3"], view: View, generator: torch.Generator
 ) -> Float[Tensor, "n 3"]:
-    """Return a weak-perspective camera for each body that fits it into its crop.
+    """Return for each body a weak-perspective camera that puts it into its crop.
 
-    `view.margin` is the share of the crop that the body fills, give or take `margin_spread`; its
-    centre is shifted by up to `view.shift` of the crop's half width.
+    The body fills a share `view.margin` of the crop, plus or minus `view.margin_spread`; its centre is
+    shifted by up to `view.shift` of the crop's half width.
     """
     low, high = vertices[..., :2].amin(1), vertices[..., :2].amax(1)
     n = len(vertices)
@@ -103,9 +103,9 @@ def frame_bodies(
 def fit_camera(
     points: Float[Tensor, "b j 3"], crop: Float[Tensor, "b j 2"], weights: Float[Tensor, "b j"]
 ) -> Float[Tensor, "b 3"]:
-    """Return the weak-perspective camera that brings points (m) closest to crop coordinates.
+    """Return the weak-perspective cameras that bring points (m) closest to crop coordinates.
 
-    Least squares by `weights`, which are at least 0; NaN where fewer than two points count.
+    Least squares with `weights`, which are at least 0; NaN where fewer than two weights are above 0.
     """
     w = weights[..., None]
     total = w.sum(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The laws of a body in SMPL layout: each check says in one sentence which law a body breaks."""
+"""The laws of a body in SMPL layout: each error names in one sentence the law that the body breaks."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -25,16 +25,16 @@ SHAPES: Final[Mapping[str, tuple[int | None, ...]]] = {
 # SMPL's files write the root's parent, -1, as an unsigned 32-bit number
 ROOT_PARENTS: Final = (-1, 2**32 - 1)
 REGRESSOR_TOLERANCE: Final = 1e-4
-# the weights of official files sum to 1 less closely than those of the open body
+# the weights in official files sum to 1 less closely than in the open body
 WEIGHTS_TOLERANCE: Final = 1e-3
 MIRROR_TOLERANCE_M: Final = 1e-5
 
 
 def check_body(arrays: Mapping[str, np.ndarray]) -> None:
-    """Raise ValueError with the first law that a body breaks; official SMPL files keep them all.
+    """Raise ValueError with the first law that a body breaks; official SMPL files keep all laws.
 
-    Checked are shapes (10 or more shapedirs), finite numbers, the range of faces, weights that are
-    not negative and sum to 1 at each vertex, a J_regressor whose rows sum to 1, and SMPL's tree.
+    The laws: shapes (10 or more shapedirs), finite numbers, faces within range, weights that are not
+    negative and sum to 1 at each vertex, rows of J_regressor that sum to 1, and SMPL's tree.
     """
     for key, shape in SHAPES.items():
         _check_shape(arrays, key, shape)
@@ -58,8 +58,8 @@ def check_topology(arrays: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError unless the faces close one surface without holes or handles.
 
     That is: every edge lies on two faces that agree on the outside, every vertex on one fan of
-    faces, and vertices - edges + faces is 2. Reads `f` and, for the number of vertices,
-    `v_template`; meshes of any size are welcome.
+    faces, and vertices - edges + faces is 2. Needs `f` and, for the number of vertices, `v_template`;
+    the mesh may have any size.
     """
     vertices = len(arrays["v_template"])
     faces = _checked_indices("f", arrays["f"], vertices)
@@ -86,7 +86,7 @@ def check_topology(arrays: Mapping[str, np.ndarray]) -> None:
 def check_symmetry(arrays: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError unless `sym`, the mirror image (V,) of each vertex, mirrors the body.
 
-    It must be its own inverse, and v_template (m) must lie within 1e-5 m of its image in x = 0.
+    `sym` must be its own inverse, and v_template must lie within 1e-5 m of its image in x = 0.
     """
     vertices = len(arrays["v_template"])
     _check_shape(arrays, "sym", (vertices,))
@@ -160,11 +160,11 @@ def _component_count(edges: np.ndarray, vertices: int) -> int:
 
 
 def _check_fans(faces: np.ndarray, vertices: int) -> None:
-    """Raise ValueError where surfaces touch in a vertex alone: its faces then form two fans."""
+    """Raise ValueError where surfaces touch only at a vertex: its faces then form two fans."""
     vertex = faces.ravel()
     following, previous = faces[:, [1, 2, 0]].ravel(), faces[:, [2, 0, 1]].ravel()
-    # on a closed surface each edge leaving a corner is the edge arriving at one other corner of
-    # the same vertex, in the next face of its fan; a chain of such neighbours is one fan
+    # on a closed surface, the edge that leaves a corner of a vertex arrives at another corner of that
+    # vertex, in the next face of the fan; a chain of such neighbours is one fan
     leaving = np.argsort(vertex * vertices + following)
     arriving = np.argsort(vertex * vertices + previous)
     fans = _component_count(np.stack([leaving, arriving], 1), faces.size)

@@ -1,4 +1,4 @@
-"""Body model files: the open body, the user's own SMPL as .npz or official .pkl."""
+"""Files of body models: the open body, or the user's own SMPL as .npz or official .pkl."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +13,9 @@ from pmnet.formats.npz import read_npz
 from pmnet.formats.pickles import read_pickle
 
 KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
-# made by `pmnet body import --extra`; without it the model takes stand-ins (keypoints.py)
+# made by `pmnet body import --extra`; without it the model uses stand-ins (keypoints.py)
 OPTIONAL = ("keypoint_regressor",)
-# a file may hold the bodies of the genders too (`pmnet body import --male --female`): male_weights and so on
+# `pmnet body import --male --female` adds the bodies of the genders: male_weights and so on
 GENDERS: Final = ("male", "female")
 GENDERED: Final = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
 BETAS = 10
@@ -25,8 +25,8 @@ OPEN_BODY = Path(__file__).parent / "open_smpl.npz"
 def read_body(path: Path) -> dict[str, np.ndarray]:
     """Return the checked arrays of a body model in SMPL layout, cut to 10 betas.
 
-    Of a file that holds the bodies of the genders too, all are returned; `body_of` tells them apart.
-    Raises InputError where the file is missing, broken, or not such a body.
+    If the file also holds the bodies of the genders, all are returned; `body_of` selects one of them.
+    Raises InputError where the file is missing, broken, or not a body in SMPL layout.
     """
     values = _read_arrays(path)
     arrays = _checked(path, values)
@@ -36,12 +36,12 @@ def read_body(path: Path) -> dict[str, np.ndarray]:
 
 
 def genders_in(arrays: Mapping[str, Any]) -> list[str]:
-    """Return the genders whose bodies are among these arrays, beside the neutral one."""
+    """Return the genders whose bodies are in these arrays, beside the neutral body."""
     return [gender for gender in GENDERS if f"{gender}_v_template" in arrays]
 
 
 def body_of(arrays: Mapping[str, Any], gender: str) -> dict[str, Any]:
-    """Return the arrays of one body, of a gender or neutral."""
+    """Return the arrays of the neutral body or of the body of a gender."""
     own = {key: arrays[key] for key in (*KEYS, *OPTIONAL) if key in arrays}
     if gender == "neutral":
         return own
@@ -50,10 +50,15 @@ def body_of(arrays: Mapping[str, Any], gender: str) -> dict[str, Any]:
 
 
 def with_gender(arrays: dict[str, np.ndarray], gender: str, path: Path) -> dict[str, np.ndarray]:
-    """Return arrays with the body of a gender, read from its own file; raises InputError."""
+    """Return arrays with the body of a gender, read from its own file.
+
+    Raises InputError where that file is broken or has other faces.
+    """
     own = read_body(path)
     if not np.array_equal(own["f"], arrays["f"]):
-        raise InputError(f"{path}: its faces are not those of the neutral body; take one release")
+        raise InputError(
+            f"{path}: its faces differ from the neutral body's; use files of the same release"
+        )
     return arrays | _named(gender, own)
 
 
@@ -92,7 +97,7 @@ def write_body(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def _read_arrays(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(
-            f"{path}: no body model there; get SMPL from smpl.is.tue.mpg.de and set body.file, or use "
+            f"{path}: no such body model; get SMPL from smpl.is.tue.mpg.de and set body.file, or use "
             "the open body"
         )
     if path.suffix == ".pkl":

@@ -1,7 +1,7 @@
-"""Bodies on a GPU: the skeleton, and the vertices of shapes that a matrix product has made.
+"""Bodies on a GPU: the skeleton, and the skinning of shapes that a matrix product has made.
 
-In operations of torch every step of the skeleton and of the skinning goes through memory; here they stay
-in registers. Imported only where `machine.has_kernels`.
+With torch operations, each step of the skeleton and of the skinning goes through memory; here the steps
+stay in registers. Imported only where `core.device.has_kernels` is true.
 """
 
 from functools import cache
@@ -15,15 +15,15 @@ from torch import Tensor
 
 from pmnet.body.parts import PARENTS
 
-WARP = 32  # threads: in `_pose` each has one body, so that it reads what it wrote itself
-BODIES, WARPS = 16, 8  # of a tile of the skinning: 64 registers a thread
-TILE = 64  # vertices of a tile
+WARP = 32  # threads; in `_pose` each thread has one body, so that it reads only its own writes
+BODIES, WARPS = 16, 8  # per tile of the skinning: 64 registers per thread
+TILE = 64  # vertices per tile
 
 
 def pose(
     rotmats: Float[Tensor, "b 24 3 3"], rest: Float[Tensor, "b 24 3"]
 ) -> tuple[Float[Tensor, "b 24 3 4"], Float[Tensor, "b 24 3"]]:
-    """Return what moves the vertices of each joint, (R, p - R J), and the posed joints p (m).
+    """Return the transforms (R, p - R J) by which joints move their vertices, and the posed joints p (m).
 
     `rest` is J, the joints of the unposed bodies (m).
     """
@@ -43,7 +43,7 @@ def _parents(device: torch.device) -> Int[Tensor, "24"]:
 
 
 @triton.jit(do_not_specialize=["count"])
-@no_type_check  # it is compiled, not called
+@no_type_check  # compiled, never called
 def _pose(rotmats, rest, parents, moves, ends, count, BLOCK: tl.constexpr):
     body = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
     real = body < count
@@ -69,7 +69,7 @@ def _pose(rotmats, rest, parents, moves, ends, count, BLOCK: tl.constexpr):
         u = x - tl.where(root, 0.0, tl.load(above, real, 0.0))
         v = y - tl.where(root, 0.0, tl.load(above + 1, real, 0.0))
         w = z - tl.where(root, 0.0, tl.load(above + 2, real, 0.0))
-        # all of the parent's first: a load after a store waits for it
+        # all loads of the parent come first, since a load after a store waits for it
         held = moves + body * 288 + parent * 12
         used = real & (joint > 0)
         r00 = tl.where(root, 1.0, tl.load(held, used, 0.0))
@@ -110,7 +110,7 @@ def skin(
 ) -> None:
     """Write the weighted vertices of shapes into their columns of `points`, from `first` on.
 
-    `points` holds the x of all vertices, then y and z; `tiles` are those of `tiles_of`.
+    `points` holds the x of all vertices, then y, then z; `tiles` come from `tiles_of`.
     """
     _launch(shaped, moves, tiles, points, points, first, points.shape[1] // 3, 0, True)
 
@@ -124,7 +124,7 @@ def squares(
     sums: Float[Tensor, "b s"],
     tile: int,
 ) -> None:
-    """Write sums of the squares of weighted vertices less the origin, one a tile, from column `tile` on."""
+    """Write, from column `tile` on, one sum per tile: the squares of weighted vertices minus the origin."""
     _launch(shaped, moves, tiles, origin, sums, first, len(origin) // 3, tile, False)
 
 
@@ -164,9 +164,9 @@ def _launch(
         )
 
 
-# one kernel for all sizes: Triton would compile another where a number is 1 or divisible by 16
+# one kernel for all sizes: Triton would compile another one for numbers that are 1 or divisible by 16
 @triton.jit(do_not_specialize=["count", "vertices", "first", "total", "stride", "tile"])
-@no_type_check  # it is compiled, not called
+@no_type_check  # compiled, never called
 def _skin(
     shaped,
     moves,
@@ -238,9 +238,9 @@ def _skin(
 def tiles_of(
     skinning: Float[Tensor, "j v"], joints: Int[Tensor, "j"]
 ) -> tuple[Int[Tensor, "t"], Int[Tensor, "e"], Float[Tensor, "e 64"]]:
-    """Return, tile by tile of vertices, the joints that move any of them and their shares.
+    """Return, for each tile of vertices, the joints that move any of them and their shares.
 
-    The first tensor says where the entries of each tile begin, and where those of the last end.
+    The first tensor holds the index of the first entry of each tile, and the number of all entries.
     """
     starts, used, shares = [0], [], []
     for part in skinning.cpu().split(TILE, 1):

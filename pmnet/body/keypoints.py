@@ -1,8 +1,8 @@
 """The 24 annotated joints of the field's data sets (J24 of SPIN), made from the vertices of a body.
 
-The joints of a skeleton and the joints that people annotate differ: J = J V^T (section 3.1) makes the
-annotated ones with a regressor. SPIN's `J_regressor_extra.npy` is the user's to obtain; without it the
-rows below stand in: skeleton joints and vertices that lie close. Comparisons with published numbers
+The joints that people annotate differ from the joints of the skeleton; a regressor makes them from the
+vertices, J = J V^T (section 3.1). Users have to obtain SPIN's `J_regressor_extra.npy` themselves; without
+it, skeleton joints and vertices close to the annotated joints stand in. Comparisons with published numbers
 need the real file (`pmnet body import --extra`).
 """
 
@@ -23,7 +23,7 @@ LIMBS: Final = (
 TRUNK: Final = ("neck", "head_top", "pelvis", "thorax", "spine", "jaw", "head")
 FACE: Final = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 J24: Final = (*LIMBS, *TRUNK, *FACE)
-# what MPJPE is measured on: H36M and 3DPW by 14 joints, MPI-INF-3DHP by 17 (SPIN's evaluation)
+# the joints of MPJPE: 14 on H36M and 3DPW, 17 on MPI-INF-3DHP (SPIN's evaluation)
 J14: Final = (*LIMBS, "neck", "head")
 J17: Final = (*J14, "pelvis", "spine", "jaw")
 J24_PELVIS: Final = J24.index("pelvis")
@@ -31,7 +31,7 @@ J24_HIPS: Final = (J24.index("right_hip"), J24.index("left_hip"))
 MIRRORED_J24: Final = tuple(J24.index(other_side(joint)) for joint in J24)
 # the rows of J_regressor_extra.npy that SPIN uses, in its order
 EXTRA: Final = ("right_hip", "left_hip", *TRUNK)
-# smplx's vertices of the face, which the open body has at the same numbers
+# smplx's vertices of the face; the open body has them at the same numbers
 FACE_VERTICES: Final = {
     "nose": "nose",
     "left_eye": "leye",
@@ -46,7 +46,7 @@ def keypoint_regressor(
 ) -> np.ndarray:
     """Return the (24, V) float32 matrix that makes J24 from posed vertices; its rows sum to 1.
 
-    `extra` holds the rows of SPIN's J_regressor_extra.npy, (9 or more, V); None takes stand-ins.
+    `extra` holds the rows of SPIN's J_regressor_extra.npy, (9 or more, V); None uses stand-ins.
     """
     skeleton, template = arrays["J_regressor"], arrays["v_template"]
     rows = {joint: skeleton[JOINTS.index(joint)] for joint in LIMBS}
@@ -59,7 +59,7 @@ def keypoint_regressor(
 
 
 def read_extra(path: Path) -> np.ndarray:
-    """Return the rows of J_regressor_extra.npy; raises InputError where it is no such file."""
+    """Return the rows of J_regressor_extra.npy; raises InputError where the file is another."""
     try:
         rows = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

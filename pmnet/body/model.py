@@ -22,14 +22,14 @@ CPU_CHUNK = 32  # bodies whose per-vertex transforms stay in the cache of a core
 
 def smplx_model(arrays: dict[str, np.ndarray]) -> smplx.SMPL:
     """Return the reference model, built without chumpy and without reading a pickle."""
-    with contextlib.redirect_stdout(io.StringIO()):  # it announces "only 10 shape coefficients"
+    with contextlib.redirect_stdout(io.StringIO()):  # smplx prints "only 10 shape coefficients"
         dtype = torch.from_numpy(arrays["v_template"]).dtype
         own = Struct(**body_of(arrays, "neutral"))
         return smplx.SMPL("", data_struct=own, create_transl=False, dtype=dtype)
 
 
 def body_hash(arrays: dict[str, np.ndarray]) -> str:
-    """Return the sha256 that tells one (neutral) body model from another: betas do not transfer."""
+    """Return the sha256 that identifies a (neutral) body model, since betas fit one body model only."""
     digest, own = hashlib.sha256(), body_of(arrays, "neutral")
     for key in sorted(own):
         digest.update(np.ascontiguousarray(own[key]).tobytes())
@@ -46,9 +46,9 @@ def _levels() -> list[list[int]]:
 class BodyModel(nn.Module):
     """A body in SMPL layout: 6890 vertices, 24 joints, 10 betas.
 
-    It is the neutral one; `genders` holds those of the genders, where the file has them.
-    Calling it runs `smplx`. `vertices` and `joints` give the same numbers (within 1e-6 m) faster: the
-    blend shapes are one matrix product, and the skinning works on (B, 3, V) in chunks that fit the
+    The model is the neutral body; `genders` holds the bodies of the genders, if the file has them.
+    Calling the model runs `smplx`. `vertices` and `joints` give the same numbers (within 1e-6 m) faster:
+    the blend shapes are one matrix product, and the skinning works on (B, 3, V) in chunks that fit the
     cache of a core.
     """
 
@@ -131,7 +131,7 @@ class BodyModel(nn.Module):
         return self._keypoint_regressor @ vertices
 
     def keypoints_of(self, params: BodyParams) -> Float[Tensor, "b 24 3"]:
-        """Return the annotated joints J24 (m) of bodies; only the vertices that make them are posed."""
+        """Return the annotated joints J24 (m) of bodies, posing only the vertices that they are made of."""
         used = (self._keypoint_regressor != 0).any(0).nonzero()[:, 0]
         template, directions = (rest[..., used].flatten(-2) for rest in self.rest_shape())
         vertices = self._posed(params, self._weights[:, used], template, directions)
@@ -144,7 +144,7 @@ class BodyModel(nn.Module):
         template: Float[Tensor, "3*v"],
         directions: Float[Tensor, "f 3*v"],
     ) -> Float[Tensor, "b 3 v"]:
-        """Return the posed ones (m) of some vertices, chunk by chunk."""
+        """Return some vertices (m) of posed bodies, made chunk by chunk."""
         chunk = CPU_CHUNK * len(self.parts) // max(weights.shape[1], 1)
         size = chunk if params.betas.device.type == "cpu" else max(len(params), 1)
         starts = range(0, len(params), size) or range(1)
@@ -170,19 +170,19 @@ class BodyModel(nn.Module):
         )
 
     def rest_shape(self) -> tuple[Float[Tensor, "3 v"], Float[Tensor, "217 3 v"]]:
-        """Return the unposed mean body (m) and how each of the `features` moves it."""
+        """Return the unposed mean body (m) and the offsets (m) that each of the `features` adds."""
         vertices = len(self.parts)
         return self._template.view(3, vertices), self._directions.view(-1, 3, vertices)
 
     def features(self, params: BodyParams) -> Float[Tensor, "b 217"]:
-        """Return what blends the unposed body: 10 betas, and R - I of the 23 body joints."""
+        """Return the blend features of bodies: 10 betas, and R - I of the 23 body joints."""
         turned = params.rotmats[:, 1:] - torch.eye(
             3, dtype=params.betas.dtype, device=params.betas.device
         )
         return torch.cat([params.betas, turned.reshape(len(params), 207)], 1)
 
     def rest_joints(self, betas: Float[Tensor, "b 10"]) -> Float[Tensor, "b 24 3"]:
-        """Return the joints (m) of unposed bodies of these shapes."""
+        """Return the joints (m) of unposed bodies with these shapes."""
         return self._joint_template + torch.einsum("bk,kjc->bjc", betas, self._joint_directions)
 
     def skeleton(

@@ -13,8 +13,8 @@ from pmnet.body.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 class BodyParams:
     """Pose and shape of B bodies (phi of the paper).
 
-    `rotmats` holds the 24 joint rotations relative to the parent, the first being the global
-    orientation; `betas` are in standard deviations.
+    `rotmats` holds the 24 joint rotations relative to the parent joint; the first is the global
+    orientation. `betas` are in standard deviations.
     """
 
     rotmats: Float[Tensor, "b 24 3 3"]
@@ -31,14 +31,14 @@ class BodyParams:
         return BodyParams(self.rotmats.to(device), self.betas.to(device))
 
     def rotvecs(self) -> Float[Tensor, "b 24 3"]:
-        """Return the joint rotations as rotation vectors (rad), as they lie on disk."""
+        """Return the joint rotations as rotation vectors (rad), as stored on disk."""
         return rotmat_to_rotvec(self.rotmats)
 
     @staticmethod
     def from_rotvecs(
         rotvecs: Float[Tensor, "b 24 3"], betas: Float[Tensor, "b 10"]
     ) -> "BodyParams":
-        """Return bodies from rotation vectors (rad), as they lie on disk."""
+        """Return bodies from rotation vectors (rad), as stored on disk."""
         return BodyParams(rotvec_to_rotmat(rotvecs), betas)
 
     @staticmethod

@@ -61,7 +61,7 @@ BODY_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def other_side(joint: str) -> str:
-    """Return the name of the joint on the other side; those in the middle have none but their own."""
+    """Return the name of the joint on the other side; a joint in the middle is its own other side."""
     side, _, rest = joint.partition("_")
     return f"{'right' if side == 'left' else 'left'}_{rest}" if side in ("left", "right") else joint
 
@@ -74,8 +74,20 @@ def mirror_rotvecs(rotvecs: Float[Tensor, "*b 24 3"]) -> Float[Tensor, "*b 24 3"
     return rotvecs[..., MIRRORED_JOINTS, :] * rotvecs.new_tensor([1.0, -1.0, -1.0])
 
 
+def mirror_rotmats(rotmats: Float[Tensor, "*b 24 3 3"]) -> Float[Tensor, "*b 24 3 3"]:
+    """Return the pose mirrored left to right: M R M of the joint on the other side, M = diag(-1, 1, 1).
+
+    Exact, and free of copies to the device, so that a CUDA graph can record it.
+    """
+    joints = rotmats.unbind(-3)
+    mirrored = torch.stack([joints[joint] for joint in MIRRORED_JOINTS], -3)
+    mirrored[..., 0, 1:] *= -1
+    mirrored[..., 1:, 0] *= -1
+    return mirrored
+
+
 def vertex_parts(lbs_weights: Float[Tensor, "v 24"]) -> Int[Tensor, "v"]:
-    """Return the index in BODY_PARTS of each vertex: the part of its largest skinning weight."""
+    """Return the index in BODY_PARTS of each vertex: the part of the joint that moves it most."""
     part_of_joint = torch.empty(len(JOINTS), dtype=torch.long)
     for index, joints in enumerate(BODY_PARTS.values()):
         part_of_joint[[JOINTS.index(joint) for joint in joints]] = index

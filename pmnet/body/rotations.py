@@ -1,6 +1,6 @@
 """Rotations in the four representations of the field: rotvec, rotmat, unitquat and rot6d.
 
-Thin over `roma`. Quaternions are (x, y, z, w). The 6D representation of Zhou et al. (2019) holds the
+A thin layer over `roma`. Quaternions are (x, y, z, w). The 6D representation of Zhou et al. (2019) holds the
 first two columns of the matrix, interleaved row by row as in SPIN: (r00, r01, r10, r11, r20, r21).
 """
 
@@ -55,8 +55,8 @@ def axis_rotation(axis: int, angle: Float[Tensor, "*b"]) -> Float[Tensor, "*b 3 
 def moments_of_rotmats(rotmats: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4 4"]:
     """Return q q^T, q = (x, y, z, w), of rotation matrices, or its mean from a mean of matrices.
 
-    q q^T is linear in R, so sums of rotation matrices are all that a mean rotation needs to know: no
-    sign of a quaternion has to be chosen. In float64.
+    q q^T is linear in R, so a mean rotation needs only the sum of the rotation matrices; no sign of a
+    quaternion has to be chosen. Computed in float64.
     """
     r = rotmats.double()
     trace = r.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
@@ -72,8 +72,8 @@ def moments_of_rotmats(rotmats: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4 
 def mean_rotation(moments: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 4"]:
     """Return the unit quaternion, w >= 0, that is the mean of rotations.
 
-    `moments` is their mean or sum of q q^T, and this its eigenvector of the largest eigenvalue; the sign
-    of each q does not matter (Eq. 1; Markley et al. 2007, "Averaging Quaternions").
+    `moments` is the mean or the sum of q q^T; the mean rotation is its eigenvector of the largest
+    eigenvalue. The sign of each q does not matter (Eq. 1; Markley et al. 2007, "Averaging Quaternions").
     """
     mean = torch.linalg.eigh(moments.double().cpu()).eigenvectors[..., -1]
     return torch.where(mean[..., 3:] < 0, -mean, mean).to(moments.device)

@@ -1,8 +1,8 @@
-"""Vertices of many bodies, block by block: only the joints and correctives that move a block are used.
+"""Vertices of many bodies, block by block, each with only the joints and correctives that move it.
 
-On the open body most pose correctives are zero away from their joint, so this needs a fifth of the
-products of `BodyModel.vertices`. Only exact zeros are left out: a body whose correctives are dense
-takes its full number of products, and the same numbers come out.
+Most pose correctives of the open body are zero away from their joint, so that this needs a fifth of the
+products of `BodyModel.vertices`. Only exact zeros are left out: a body with dense correctives takes all
+products. The numbers are the same either way.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from pmnet.body.params import BodyParams
 from pmnet.core.cuda_graph import run_concurrently
 from pmnet.core.device import has_kernels
 
-# joints whose vertices make a block: much the same moves them, and few products have little overhead
+# joints whose vertices make a block: nearly the same joints move them, and large blocks cost little overhead
 NEIGHBOURS = (
     (0, 3),  # hips and belly
     (6, 9, 13, 14),  # chest
@@ -34,7 +34,7 @@ CPU_BODIES, GPU_BODIES = 128, 1 << 14  # at a time
 
 @dataclass(frozen=True)
 class Block:
-    """Vertices that follow neighbouring joints, and what moves them."""
+    """Vertices that follow neighbouring joints, with the joints and features that move them."""
 
     vertices: Int[Tensor, "v"]
     joints: Int[Tensor, "j"]
@@ -45,7 +45,7 @@ class Block:
 
 
 class VertexBlocks:
-    """The vertices of a body times their weights; vertices of weight zero are not made."""
+    """The vertices of a body times their weights; vertices of weight zero are left out."""
 
     def __init__(self, body: BodyModel, weights: Float[Tensor, "v"]) -> None:
         self._body = body
@@ -62,13 +62,13 @@ class VertexBlocks:
             self._fused = Fused(body, self._blocks)
 
     def points(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
-        """Return the weighted vertices (weighted m) with the axis before the vertex, in their order."""
+        """Return the weighted vertices (weighted m) in their order, with the axis before the vertex."""
         packed = self.packed(params)
         points = packed.new_zeros(len(params), 3, len(self._body.parts))
         return points.index_copy_(2, self._order, packed.view(len(params), 3, -1))
 
     def packed(self, params: BodyParams) -> Float[Tensor, "b p"]:
-        """Return the same numbers with vertices block by block, those of weight zero left out."""
+        """Return the same numbers block by block, without the vertices of weight zero."""
         packed = params.betas.new_empty(len(params), 3 * len(self._order))
         for rows in self._chunks(len(params)):
             if self._fused:
@@ -84,9 +84,9 @@ class VertexBlocks:
         return point[:, self._order].flatten()
 
     def squared_norms(self, params: BodyParams, origin: Float[Tensor, "p"]) -> Float[Tensor, "b"]:
-        """Return the squared length of each body's `packed` less a packed origin.
+        """Return the squared length of each body's `packed` minus a packed origin.
 
-        The sums are pairwise (32 roundings at most), whatever the number of vertices.
+        The sums are pairwise: at most 32 roundings, whatever the number of vertices.
         """
         squared = torch.zeros_like(params.betas[:, 0])
         for rows in self._chunks(len(params)):
@@ -105,7 +105,7 @@ class VertexBlocks:
     def _made(
         self, params: BodyParams, points: Float[Tensor, "b 3 p"] | None = None
     ) -> Iterator[tuple[slice, Float[Tensor, "b 3 v"]]]:
-        """Yield which weighted vertices a block has, and these; they are written to `points`, if given."""
+        """Yield the range and the weighted vertices of each block; they are written to `points`, if given."""
         b = len(params)
         features = self._body.features(params).T.contiguous()
         rotations, joints = self._body.skeleton(params)
@@ -132,7 +132,7 @@ class VertexBlocks:
 
 @dataclass(frozen=True)
 class FusedBlock:
-    """A block, its tiles, and how many vertices and tiles come before it."""
+    """A block, its tiles, and the number of vertices and tiles before it."""
 
     block: Block
     tiles: tuple[Int[Tensor, "t"], Int[Tensor, "e"], Float[Tensor, "e 64"]]
@@ -141,7 +141,7 @@ class FusedBlock:
 
 
 class Fused:
-    """The same vertices on a GPU: the shapes by matrix products, all else by one kernel a block."""
+    """The same vertices on a GPU: shapes by matrix products, all else by one kernel per block."""
 
     def __init__(self, body: BodyModel, blocks: list[Block]) -> None:
         from pmnet.body.kernels import tiles_of
@@ -156,7 +156,7 @@ class Fused:
             vertex, self._tiles = vertex + len(block.vertices), self._tiles + len(tiles[0]) - 1
 
     def pack(self, params: BodyParams, points: Float[Tensor, "b p"]) -> None:
-        """Write the vertices, as `VertexBlocks.packed` has them."""
+        """Write the vertices in the order of `VertexBlocks.packed`."""
         from pmnet.body.kernels import skin
 
         def write(part: FusedBlock, shaped: Tensor, moves: Tensor) -> None:
@@ -165,7 +165,7 @@ class Fused:
         self._shape(params, write)
 
     def squared_norms(self, params: BodyParams, origin: Float[Tensor, "p"]) -> Float[Tensor, "b"]:
-        """Return the squared lengths of the vertices less a packed origin."""
+        """Return the squared lengths of the vertices minus a packed origin."""
         from pmnet.body.kernels import squares
 
         sums = params.betas.new_empty(len(params), self._tiles)
@@ -177,7 +177,7 @@ class Fused:
         return sums.sum(1)
 
     def _shape(self, params: BodyParams, use: Callable[[FusedBlock, Tensor, Tensor], None]) -> None:
-        """Let each block's unposed bodies be used, and what moves them."""
+        """Call `use` with each block, its unposed bodies, and the transforms of the joints."""
         from pmnet.body.kernels import pose
 
         features = self._body.features(params).T.index_select(0, self._features)

@@ -1,1 +1,1 @@
-"""`pmnet check`: what lies below a folder, what is wrong with it, and what to do."""
+"""`pmnet check`: the data sets below a folder, what is wrong with them, and what to do."""

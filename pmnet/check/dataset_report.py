@@ -1,4 +1,4 @@
-"""`pmnet check ROOT`: which data sets lie below a folder, what is in them, what is wrong, what to do."""
+"""The reports of `pmnet check ROOT`: the data sets below a folder, their contents and their faults."""
 
 import importlib
 import itertools
@@ -20,16 +20,15 @@ from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset
-from pmnet.datasets._shared.found import Found
-from pmnet.datasets._shared.peek import walked_once
+from pmnet.datasets._shared.discovery import Found, walked_once
 from pmnet.images.sheet import save_picture
 
-SHOWN, SHOWN_PX = 16, 160  # of a contact sheet
+SHEET_SAMPLES, SHEET_PX = 16, 160  # of a contact sheet
 
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What is known of one data set; `samples` is None where it cannot be ingested."""
+    """The report on one data set; `samples` is None where it cannot be ingested."""
 
     found: Found
     name: str
@@ -44,9 +43,9 @@ class DatasetReport:
 
 
 def find_all(root: Path) -> list[Found]:
-    """Return what all adapters recognise below a folder, one entry a data set, in a fixed order.
+    """Return what all adapters recognise below a folder, one entry per data set, in a fixed order.
 
-    Raises InputError where the folder is not there.
+    Raises InputError where the folder does not exist.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the one that holds your data sets")
@@ -72,7 +71,7 @@ def check(root: Path, body: BodyModel) -> Iterator[DatasetReport]:
             continue
         findings = [*_counts(samples, found), *inspect(samples, body)]
         if found.split == "test" and not samples.is_measurable():
-            findings.append(Finding("note", "nor 3D joints: no error can be measured on it"))
+            findings.append(Finding("note", "no 3D joints either: no error can be measured on it"))
             found = replace(found, split="preview")
         yield DatasetReport(found, name, findings, contents, samples)
 
@@ -93,10 +92,12 @@ def as_text(report: DatasetReport) -> Iterator[str]:
 
 
 def verdict(root: Path, reports: list[DatasetReport]) -> str:
-    """Return one line on all of them."""
+    """Return one line on all reports."""
     if not reports:
         names = ", ".join(datasets.adapters())
-        return f"{root}: no data set recognised; known are {names}. docs/data.md has their layouts"
+        return (
+            f"{root}: no data set recognised; known are {names}. For their layouts see docs/data.md"
+        )
     wrong = [report.name for report in reports if report.wrong]
     return f"{len(reports)} data sets, " + (
         f"wrong: {', '.join(wrong)}" if wrong else "all in order"
@@ -107,7 +108,8 @@ def draw(report: DatasetReport, body: BodyModel, folder: Path) -> None:
     """Write a contact sheet of a data set: joints and body over the images."""
     if report.samples is not None and len(report.samples):
         save_picture(
-            overlay_sheet(report.samples, body, SHOWN, SHOWN_PX), folder / f"{report.name}.png"
+            overlay_sheet(report.samples, body, SHEET_SAMPLES, SHEET_PX),
+            folder / f"{report.name}.png",
         )
 
 
@@ -164,7 +166,8 @@ def _counts(samples: Samples, found: Found) -> Iterator[Finding]:
             yield Finding("note", f"{count:,} {what}")
     if found.published is not None and rows != found.published:
         yield Finding(
-            "note", f"{rows:,} rows, others count {found.published:,}: another release, or a part"
+            "note",
+            f"{rows:,} rows, but {found.published:,} are published: another release, or a part",
         )
     people = len(set(samples.subject) - {""})
     if people:
@@ -180,12 +183,12 @@ def _contents(found: Found) -> dict[str, str]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: f"{archive[key].dtype} {archive[key].shape}" for key in archive.files}
-    except Exception:  # reading it as samples says what is wrong
+    except Exception:  # reading the file as samples gives the error
         return {}
 
 
 def _name(found: Found, used: set[str]) -> str:
-    """Return a name for the data set that is not taken: tests are named as the paper's tables do."""
+    """Return an unused name for the data set; test sets have the names in the paper's tables."""
     base = found.adapter if found.split == "test" else f"{found.adapter}_train"
     names = (base if number == 1 else f"{base}_{number}" for number in itertools.count(1))
     name = next(name for name in names if name not in used)

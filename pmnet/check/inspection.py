@@ -1,6 +1,6 @@
-"""What is wrong with ingested samples that a reader of files cannot see: looked at as bodies and joints.
+"""Faults of ingested samples that no reader of files can see: they show in the bodies and the joints.
 
-Each test says in one sentence what it found, on how many rows, and what to do. All but one need no image.
+Each test gives one sentence: the fault, the number of rows, and what to do. Only one test reads images.
 """
 
 from collections import Counter
@@ -20,20 +20,20 @@ from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples
 from pmnet.images.crops import Cropper
 
-LOOK_AT: Final = 2000  # rows that are posed; all rows are looked at where no vertex is needed
-IMAGES, SIDE_PX = 200, 32  # images that are cropped, and how small
-FEW: Final = 3  # names that a message shows
-UPRIGHT: Final = 0.5  # share of people whose head is above their pelvis; rare poses are few
-APART: Final = 0.08  # joints of the body and of the annotation, as a share of the box
-APART_M: Final = 0.15
-TURN_RAD: Final = 7.0  # beyond a full turn: degrees, most likely
+POSED_ROWS: Final = 2000  # for tests that pose bodies; the other tests take all rows
+CROPPED_ROWS, CROP_PX = 200, 32
+NAMES_SHOWN: Final = 3  # in a message
+UPRIGHT: Final = 0.5  # least share of people with the head above the pelvis; rare poses are few
+APART: Final = 0.08  # largest distance of body and annotated joints, as a share of the box
+APART_M: Final = 0.15  # the same in 3D
+TURN_RAD: Final = 7.0  # more than a full turn: most likely degrees
 SIZE_M: Final = (0.3, 3.0)  # how far the joints of a person spread
 WILD_BETA: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found: wrong things make `pmnet check` fail, notes do not."""
+    """One result of a test: those that are "wrong" make `pmnet check` fail, notes do not."""
 
     kind: Literal["wrong", "note"]
     text: str
@@ -48,7 +48,7 @@ def inspect(samples: Samples, body: BodyModel) -> list[Finding]:
 
 
 def missing_images(samples: Samples) -> list[str]:
-    """Return the names of the images that are not there."""
+    """Return the names of the images whose files are missing."""
     names = dict.fromkeys(samples.image_name)
     return [name for name in names if not (Path(samples.about.root) / name).is_file()]
 
@@ -62,22 +62,24 @@ def _images(samples: Samples, _: BodyModel) -> Iterator[Finding]:
         yield Finding(
             "wrong",
             f"{len(missing)} of {names} images are not below {samples.about.root}, such as "
-            f"{', '.join(missing[:FEW])}; put them there, or set options.images to their folder",
+            f"{', '.join(missing[:NAMES_SHOWN])}; put them there, or set options.images to their folder",
         )
     yield from _pixels(samples, set(missing))
 
 
 def _pixels(samples: Samples, missing: set[str]) -> Iterator[Finding]:
-    """Crop some of the images that are there, as the images stage will crop all."""
+    """Crop some of the images, as the images stage will crop all."""
     rows = [row for row, name in enumerate(samples.image_name) if name not in missing]
-    part = samples.select(torch.tensor(rows, dtype=torch.long)[evenly(len(rows), IMAGES)])
-    _, problems = Cropper(part, SIDE_PX, 1.0)(slice(0, len(part)))
+    part = samples.select(torch.tensor(rows, dtype=torch.long)[evenly(len(rows), CROPPED_ROWS)])
+    _, problems = Cropper(part, CROP_PX, 1.0)(slice(0, len(part)))
     if problems:
-        first = [f"{part.image_name[row]} ({why})" for row, why in list(problems.items())[:FEW]]
+        first = [
+            f"{part.image_name[row]} ({why})" for row, why in list(problems.items())[:NAMES_SHOWN]
+        ]
         yield Finding(
             "wrong",
             f"{len(problems)} of {len(part)} images that were tried cannot be cropped, such as "
-            f"{', '.join(first)}; copy these files anew, or mend their boxes",
+            f"{', '.join(first)}; copy these files anew, or correct their boxes",
         )
 
 
@@ -89,8 +91,8 @@ def _duplicates(samples: Samples, _: BodyModel) -> Iterator[Finding]:
     if twice:
         yield Finding(
             "wrong",
-            f"{len(twice)} people are there more than once (same image, same box), such as in "
-            f"{', '.join(twice[:FEW])}; drop the repeated rows",
+            f"{len(twice)} people appear more than once (same image, same box), such as in "
+            f"{', '.join(twice[:NAMES_SHOWN])}; drop the repeated rows",
         )
 
 
@@ -99,7 +101,7 @@ def _rotations(samples: Samples, _: BodyModel) -> Iterator[Finding]:
     yield from _rows(
         samples,
         (rotvecs.norm(dim=2) > TURN_RAD).any(1),
-        "have a joint that turns by more than a full circle; poses are rotation vectors in rad, "
+        "have a joint that turns by more than a full circle; expected rotation vectors in rad, "
         "these look like degrees",
     )
     still = samples.has_smpl & (samples.body_pose == 0).all(1)
@@ -114,8 +116,8 @@ def _shapes(samples: Samples, _: BodyModel) -> Iterator[Finding]:
     yield from _rows(
         samples,
         wild,
-        f"have a shape coefficient beyond {WILD_BETA:g}: failed fits; set options.reject.max_beta, or "
-        "mark them as not valid",
+        f"have a shape coefficient beyond {WILD_BETA:g}: most likely failed fits; set "
+        "options.reject.max_beta, or mark these rows as not valid",
     )
 
 
@@ -147,9 +149,11 @@ def _bodies(samples: Samples, body: BodyModel) -> Iterator[Finding]:
     """Pose some bodies: are they upright, and do they agree with the annotated joints?"""
     rows = samples.has_smpl.nonzero()[:, 0]
     if not len(rows):
-        yield Finding("note", "no pose and shape: neither clustering nor MPVPE")
+        yield Finding(
+            "note", "no pose and shape: it can be used neither for clustering nor for MPVPE"
+        )
         return
-    rows = rows[evenly(len(rows), LOOK_AT)]
+    rows = rows[evenly(len(rows), POSED_ROWS)]
     part = samples.select(rows)
     params = part.body_params()
     up = body.joints(params)[:, [JOINTS.index("pelvis"), JOINTS.index("head")], 1]
@@ -185,7 +189,7 @@ def _against_2d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[F
     if known.any():
         middle = float(apart[known].nan_to_num(1.0).median())
         yield Finding(
-            "note", f"joints of the body lie {middle:.1%} of the box beside the annotated"
+            "note", f"the joints of the body miss the annotated ones by {middle:.1%} of the box"
         )
     yield from _mostly(
         samples,
@@ -211,7 +215,7 @@ def _against_3d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[F
         samples,
         known & ~(apart < APART_M),
         known,
-        f"have a body whose joints lie more than {APART_M} m beside the annotated 3D ones: other axes, "
+        f"have a body whose joints miss the annotated 3D ones by more than {APART_M} m: other axes, "
         "another root or rows in another order",
     )
 
@@ -219,7 +223,7 @@ def _against_3d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[F
 def _mostly(
     samples: Samples, wrong: Bool[Tensor, "n"], known: Bool[Tensor, "n"], text: str
 ) -> Iterator[Finding]:
-    """DatasetReport as wrong what is wrong in a tenth of the rows, and more than one; a note otherwise."""
+    """Yield a finding: wrong where over a tenth of the rows, and more than one, are wrong; else a note."""
     kind: Literal["wrong", "note"] = (
         "wrong" if int(wrong.sum()) > max(1, 0.1 * int(known.sum())) else "note"
     )
@@ -233,7 +237,7 @@ def _rows(
     kind: Literal["wrong", "note"] = "wrong",
 ) -> Iterator[Finding]:
     if wrong.any():
-        first = [samples.image_name[row] for row in wrong.nonzero()[:FEW, 0].tolist()]
+        first = [samples.image_name[row] for row in wrong.nonzero()[:NAMES_SHOWN, 0].tolist()]
         yield Finding(
             kind, f"{int(wrong.sum())} of {len(samples)} rows {text} (such as {', '.join(first)})"
         )

@@ -1,4 +1,4 @@
-"""Samples as a person should see them before training: image, annotated joints, body over the image."""
+"""Pictures of samples to look at before training: the image, its annotated joints, the body over it."""
 
 from typing import Final
 
@@ -13,24 +13,26 @@ from pmnet.body.keypoints import J24
 from pmnet.body.parts import JOINTS
 from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples
+from pmnet.datasets._shared.units import BOX_MARGIN
 from pmnet.images.crops import Cropper
 from pmnet.images.plain import render_plain
 from pmnet.images.render import silhouettes
 from pmnet.images.sheet import grid
 
 COLUMNS: Final = 8
-OPAQUE: Final = 0.65
-LEFT: Final = (230, 40, 40)  # of the person, not of the picture
+OPACITY: Final = 0.65  # of the body over the image
+LEFT: Final = (230, 40, 40)  # the left of the person, not of the picture
 RIGHT: Final = (40, 90, 230)
 MIDDLE: Final = (30, 170, 60)
-BOX_ROOM: Final = 1.2  # SPIN: the box is a fifth wider than the joints
-DOT: Final = 60  # a dot is this part of the picture wide
+DOTS_ACROSS: Final = 60  # width of the picture in dots
 
 
 @torch.no_grad()
 def overlay_sheet(samples: Samples, body: BodyModel, count: int, size_px: int) -> Figure:
-    """Return `count` samples, spread over the data set: above the crop with its joints (left red, right
-    blue), below the body over it; beside grey where there is no image.
+    """Return a figure of `count` samples, spread evenly over the data set.
+
+    Upper rows show the crop with its joints (left red, right blue), lower rows the body over the crop.
+    Where there is no image, the crop is grey.
     """
     part = samples.select(evenly(len(samples), count))
     crops = _crops(part, size_px)
@@ -64,7 +66,7 @@ def _dotted(
 ) -> UInt8[Tensor, "3 s s"]:
     """Return a picture with a dot at each joint that is annotated."""
     image, size = image.clone(), image.shape[-1]
-    half = max(1, size // DOT // 2)
+    half = max(1, size // DOTS_ACROSS // 2)
     places = ((points * 0.5 + 0.5) * size).floor().long()
     for (x, y), shown, name in zip(places.tolist(), seen.tolist(), names, strict=True):
         if shown and 0 <= x < size and 0 <= y < size:
@@ -78,7 +80,7 @@ def _dotted(
 def _dressed(
     crops: UInt8[Tensor, "n 3 s s"], samples: Samples, body: BodyModel
 ) -> UInt8[Tensor, "n 3 s s"]:
-    """Return the pictures with the bodies over them; without pose or camera a picture stays as it is."""
+    """Return the pictures with the bodies over them, unchanged where pose or camera are unknown."""
     rows = samples.has_smpl.nonzero()[:, 0]
     cameras = _cameras(samples, body)
     rows = rows[torch.isfinite(cameras[rows]).all(1)]
@@ -86,13 +88,13 @@ def _dressed(
     if len(rows):
         size, params = crops.shape[-1], samples.body_params(rows)
         drawn = render_plain(body, params, size, cameras=cameras[rows]).float()
-        mask = silhouettes(body, params, cameras[rows], size)[:, None].float() * OPAQUE
+        mask = silhouettes(body, params, cameras[rows], size)[:, None].float() * OPACITY
         pictures[rows] = (crops[rows] * (1 - mask) + drawn * mask).to(torch.uint8)
     return pictures
 
 
 def _cameras(samples: Samples, body: BodyModel) -> Float[Tensor, "n 3"]:
-    """Return known cameras, else those that fit the 2D joints, else those that fill the box."""
+    """Return known cameras, else cameras fitted to the 2D joints, else cameras that fill the box."""
     params = samples.body_params()
     if samples.about.joints == "smpl24":
         joints = body.joints(params)
@@ -101,7 +103,7 @@ def _cameras(samples: Samples, body: BodyModel) -> Float[Tensor, "n 3"]:
     confident = samples.keypoints_2d[..., 2]
     by_joints = fit_camera(joints, samples.keypoints_in_crop(), confident)
     low, high = joints[..., :2].amin(1), joints[..., :2].amax(1)
-    scale = 2 / BOX_ROOM / (high - low).amax(1, keepdim=True)
+    scale = 2 / BOX_MARGIN / (high - low).amax(1, keepdim=True)
     by_box = torch.cat([scale, -scale * (low + high) / 2], 1)
     known = torch.isfinite(samples.camera).all(1, keepdim=True)
     seen = (confident > 0).sum(1, keepdim=True) > 1

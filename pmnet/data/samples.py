@@ -1,4 +1,4 @@
-"""Samples: the one table of a data set on disk, an Arrow IPC file, memory-mapped when read."""
+"""Samples: the table of a data set on disk, one Arrow IPC file, memory-mapped when read."""
 
 import json
 import warnings
@@ -19,9 +19,9 @@ from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 
 VERSION: Final = 2
-JointSet = Literal["smpl24", "j24"]  # what the 24 keypoints of a data set are
+JointSet = Literal["smpl24", "j24"]  # the kinds of 24 keypoints
 
-# column -> (numbers a row, unit and meaning)
+# column -> (numbers per row, meaning and unit)
 NUMBERS: Final[dict[str, tuple[int, str]]] = {
     "global_orient": (3, "rotation vector of the root in the camera frame (y down), rad"),
     "body_pose": (69, "rotation vectors of the 23 other joints relative to the parent, rad"),
@@ -46,13 +46,13 @@ TEXTS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True)
 class About:
-    """What a file of samples says of itself.
+    """The header of a file of samples.
 
-    `joints` is what the 24 keypoints are: "smpl24", the skeleton's, or "j24", the annotated ones of
-    `pmnet.body.keypoints`; `measured` is those of them that MPJPE is measured on: "smpl24", "j14" or
-    "j17". `pixels` is "render" where the images are drawn from the parameters and "files" where
-    `image_name` is a file below `root`; `body` is the sha256 of the body model that the betas belong to.
-    `counts` says what ingestion found, kept and dropped, rule by rule.
+    `joints` is the kind of the 24 keypoints: "smpl24", the skeleton's joints, or "j24", the annotated
+    joints of `pmnet.body.keypoints`; `measured` names the joints among them for MPJPE: "smpl24", "j14" or
+    "j17". `pixels` is "render" where the images are drawn from the parameters, and "files" where
+    `image_name` is a file below `root`. `body` is the sha256 of the body model that the betas belong to.
+    `counts` are the numbers of rows that ingestion read, kept and dropped, by rule.
     """
 
     dataset: str
@@ -66,7 +66,7 @@ class About:
 
 @dataclass(frozen=True)
 class Samples:
-    """N samples of one data set; the columns are those of NUMBERS, FLAGS and TEXTS."""
+    """N samples of one data set; NUMBERS, FLAGS and TEXTS give the meaning of the columns."""
 
     about: About
     global_orient: Float[Tensor, "n 3"]
@@ -88,7 +88,7 @@ class Samples:
         return len(self.betas)
 
     def is_measurable(self) -> bool:
-        """Return whether any sample has what errors are measured against: a body, or 3D joints."""
+        """Return whether errors can be measured on any sample: it has a body or 3D joints."""
         return bool((self.has_smpl | self.has_keypoints_3d).any())
 
     def body_params(self, rows: Tensor | slice = slice(None)) -> BodyParams:
@@ -101,7 +101,7 @@ class Samples:
         return px_to_crop(self.keypoints_2d[..., :2], self.center, self.scale)
 
     def select(self, rows: Tensor) -> "Samples":
-        """Return the samples of the index `rows`, in its order."""
+        """Return the samples with the indices `rows`, in that order."""
         picked: dict[str, Any] = {"about": self.about}
         for name in (*NUMBERS, *FLAGS):
             picked[name] = getattr(self, name)[rows]
@@ -131,7 +131,7 @@ class Samples:
     def load(path: Path) -> "Samples":
         """Return the samples of a file; the numbers stay memory-mapped.
 
-        Raises InputError where the file is missing, broken, of another version, or holds a NaN.
+        Raises InputError where the file is missing, broken, has another version, or holds a NaN.
         """
         table = _open_table(path)
         about = _read_about(path, table.schema)
@@ -157,17 +157,17 @@ class Samples:
                 row = int(bad.nonzero()[0])
                 raise InputError(
                     f"{where}: {name} of row {row} ({self.image_name[row]}) is NaN or infinite, as are "
-                    f"{int(bad.sum())} of {len(self)} rows; drop or mend these rows at their source"
+                    f"{int(bad.sum())} of {len(self)} rows in all; drop or mend these rows at their source"
                 )
 
     @staticmethod
     def cat(parts: "list[Samples]") -> "Samples":
-        """Return the samples of all parts, in order; they must agree in body and joints."""
+        """Return the samples of all parts, in order; all must have the same body and joints."""
         first = parts[0].about
         for part in parts[1:]:
             if (part.about.body, part.about.joints) != (first.body, first.joints):
                 raise InputError(
-                    f"{first.dataset} and {part.about.dataset} are of different body models or joint "
+                    f"{first.dataset} and {part.about.dataset} have different body models or joint "
                     "orders; ingest both with the same body.file"
                 )
         if len(parts) == 1:
@@ -221,18 +221,20 @@ def _tensor(column: pa.ChunkedArray, width: int, rows: int) -> Tensor:
     chunks = [(chunk.flatten() if width > 1 else chunk).to_numpy() for chunk in column.chunks]
     flat = chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, np.float32), *chunks])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the file is mapped read-only; nothing writes
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # the file is mapped read-only, and nothing writes to it
         tensor = torch.from_numpy(flat)
     return tensor.view(rows, width) if width > 1 else tensor
 
 
 def all_samples(files: list[Path], body: BodyModel) -> Samples:
-    """Return the samples of all files, in order; raises InputError where one is of another body."""
+    """Return the samples of all files, in order; raises InputError where one has another body model."""
     return Samples.cat(load_all(files, body))
 
 
 def load_all(files: list[Path], body: BodyModel) -> list[Samples]:
-    """Return the samples file by file; raises InputError where one is of another body."""
+    """Return the samples of each file; raises InputError where one has another body model."""
     tables = [Samples.load(file) for file in files]
     for file, table in zip(files, tables, strict=True):
         if table.about.body != body.sha256:

@@ -28,17 +28,17 @@ def write_sets(splits: Mapping[str, str], outs: Mapping[str, Path]) -> None:
 
 
 def samples_of(sets: Path) -> list[Path]:
-    """Return the files of samples that a list names."""
+    """Return the files of samples in a list of data sets."""
     return _files(sets, "samples")
 
 
 def images_of(sets: Path) -> list[Path]:
-    """Return the files of images that a list names."""
+    """Return the files of images in a list of data sets."""
     return _files(sets, "images")
 
 
 def pairs_of(sets: Path) -> list[tuple[Path, Path]]:
-    """Return the files of samples that a list names, each with its file of images."""
+    """Return the files of samples in a list of data sets, each with its file of images."""
     samples, images = samples_of(sets), images_of(sets)
     if len(samples) != len(images):
         raise InputError(f"{sets}: {len(samples)} files of samples, {len(images)} of images")

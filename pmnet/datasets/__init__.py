@@ -1,4 +1,4 @@
-"""One adapter a file: `pmnet.datasets.NAME.read` turns what users have on disk into Samples.
+"""The adapters: `pmnet.datasets.NAME.read` turns the files that users have on disk into Samples.
 
 The name of the module is the word `adapter` in params.yaml.
 """
@@ -17,7 +17,7 @@ from pmnet.data.samples import Samples
 
 @dataclass(frozen=True)
 class Dataset:
-    """One entry of `datasets` in params.yaml; `options` are those of the adapter."""
+    """One entry of `datasets` in params.yaml; `options` are parsed into the adapter's `Options`."""
 
     adapter: str
     split: Literal["train", "test", "preview"]
@@ -27,7 +27,7 @@ class Dataset:
 
 def adapters() -> list[str]:
     """Return the names of all adapters."""
-    return [m.name for m in pkgutil.iter_modules(__path__) if m.name != "sets" and m.name[0] != "_"]
+    return [m.name for m in pkgutil.iter_modules(__path__) if m.name[0] != "_"]
 
 
 def read(name: str, entry: Dataset, body: BodyModel, where: str) -> Samples:

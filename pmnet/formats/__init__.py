@@ -1,1 +1,1 @@
-"""Readers of the files of others: nothing in a file is ever run."""
+"""Readers of foreign files: nothing in a file is ever run."""

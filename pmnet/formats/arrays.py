@@ -1,4 +1,4 @@
-"""Arrays of the files that users have, checked as they are read: each error names file, key and row."""
+"""Checks of the arrays in users' files: each error names the file, the key and the row."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,44 +18,45 @@ def array(
     shape: Sequence[int | None],
     kind: str = "f",
 ) -> np.ndarray:
-    """Return `values[key]` as float64 numbers ("f") or texts ("U") of a shape; None is any length.
+    """Return `values[key]` as float64 numbers (`kind` "f") or texts ("U").
 
-    Raises InputError where the key is missing or the array is of another shape or kind.
+    `shape` is the expected shape, None standing for any length. Raises InputError where the key is
+    missing or the array has another shape or kind.
     """
     if key not in values:
         raise InputError(
             f"{path}: key {key!r} is missing; found {', '.join(sorted(map(str, values))) or 'no key'}"
         )
-    found = np.asarray(values[key])
-    if found.dtype.kind == "S":
-        found = np.char.decode(found, "utf-8")
-    fits = found.ndim == len(shape) and all(
-        n in (None, m) for n, m in zip(shape, found.shape, strict=False)
+    given = np.asarray(values[key])
+    if given.dtype.kind == "S":
+        given = np.char.decode(given, "utf-8")
+    fits = given.ndim == len(shape) and all(
+        n in (None, m) for n, m in zip(shape, given.shape, strict=False)
     )
-    if not fits or found.dtype.kind not in ("fiub" if kind == "f" else "U"):
+    if not fits or given.dtype.kind not in ("fiub" if kind == "f" else "U"):
         expected = " x ".join("any" if n is None else str(n) for n in shape)
         raise InputError(
-            f"{path}: {key!r} is {found.dtype} of shape {found.shape}; expected {KINDS[kind]}, {expected}"
+            f"{path}: {key!r} is {given.dtype} of shape {given.shape}; expected {KINDS[kind]}, {expected}"
         )
-    return found.astype(np.float64) if kind == "f" else found
+    return given.astype(np.float64) if kind == "f" else given
 
 
 def same_length(path: Path, arrays: Mapping[str, Sequence[Any] | np.ndarray]) -> int:
-    """Return the number of rows that all arrays have; raises InputError where one differs."""
+    """Return the number of rows, which must be the same in all arrays; raises InputError otherwise."""
     lengths = {key: len(values) for key, values in arrays.items()}
     if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{key} {length}" for key, length in lengths.items())
-        raise InputError(f"{path}: rows differ in number: {said}; the file is damaged or mixed up")
+        each = ", ".join(f"{key} {length}" for key, length in lengths.items())
+        raise InputError(f"{path}: rows differ in number: {each}; the file is damaged or mixed up")
     return next(iter(lengths.values()), 0)
 
 
 def finite(path: Path, key: str, values: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return `values`; raises InputError naming the first of `rows` (None: all) with a NaN in it."""
+    """Return `values`; raises InputError where one of `rows` (None: all) is NaN or infinite."""
     bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     bad &= True if rows is None else rows
     if bad.any():
         raise InputError(
             f"{path}: {key!r} row {int(bad.argmax())} is NaN or infinite, as are {int(bad.sum())} of "
-            f"{len(values)} rows; mend or drop these rows"
+            f"{len(values)} rows in all; mend or drop these rows"
         )
     return values

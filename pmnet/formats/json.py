@@ -1,4 +1,4 @@
-"""Lists of records in JSON files (COCO, EFT) as arrays: each error names the file, the key and the record."""
+"""Lists of records in JSON files (COCO, EFT) as arrays; errors name the file, the key and the record."""
 
 import json
 import math
@@ -12,12 +12,12 @@ from pmnet.core.errors import InputError
 
 
 def read_records(path: Path, key: str) -> list[dict[str, Any]]:
-    """Return the list of records at `key` of a JSON file; raises InputError where it is none."""
+    """Return the list of records at `key` of a JSON file; raises InputError where it is not one."""
     return records(path, read_json(path), key)
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds; raises InputError where it cannot be read."""
+    """Return the content of a JSON file; raises InputError where it cannot be read."""
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
@@ -27,38 +27,38 @@ def read_json(path: Path) -> Any:
 
 
 def records(path: Path, content: Any, key: str) -> list[dict[str, Any]]:
-    """Return the list of records at `key` of a file's content; raises InputError where it is none."""
-    found = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
+    """Return the list of records at `key` of a file's content; raises InputError where it is not one."""
+    listed = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(record, dict) for record in listed):
         keys = ", ".join(map(str, content)) if isinstance(content, dict) else "no keys"
-        raise InputError(f"{path}: {key!r} is no list of records; found {keys or 'no keys'}")
-    return found
+        raise InputError(f"{path}: {key!r} is not a list of records; found {keys or 'no keys'}")
+    return listed
 
 
 def numbers(
-    path: Path, found: Sequence[dict[str, Any]], key: str, shape: tuple[int, ...]
+    path: Path, listed: Sequence[dict[str, Any]], key: str, shape: tuple[int, ...]
 ) -> np.ndarray:
     """Return the finite numbers at `key` of all records, (N, *shape); raises InputError otherwise."""
     try:
-        values = np.array([record[key] for record in found], np.float64)
+        values = np.array([record[key] for record in listed], np.float64)
         if values[:1].size == math.prod(shape) and np.isfinite(values).all():
             return values.reshape(-1, *shape)
     except (KeyError, TypeError, ValueError):
         pass
-    for row, record in enumerate(found):
+    for row, record in enumerate(listed):
         if reason := _fault(record, key, shape):
             raise InputError(
                 f"{path}: {key!r} of record {row} {reason}; expected "
                 f"{' x '.join(map(str, shape)) or 'one'} finite numbers"
             )
-    # no record is at fault, but they nest their numbers in different ways
-    flat = [np.array(record[key], np.float64).reshape(-1) for record in found]
+    # all records are valid, but they nest their numbers in different ways
+    flat = [np.array(record[key], np.float64).reshape(-1) for record in listed]
     return np.array(flat).reshape(-1, *shape)
 
 
-def texts(path: Path, found: Sequence[dict[str, Any]], key: str) -> list[str]:
-    """Return the texts at `key` of all records; raises InputError where one has none."""
-    values = [record.get(key) for record in found]
+def texts(path: Path, listed: Sequence[dict[str, Any]], key: str) -> list[str]:
+    """Return the texts at `key` of all records; raises InputError where a record has no text there."""
+    values = [record.get(key) for record in listed]
     for row, value in enumerate(values):
         if not isinstance(value, str) or not value:
             raise InputError(f"{path}: {key!r} of record {row} is {value!r}; expected a text")

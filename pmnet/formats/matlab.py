@@ -1,8 +1,9 @@
-"""Arrays of MATLAB files: version 5 read here, version 7.3, which is HDF5, by h5py.
+"""Arrays of MATLAB files: version 5 is read here, version 7.3, which is HDF5, by h5py.
 
-scipy's reader of version 5 crashes the process on some damaged files. What data sets need of the format,
-numbers and cells of numbers, is little: elements of a tag (type, bytes) and data, padded to 8 bytes; a
-variable is such an element, often compressed, of elements flags, shape, name and numbers or cells.
+Version 5 is not read by `scipy.io.loadmat`, whose native code ends the process on some damaged files. Data
+sets need only numbers and cells of numbers. A file is a list of elements: a tag (type, number of bytes) and
+data, padded to 8 bytes. A variable is an element, often compressed, that holds the elements flags, shape,
+name and numbers or cells. All sizes are checked before data are used.
 """
 
 import math
@@ -17,8 +18,8 @@ import numpy as np
 
 from pmnet.core.errors import InputError
 
-MAX_BYTES: Final = 1 << 31  # of one variable; a larger claim is damage
-HEADER: Final = 128
+MAX_BYTES: Final = 1 << 31  # of one variable; a larger size is damage
+HEADER: Final = 128  # bytes
 NUMBERS: Final = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4"} | {
     7: "f4",
     9: "f8",
@@ -31,22 +32,22 @@ Order = Literal["<", ">"]
 
 
 class _DamagedError(Exception):
-    """What is wrong with the bytes; the reader adds the file."""
+    """What is wrong with the bytes; `read_mat5` adds the name of the file."""
 
 
 def read_mat5(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    """Return those variables of a MATLAB v5 file that are among `keys`, cells as arrays of objects."""
+    """Return the variables of a MATLAB v5 file that are among `keys`; cells are arrays of objects."""
     try:
         content = memoryview(path.read_bytes())
         order: Order = "<" if content[HEADER - 2 : HEADER] == b"IM" else ">"
         if content[HEADER - 2 : HEADER] not in (b"IM", b"MI"):
-            raise _DamagedError("its header is another's")
-        found: dict[str, Any] = {}
+            raise _DamagedError("it has another header")
+        variables: dict[str, Any] = {}
         for kind, data in _elements(content[HEADER:], order):
             name, values = _variable(kind, data, order, keys)
             if values is not None:
-                found[name] = values
-        return found
+                variables[name] = values
+        return variables
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (_DamagedError, struct.error, zlib.error, ValueError) as error:
@@ -56,23 +57,23 @@ def read_mat5(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _elements(data: memoryview, order: Order) -> Iterator[tuple[int, memoryview]]:
-    """Yield type and data of each element."""
+    """Yield the type and the data of each element."""
     at = 0
     while at < len(data):
         kind, size = struct.unpack_from(f"{order}II", data, at)
-        if kind >> 16:  # up to four bytes of data are in the tag itself
+        if kind >> 16:  # short form: the tag itself holds up to four bytes of data
             kind, size, start, end = kind & 0xFFFF, kind >> 16, at + 4, at + 8
         else:
             start = at + 8
             end = start + size + (0 if kind == COMPRESSED else -size % 8)
         if start + size > min(end, len(data)):
-            raise _DamagedError("an element is longer than what holds it")
+            raise _DamagedError("an element is longer than its container")
         yield kind, data[start : start + size]
         at = end
 
 
 def _variable(kind: int, data: memoryview, order: Order, keys: Sequence[str]) -> tuple[str, Any]:
-    """Return name and values of a variable; None where it is not wanted."""
+    """Return the name and the values of a variable; None for values that are not wanted."""
     if kind == COMPRESSED:
         inflater = zlib.decompressobj()
         inflated = inflater.decompress(data, MAX_BYTES)
@@ -80,19 +81,19 @@ def _variable(kind: int, data: memoryview, order: Order, keys: Sequence[str]) ->
             raise _DamagedError("a variable is too large or cut short")
         ((kind, data),) = list(_elements(memoryview(inflated), order))[:1] or [(0, data)]
     if kind != MATRIX:
-        raise _DamagedError(f"an element of type {kind} is no variable")
-    name = _head(data, order)[2]
+        raise _DamagedError(f"an element of type {kind} is not a variable")
+    name = _array_elements(data, order)[2]
     return name, _matrix(data, order, may_hold_cells=True) if name in keys else None
 
 
-def _head(data: memoryview, order: Order) -> tuple[int, list[int], str, list[Any]]:
-    """Return flags, shape, name and the other elements of an array."""
+def _array_elements(data: memoryview, order: Order) -> tuple[int, list[int], str, list[Any]]:
+    """Return the flags, shape and name of an array, and its other elements."""
     elements = list(_elements(data, order))
     if len(elements) < 3 or len(elements[0][1]) != 8 or len(elements[1][1]) % 4:
-        raise _DamagedError("an array has no flags, shape and name")
+        raise _DamagedError("an array lacks flags, shape or name")
     shape = np.frombuffer(elements[1][1], f"{order}i4").tolist()
     if min(shape, default=-1) < 0:
-        raise _DamagedError(f"an array is of shape {shape}")
+        raise _DamagedError(f"an array has the shape {shape}")
     (flags,) = struct.unpack_from(f"{order}I", elements[0][1])
     return flags, shape, bytes(elements[2][1]).decode("latin1"), elements[3:]
 
@@ -100,7 +101,7 @@ def _head(data: memoryview, order: Order) -> tuple[int, list[int], str, list[Any
 def _matrix(data: memoryview, order: Order, may_hold_cells: bool) -> np.ndarray:
     if not len(data):  # MATLAB's []
         return np.zeros((0, 0))
-    flags, shape, name, elements = _head(data, order)
+    flags, shape, name, elements = _array_elements(data, order)
     if flags & 0xFF == CELL and may_hold_cells:
         if len(elements) != math.prod(shape) or any(kind != MATRIX for kind, _ in elements):
             raise _DamagedError(f"{name!r} holds {len(elements)} cells of {shape}")
@@ -109,7 +110,7 @@ def _matrix(data: memoryview, order: Order, may_hold_cells: bool) -> np.ndarray:
             held[index] = _matrix(cell, order, may_hold_cells=False)
         return held.reshape(shape, order="F")
     if flags & 0xFF not in NUMERIC or flags & COMPLEX or len(elements) != 1:
-        raise _DamagedError(f"{name!r} holds something else than real numbers")
+        raise _DamagedError(f"{name!r} does not hold real numbers")
     kind, numbers = elements[0]
     if kind not in NUMBERS:
         raise _DamagedError(f"{name!r} holds numbers of type {kind}")
@@ -120,7 +121,7 @@ def _matrix(data: memoryview, order: Order, may_hold_cells: bool) -> np.ndarray:
 
 
 def read_mat73(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return those variables of a MATLAB v7.3 file that are among `keys`, axes as HDF5 has them."""
+    """Return the variables of a MATLAB v7.3 file that are among `keys`, with the axes as in HDF5."""
     try:
         with h5py.File(path, "r") as file:
             return {key: _own(path, file, key) for key in keys if key in file}
@@ -136,22 +137,23 @@ def cells(path: Path, values: dict[str, Any], key: str, count: int) -> list[np.n
         raise InputError(
             f"{path}: key {key!r} is missing; found {', '.join(sorted(values)) or 'none of them'}"
         )
-    found = np.asarray(values[key])
-    if found.dtype != object or found.size != count:
+    array = np.asarray(values[key])
+    if array.dtype != object or array.size != count:
         raise InputError(
-            f"{path}: {key!r} is {found.dtype} of shape {found.shape}; expected {count} cells, one a "
+            f"{path}: {key!r} is {array.dtype} of shape {array.shape}; expected {count} cells, one per "
             "camera"
         )
-    return list(found.ravel())
+    return list(array.ravel())
 
 
 def _own(path: Path, file: h5py.File, key: str) -> np.ndarray:
-    """Return a data set of the file itself: links into other files are not followed."""
-    link, found = file.get(key, getlink=True), None
-    if isinstance(link, h5py.HardLink):
-        found = file[key]
-    if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
-        raise InputError(f"{path}: {key!r} is no array of the file itself; copy the file anew")
-    if found.size is None or found.nbytes > MAX_BYTES:
-        raise InputError(f"{path}: {key!r} is of shape {found.shape}; the file is damaged")
-    return np.asarray(found)
+    """Return a data set stored in the file itself: links into other files are not followed."""
+    link = file.get(key, getlink=True)
+    data = file[key] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
+        raise InputError(
+            f"{path}: {key!r} is not an array stored in the file itself; copy the file anew"
+        )
+    if data.size is None or data.nbytes > MAX_BYTES:
+        raise InputError(f"{path}: {key!r} is of shape {data.shape}; the file is damaged")
+    return np.asarray(data)

@@ -1,7 +1,8 @@
-"""The npz of others in which texts were saved as Python objects: read without running anything.
+"""Arrays in npz files. Nothing is run: texts that were saved as Python objects are read by our own reader.
 
-`np.savez` pickles a list of names that became an array of objects, as some releases of HMR 2.0, BEDLAM
-and their kin have them; numpy then offers to run the pickle or to refuse the file.
+`np.savez` pickles an array of objects. Some releases of HMR 2.0, BEDLAM and similar data have such arrays
+of image names; numpy can only run the pickle or refuse the file. `read_npz` reads plain arrays;
+`read_texts_npz` reads arrays of objects too, as texts.
 """
 
 import tokenize
@@ -18,14 +19,15 @@ from numpy.lib.npyio import NpzFile
 from pmnet.core.errors import InputError
 from pmnet.formats.pickles import decode_pickle
 
+# what numpy, zipfile and zlib raise on damaged bytes
 UNREADABLE: Final = (
     *(OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 
 
 def npz_keys(path: Path) -> set[str]:
-    """Return the keys of an npz by its list of contents alone; empty where it is none."""
+    """Return the keys of an npz from its list of contents alone; empty where it is not an npz."""
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
@@ -33,10 +35,24 @@ def npz_keys(path: Path) -> set[str]:
         return set()
 
 
-def read_texts_npz(path: Path, keys: Container[str]) -> dict[str, np.ndarray]:
-    """Return the arrays of an npz that are among `keys`, those of objects as texts.
+def read_npz(path: Path, keys: Container[str]) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz that are among `keys`; raises InputError where it is not an npz."""
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, NpzFile):
+            raise ValueError("it is one array")
+        with archive:
+            return {key: archive[key] for key in archive.files if key in keys}
+    except UNREADABLE as error:
+        raise InputError(
+            f"{path}: not a readable .npz ({error}); copy or download it anew"
+        ) from None
 
-    Raises InputError where it is no npz, or where an array of objects is not all texts.
+
+def read_texts_npz(path: Path, keys: Container[str]) -> dict[str, np.ndarray]:
+    """Return the arrays of an npz that are among `keys`; arrays of objects as texts.
+
+    Raises InputError where it is not an npz, or where an array of objects holds anything but texts.
     """
     of_objects = _keys_of_objects(path, keys)
     values = read_npz(path, {key for key in npz_keys(path) if key in keys} - of_objects)
@@ -48,11 +64,11 @@ def _keys_of_objects(path: Path, keys: Container[str]) -> set[str]:
         with zipfile.ZipFile(path) as archive:
             return {key for key in npz_keys(path) if key in keys and _open(archive, key)[0]}
     except UNREADABLE:
-        return set()  # read_npz says what is wrong
+        return set()  # read_npz then raises the error
 
 
 def _open(archive: zipfile.ZipFile, key: str, content: bool = False) -> tuple[bool, bytes]:
-    """Return whether an array is one of objects, and the pickle of them where it is asked for."""
+    """Return whether an array holds objects, and with `content` their pickle."""
     with archive.open(f"{key}.npy") as stream:
         first = npy.read_magic(stream) == (1, 0)
         header = (npy.read_array_header_1_0 if first else npy.read_array_header_2_0)(stream)
@@ -69,33 +85,9 @@ def _texts(path: Path, key: str) -> np.ndarray:
     texts = []
     for row, value in enumerate(np.asarray(decoded, dtype=object).ravel().tolist()):
         if not isinstance(value, str | bytes):
-            held = type(value).__name__
+            kind = type(value).__name__
             raise InputError(
-                f"{path}: {key!r} row {row} is a {held}; expected texts. Save the file with plain arrays"
+                f"{path}: {key!r} row {row} is a {kind}; expected texts. Save the file with plain arrays"
             )
         texts.append(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
     return np.array(texts, dtype=str).reshape(np.shape(decoded))
-
-
-def read_npz(path: Path, keys: Container[str]) -> dict[str, np.ndarray]:
-    """Return those arrays of an .npz that are among `keys`; raises InputError where it is none."""
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, NpzFile):
-            raise ValueError("it is one array")
-        with archive:
-            return {key: archive[key] for key in archive.files if key in keys}
-    except (
-        # what numpy, zipfile and zlib say of damaged bytes
-        ValueError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        tokenize.TokenError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise InputError(
-            f"{path}: not a readable .npz ({error}); copy or download it anew"
-        ) from None

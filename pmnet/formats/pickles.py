@@ -1,9 +1,9 @@
-"""Reads the pickles of the field (SMPL bodies, 3DPW, UP-3D, MoSh) as plain arrays; runs nothing.
+"""Reads the pickles of the field (SMPL bodies, 3DPW, UP-3D, MoSh) as plain arrays; nothing in them is run.
 
-A pickle is a program that names functions and calls them. Here a name becomes an inert stub if it
-is on a short list, else the file is refused; then `_Decoder` turns the stubs into arrays and checks
-each count against the bytes that are there. chumpy, scipy and numpy's unpickling take no part. Where
-a caller says which keys it wants, other names become stubs too, which hold attributes and no code.
+A pickle is a program that names functions and calls them. Here a name on a short list becomes an inert
+stub; a file with any other name is refused. `_Decoder` then turns the stubs into arrays and checks each
+count against the bytes in the file. The code of chumpy, scipy and numpy's unpickling is not used. Where a
+caller asks for certain keys only, all other names become stubs too: they hold attributes, but no code.
 """
 
 import io
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from pmnet.core.errors import InputError
 
 MAX_EXPANSION_BYTES = 64_000_000 * 8
-"""What arrays may take beyond the size of the file: a dense matrix of 64 million float64."""
+"""Memory for arrays beyond the size of the file: a dense matrix of 64 million float64."""
 MAX_DEPTH = 32
-"""Values inside values; real files stay below ten."""
+"""Nesting of values; real files stay below ten."""
 MAX_CLASSES = 500
-"""Classes off the list that one file may name."""
+"""Classes that are not on the list, per file."""
 
 _MEND = "Download it again, or give another file."
 _CONVERT = (
@@ -36,7 +36,7 @@ _CONVERT = (
 )
 _DTYPE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|c8|c16|[SU][1-9]\d{0,6}|O[48])")
 
-_MODULES = {  # every global that a file may name, by its name; modules in their old and new place
+_MODULES = {  # each global that a file may name, with its old and new modules
     "ndarray": ("numpy",),
     "dtype": ("numpy",),
     "scalar": ("numpy.core.multiarray", "numpy._core.multiarray"),
@@ -55,15 +55,19 @@ _MODULES = {  # every global that a file may name, by its name; modules in their
 
 
 class _Unreadable(Exception):
-    """Why a file cannot be read and what to do; `read_pickle` adds the file and the place."""
+    """Why a file cannot be read, and what to do; `decode_pickle` adds the file and the place."""
 
 
-def _refused(asked: str) -> str:
-    return f"asks for {asked!r}, which is refused. {_CONVERT}"
+def _refused(asked: str) -> _Unreadable:
+    return _Unreadable(f"asks for {asked!r}, which is refused. {_CONVERT}")
+
+
+def _not_of_arrays(what: str) -> _Unreadable:
+    return _Unreadable(f"is no pickle of arrays: it has {what}, which is refused. {_MEND}")
 
 
 class _Stub:
-    """Stands for an allowed global, or a call of it: keeps what it is given and does nothing."""
+    """Stands for an allowed global or a call of it: keeps its arguments and state, and does nothing."""
 
     __slots__ = ("arguments", "state")
     arguments: tuple[Any, ...]
@@ -81,7 +85,7 @@ class _Stub:
 
 
 class _Foreign(_Stub):
-    """Stands for an object of a class off the list; what is put into it as into a container is lost."""
+    """Stands for an object of a class that is not on the list; items put into it are dropped."""
 
     __slots__ = ()
 
@@ -98,7 +102,7 @@ _STUBS = {name: type(name, (_Stub,), {"__slots__": ()}) for name in _MODULES}
 
 
 class _Dict(dict[Any, Any]):
-    """A dict without tuples as keys: the hash of a deeply nested one overruns the C stack."""
+    """A dict that refuses tuples as keys: hashing a deeply nested tuple overflows the C stack."""
 
     __slots__ = ()
 
@@ -108,8 +112,8 @@ class _Dict(dict[Any, Any]):
         super().__setitem__(key, value)
 
 
-# The unpickler that is written in Python: in the one written in C no opcode can be changed, and it
-# allocates whatever a memo index or a byte count claims.
+# The unpickler written in Python: the one written in C allows no change of opcodes, and allocates
+# whatever size a memo index or a byte count claims.
 class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage]
     append: Callable[[object], None]
     pop_mark: Callable[[], list[object]]
@@ -125,17 +129,15 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage]
         asked = f"{module}.{name}"[:200]
         if asked not in self._foreign:
             if len(self._foreign) >= self._most:
-                raise _Unreadable(_refused(asked))
+                raise _refused(asked)
             self._foreign[asked] = type(asked, (_Foreign,), {"__slots__": ()})
         return self._foreign[asked]
 
     def persistent_load(self, pid: object) -> object:
-        refused = f"a persistent id, {reprlib.repr(pid)}"
-        raise _Unreadable(f"is no pickle of arrays: it has {refused}, which is refused. {_MEND}")
+        raise _not_of_arrays(f"a persistent id, {reprlib.repr(pid)}")
 
     def get_extension(self, code: int) -> object:
-        refused = f"the copyreg extension {code}"
-        raise _Unreadable(f"is no pickle of arrays: it has {refused}, which is refused. {_MEND}")
+        raise _not_of_arrays(f"the copyreg extension {code}")
 
     def load_empty_dict(self) -> None:
         self.append(_Dict())
@@ -150,7 +152,7 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage]
     dispatch: ClassVar[dict[int, Any]] = _standard | {
         pickle.EMPTY_DICT[0]: load_empty_dict,
         pickle.DICT[0]: load_dict,
-        # A set is read as a list, which hashes nothing; a bytearray as bytes, allocated when read.
+        # a set is read as a list, which hashes nothing; a bytearray as bytes, which are only then allocated
         pickle.EMPTY_SET[0]: _standard[pickle.EMPTY_LIST[0]],
         pickle.ADDITEMS[0]: _standard[pickle.APPENDS[0]],
         pickle.FROZENSET[0]: _standard[pickle.LIST[0]],
@@ -159,21 +161,23 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportPrivateUsage]
 
 
 class _Decoder:
-    """Turns stubs into values; a stub that was not given what it needs fails here or in numpy."""
+    """Turns stubs into values; a stub without what it needs fails here or in numpy."""
 
     def __init__(self, bytes_left: int) -> None:
-        self.place: list[str] = []  # of the value being decoded, for messages
-        self._loose = False  # whether objects off the list are read, as their attributes
+        self.place: list[str] = []  # path to the value that is being decoded, for messages
+        self._loose = False  # whether objects of other classes are read, as their attributes
         self._bytes_left = bytes_left
-        self._decoded: dict[int, Any] = {}  # what a file uses twice is decoded once
+        self._decoded: dict[int, Any] = {}  # by id: a value that a file uses twice is decoded once
 
     def value(self, raw: Any, step: str = "") -> Any:
-        """The plain value that `raw`, which `_Unpickler` made, stands for."""
+        """Return the plain value that an object made by `_Unpickler` stands for."""
         if raw is None or isinstance(raw, str | bytes | int | float):
             return raw
-        if id(raw) not in self._decoded:  # an id stays unique: the stubs outlive the decoder
+        if (
+            id(raw) not in self._decoded
+        ):  # ids stay unique, since stubs live longer than the decoder
             if self._loose:
-                self._decoded[id(raw)] = None  # what an object says of the one that holds it
+                self._decoded[id(raw)] = None  # the value of a reference back to this object
             self.place.append(step)
             if len(self.place) > MAX_DEPTH:
                 raise _Unreadable(f"contains itself or is nested too deeply. {_CONVERT}")
@@ -182,7 +186,7 @@ class _Decoder:
         return self._decoded[id(raw)]
 
     def named(self, raw: Any, keys: Container[str], loose: Container[str]) -> Any:
-        """The values of a dict at some keys; where they are `loose`, objects as their attributes."""
+        """Return the values of a dict at `keys`; below `loose` keys objects become their attributes."""
         if not isinstance(raw, _Dict):
             return self.value(raw)
         found = {}
@@ -228,9 +232,9 @@ class _Decoder:
                 raise _Unreadable(f"has a {kind!r} that is no value. {_CONVERT}")
 
     def _attributes(self, raw: Any, asked: str) -> object:
-        """The attributes of an object off the list; nothing of a class itself."""
+        """Return the attributes of an object of another class; None for a class itself."""
         if not self._loose:
-            raise _Unreadable(_refused(asked))
+            raise _refused(asked)
         found = None if isinstance(raw, type) else self.value(raw.state)
         return found if isinstance(found, dict) else None
 
@@ -245,7 +249,7 @@ class _Decoder:
         lengths = tuple(operator.index(length) for length in self.value(shape))
         if stored.hasobject:
             return self._objects(held).reshape(lengths)
-        held = held.encode("latin1") if isinstance(held, str) else held  # a string of Python 2
+        held = held.encode("latin1") if isinstance(held, str) else held  # Python 2 wrote a string
         if len(lengths) > 32 or math.prod(lengths) * stored.itemsize != len(held):
             claimed = f"{stored} of shape {reprlib.repr(lengths)}"
             raise _Unreadable(f"has {len(held)} bytes for an array {claimed}. {_MEND}")
@@ -262,7 +266,9 @@ class _Decoder:
         elements = cast(list[object], held)
         self._reserve(8 * len(elements))
         array = np.empty(len(elements), object)
-        for i, element in enumerate(elements):  # one by one: numpy would unpack a list of lists
+        for i, element in enumerate(
+            elements
+        ):  # one by one, since numpy would unpack a list of lists
             array[i] = element
         return array
 
@@ -296,7 +302,7 @@ class _Decoder:
         return indices
 
     def _select(self, stub: _Stub) -> NDArray[Any]:
-        """A `chumpy.reordering.Select`: the elements `idxs` of `a`, in `preferred_shape`."""
+        """Return the value of a `chumpy.reordering.Select`: elements `idxs` of `a`, in `preferred_shape`."""
         source = self._numbers(stub, "a").ravel()
         indices = self._indices(stub, "idxs", source.size)
         self._reserve(indices.size * source.itemsize)
@@ -304,7 +310,7 @@ class _Decoder:
         return selected.reshape(self.value(stub.state.get("preferred_shape", selected.shape)))
 
     def _sparse(self, stub: _Stub, by_column: bool) -> NDArray[Any]:
-        """A csc (`by_column`) or csr matrix, dense; entries at one place add up, as in scipy."""
+        """Return a csc (`by_column`) or csr matrix as dense; entries at one place add up, as in scipy."""
         rows, columns = (operator.index(length) for length in self.value(stub.state["_shape"]))
         outer_length, inner_length = (columns, rows) if by_column else (rows, columns)
         entries = self._numbers(stub, "data")
@@ -322,10 +328,10 @@ class _Decoder:
 
 
 def _diagnosis(error: Exception, pickled: bytes, end: int) -> str:
-    """What is wrong with a file whose reading failed after `end` bytes, and what to do."""
+    """Return why reading failed after `end` bytes, and what to do."""
     if not pickled:
         return f"is empty. {_MEND}"
-    # First, because a name that is cut short is refused too.
+    # checked first, since a name that is cut short is refused too
     if isinstance(error, EOFError) or (end == len(pickled) and pickled[-1:] != pickle.STOP):
         return f"is truncated: it ends before the pickle does. {_MEND}"
     if isinstance(error, _Unreadable):
@@ -336,12 +342,12 @@ def _diagnosis(error: Exception, pickled: bytes, end: int) -> str:
 def read_pickle(
     path: Path, keys: Container[str] | None = None, loose: Container[str] = ()
 ) -> dict[str, object]:
-    """The dict in a pickle of Python 2 or 3: plain containers, strings, numbers and numpy arrays.
+    """Return the dict in a pickle of Python 2 or 3: plain containers, strings, numbers and numpy arrays.
 
-    Arrays come in native byte order and C order, sparse matrices dense, chumpy objects as their
-    value, sets as lists. A file that holds anything else is refused with an `InputError`. Of `keys`
-    alone (None: all) the values are read, so others may hold anything; those of `loose` may hold
-    objects of any class, which come as dicts of their attributes: their class takes no part.
+    Arrays have native byte order and C order; sparse matrices become dense, chumpy objects their value,
+    sets lists. Raises InputError where the file holds anything else. Only the values at `keys` are read
+    (None: all), so that others may hold anything. Values at `loose` keys may hold objects of any class,
+    which become dicts of their attributes; the code of the class is not used.
     """
     try:
         pickled = path.read_bytes()
@@ -360,7 +366,7 @@ def decode_pickle(
     keys: Container[str] | None = None,
     loose: Container[str] = (),
 ) -> Any:
-    """Return what a pickle of plain values and arrays stands for; nothing of it is run.
+    """Return the value of a pickle of plain values and arrays; nothing in it is run.
 
     Raises InputError that begins with `where`; for `keys` and `loose` see `read_pickle`.
     """

@@ -1,8 +1,8 @@
 """Random changes of training images, on the device, with all labels following (SPIN's augmentation).
 
-The image is mirrored, then turned and scaled about the centre of the crop, then shifted; its channels
-are brightened each by itself. Crop coordinates have y down, so a turn by a positive angle is clockwise
-and the same about the camera's z axis: 2D and 3D keypoints and the global orientation turn alike.
+The image is mirrored, then turned and scaled about the centre of the crop, then shifted; each channel is
+brightened on its own. Crop coordinates have y down, so that a positive angle turns clockwise, as it does
+about the camera's z axis: 2D and 3D keypoints and the global orientation turn alike.
 """
 
 import math
@@ -17,18 +17,18 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from pmnet.body import BodyParams
 from pmnet.body.keypoints import MIRRORED_J24
-from pmnet.body.parts import MIRRORED_JOINTS
+from pmnet.body.parts import MIRRORED_JOINTS, mirror_rotmats
 from pmnet.body.rotations import axis_rotation
 from pmnet.images.file import centre
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a training image (SPIN's; 0 everywhere changes nothing).
+    """Random changes of a training image (SPIN's; with all options 0 nothing changes).
 
-    `flip` is the share that is mirrored, `rotation_share` the share that is turned, by a normal angle
-    with standard deviation `rotation_deg`. The others are the largest change: of the box's width by
-    `scale` (normal, cut off there), of its place by `shift`, of each channel by `gain` (uniform).
+    `flip` is the share of mirrored images, `rotation_share` the share of turned images; the angle is
+    normal with standard deviation `rotation_deg`. The other options are the largest changes: `scale` of
+    the box's width (normal, clipped), `shift` of its place and `gain` of each channel (both uniform).
     """
 
     flip: float
@@ -40,12 +40,12 @@ class Augmentation:
 
 
 MIRRORED: Final[Mapping[str, tuple[int, ...]]] = {"smpl24": MIRRORED_JOINTS, "j24": MIRRORED_J24}
-SPREADS: Final = 2.0  # SPIN: a turn is within two standard deviations
+MAX_TURN_SDS: Final = 2.0  # SPIN: turns are clipped at two standard deviations
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of the people in a batch of images, and moves with them.
+    """The labels of the people in a batch of images; they move with the images.
 
     `keypoints_2d` are crop coordinates with confidence, `keypoints_3d` metres in the camera frame.
     """
@@ -57,7 +57,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Moves:
-    """How each image of a batch moves: p -> scale R (mirror p) + shift in crop coordinates."""
+    """The moves of a batch of images: p -> scale R (mirror p) + shift in crop coordinates."""
 
     mirror: Bool[Tensor, "b"]
     angle: Float[Tensor, "b"]
@@ -69,17 +69,17 @@ class Moves:
         return axis_rotation(2, self.angle)
 
     def flat(self) -> Float[Tensor, "b 2 2"]:
-        """Return the linear part of the moves."""
+        """Return the linear part of the moves in the image plane."""
         return self.scale[:, None, None] * self.rotation()[:, :2, :2] * self._signs()[:, None, :2]
 
     def _signs(self) -> Float[Tensor, "b 3"]:
-        """Return the diagonal of the mirror: -1, 1, 1 where x is mirrored."""
+        """Return the diagonals of the mirrors: (-1, 1, 1) where x is mirrored, else (1, 1, 1)."""
         signs = torch.ones(len(self.angle), 3, device=self.angle.device)
         signs[:, 0] = torch.where(self.mirror, -1.0, 1.0)
         return signs
 
     def images(self, images: Float[Tensor, "b 3 s s"], size_px: int) -> Float[Tensor, "b 3 t t"]:
-        """Return images with context moved and cut to `size_px`; their edge is continued."""
+        """Return the images moved and cropped to `size_px`; outside of their context the edge is repeated."""
         inverse = self.flat().mT / self.scale[:, None, None] ** 2
         offset = -(inverse @ self.shift[..., None])
         context = images.shape[-1] / size_px
@@ -88,10 +88,10 @@ class Moves:
         return grid_sample(images, grid, padding_mode="border", align_corners=False)
 
     def labels(self, labels: Labels, joints: Literal["smpl24", "j24"]) -> Labels:
-        """Return the labels of the moved images; a mirrored person's left is its right."""
+        """Return the labels of the moved images; mirroring swaps left and right."""
         signs, rotation = self._signs(), self.rotation()
-        pose = self._swap(labels.params.rotmats, MIRRORED_JOINTS)
-        pose = signs[:, None, :, None] * pose * signs[:, None, None, :]
+        rotmats = labels.params.rotmats
+        pose = torch.where(self.mirror[:, None, None, None], mirror_rotmats(rotmats), rotmats)
         pose = torch.cat([rotation[:, None] @ pose[:, :1], pose[:, 1:]], 1)
         points, bones = (
             self._swap(keypoints, MIRRORED[joints])
@@ -121,7 +121,7 @@ class Draws:
 
 
 def draw(size: int, generator: torch.Generator) -> Draws:
-    """Return the random numbers of a batch, drawn on the CPU: they do not depend on the device."""
+    """Return the random numbers of a batch, drawn on the CPU, so that they do not depend on the device."""
     uniform = torch.rand(size, 6, generator=generator) * 2 - 1
     normal = torch.randn(size, 2, generator=generator)
     return Draws(uniform, normal, torch.rand(size, generator=generator))
@@ -137,8 +137,8 @@ def augment(
 ) -> tuple[Float[Tensor, "b 3 {size_px} {size_px}"], Labels]:
     """Return images (0 to 1) of `size_px` with their labels, moved and tinted at random.
 
-    `images` show a context around the box where they are larger than `size_px`: what a move brings into
-    the crop is seen. Unlike in SPIN, a bright channel is not cut off at 1.
+    Images larger than `size_px` show context around the box, which a move can bring into the crop.
+    Unlike in SPIN, bright channels are not clipped at 1.
     """
     if moves_images(options):
         moves = moves_of(draws, options)
@@ -149,23 +149,23 @@ def augment(
 
 
 def moves_images(options: Augmentation) -> bool:
-    """Return whether anything but the colour changes."""
+    """Return whether more than the colours change."""
     return bool(options.scale or options.shift) or changes_bodies(options)
 
 
 def changes_bodies(options: Augmentation) -> bool:
-    """Return whether people are mirrored or turned, and with them what the nearest prototype is."""
+    """Return whether people are mirrored or turned, which changes their nearest prototype."""
     return bool(options.flip or (options.rotation_share and options.rotation_deg))
 
 
 def moves_of(draws: Draws, options: Augmentation) -> Moves:
     """Return random moves.
 
-    SPIN: the width of the box is multiplied by 1 + N(0, `scale`), within 1 +- `scale`; the share
-    `rotation_share` is turned by N(0, `rotation_deg`), within twice that.
+    As in SPIN, the width of the box is multiplied by 1 + N(0, `scale`), clipped to 1 +- `scale`; a share
+    `rotation_share` is turned by N(0, `rotation_deg`), clipped at twice `rotation_deg`.
     """
     width, turn = draws.normal.unbind(1)
-    angle = math.radians(options.rotation_deg) * turn.clamp(-SPREADS, SPREADS)
+    angle = math.radians(options.rotation_deg) * turn.clamp(-MAX_TURN_SDS, MAX_TURN_SDS)
     return Moves(
         mirror=(draws.uniform[:, 0] + 1) / 2 < options.flip,
         angle=torch.where(draws.turned < options.rotation_share, angle, 0.0),

@@ -1,9 +1,9 @@
 """Crops of real images by the box of the person, for samples whose pixels are files.
 
-Pixel i of an image covers the places from i to i + 1, so the crop's left edge (-1 in crop coordinates)
-lies at `center` - 100 `scale` px. Crops are resampled with a triangle as wide as a pixel of the crop,
-so that large people do not alias; outside of the image all is black. An orientation in the EXIF header
-is ignored: the annotations of the field belong to the pixels as they are stored.
+Pixel i of an image covers the coordinates from i to i + 1, so the crop's left edge (-1 in crop coordinates)
+lies at `center` - 100 `scale` px. Crops are resampled with a triangle filter as wide as a pixel of the
+crop, so that large people do not alias; outside of the image the crop is black. The orientation in the EXIF
+header is ignored: the field's annotations belong to the pixels as they are stored.
 """
 
 import math
@@ -22,13 +22,13 @@ from pmnet.core.progress import say
 from pmnet.data.samples import Samples
 
 FORMATS = ("JPEG", "PNG")
-NAMED, LISTED = 3, 20  # files that an error names, and that a run lists
-FINE = 4  # source pixels a pixel of the crop that are resampled; more are averaged first
-WIDEST = 100  # a box this many times wider than its image is a mistake
+NAMED, LISTED = 3, 20  # files that an error names, and files that a run lists
+MAX_REDUCTION = 4  # source pixels per pixel of the crop; more are averaged before resampling
+MAX_WIDTH = 100  # of a box, in widths of its image; a wider box is a mistake
 
 
 class _NoImageError(Exception):
-    """There is no such crop; the message says why."""
+    """A row has no crop; the message is the reason."""
 
 
 class Cropper:
@@ -39,7 +39,7 @@ class Cropper:
         self._side_px, self._context = side_px, context
 
     def __call__(self, rows: slice) -> tuple[UInt8[Tensor, "b 3 s s"], dict[int, str]]:
-        """Return one image a row, black where there is none, and why: {row: reason}."""
+        """Return one image per row, black where it is missing, and the reasons: {row: reason}."""
         numbers = range(*rows.indices(len(self._samples)))
         images = torch.zeros(len(numbers), 3, self._side_px, self._side_px, dtype=torch.uint8)
         problems = {}
@@ -54,15 +54,15 @@ class Cropper:
         x, y = self._samples.center[row].tolist()
         box_px = BOX_PX * float(self._samples.scale[row])
         image = read_image(self._root / self._samples.image_name[row])
-        widest = WIDEST * max(image.size)
+        widest = MAX_WIDTH * max(image.size)
         if not 0 < box_px <= widest:
             raise _NoImageError(f"its box is {box_px:g} px wide")
         if not all(
             -box_px < 2 * c < 2 * n + box_px for c, n in zip((x, y), image.size, strict=True)
         ):
             raise _NoImageError("its box lies outside of the image")
-        found = cut_square(image, (x, y), box_px * self._context, self._side_px)
-        return torch.from_numpy(np.array(found)).permute(2, 0, 1)
+        crop = cut_square(image, (x, y), box_px * self._context, self._side_px)
+        return torch.from_numpy(np.array(crop)).permute(2, 0, 1)
 
 
 def read_image(path: Path) -> Image.Image:
@@ -73,7 +73,7 @@ def read_image(path: Path) -> Image.Image:
     except (FileNotFoundError, IsADirectoryError):
         raise _NoImageError("no such file") from None
     except (
-        # what Pillow says of damaged bytes
+        # what Pillow raises on damaged bytes
         OSError,
         SyntaxError,
         ValueError,
@@ -92,24 +92,24 @@ def cut_square(
     image: Image.Image, center: tuple[float, float], width: float, side_px: int
 ) -> Image.Image:
     """Return the square of `width` px around `center` px, resampled to `side_px`, black outside."""
-    coarse = int(width / side_px / FINE)
+    coarse = int(width / side_px / MAX_REDUCTION)
     if coarse > 1:
         image, width = image.reduce(coarse), width / coarse
         center = center[0] / coarse, center[1] / coarse
     left, top = (c - width / 2 for c in center)
-    margin = math.ceil(width / side_px) + 1  # the triangle reaches a pixel of the crop beyond
+    margin = math.ceil(width / side_px) + 1  # the filter reaches one pixel of the crop further
     x, y = math.floor(left) - margin, math.floor(top) - margin
-    room = math.ceil(width) + 2 * margin + 1
-    region = image.crop((x, y, x + room, y + room))
+    side = math.ceil(width) + 2 * margin + 1
+    region = image.crop((x, y, x + side, y + side))
     box = left - x, top - y, left - x + width, top - y + width
     return region.resize((side_px, side_px), Image.Resampling.BILINEAR, box)
 
 
 class Missing:
-    """The images of a data set that there are not: tolerated up to a share, then one error."""
+    """The missing images of a data set: tolerated up to a share, beyond it an error."""
 
     def __init__(self, file: Path, samples: Samples, max_share: float) -> None:
-        """Look for all files; raises InputError where too many are not there."""
+        """Look for all files; raises InputError where too many are missing."""
         self._file, self._samples, self._max_share = file, samples, max_share
         self._reasons: dict[int, str] = {}
         root = Path(samples.about.root)
@@ -126,12 +126,12 @@ class Missing:
             named = "; ".join(self._lines(NAMED))
             raise InputError(
                 f"{self._file}: {count} of {n} images are missing or broken below "
-                f"{self._samples.about.root}, such as {named}; put them there, mend the data set's "
+                f"{self._samples.about.root}, such as {named}; put them there, correct the data set's "
                 f"options.images, or allow a larger share than images.max_missing, {self._max_share:g}"
             )
 
     def report(self) -> None:
-        """Print how many there are and the first of them."""
+        """Print the number of missing images and the first of them."""
         if self._reasons:
             n = len(self._samples)
             say(f"{len(self._reasons)} of {n} images are missing or broken and stay black:")

@@ -1,7 +1,7 @@
 """The images of one data set in one file: Arrow IPC, raw or JPEG, memory-mapped, random access.
 
-They may be stored larger than the network's input, with the same pixels a metre: then augmentation has
-something to rotate and scale into. The input is the centre of what is stored.
+Images may be stored larger than the network's input, at the same scale, so that augmentation can turn and
+scale them without empty edges. The network's input is the centre of the stored image.
 """
 
 import json
@@ -24,7 +24,7 @@ Encoding = Literal["raw", "jpeg"]
 
 
 def encode(images: UInt8[Tensor, "n 3 s s"], encoding: Encoding, jpeg_quality: int) -> list[bytes]:
-    """Return each image as the bytes that are stored: raw (s, s, 3) or JPEG."""
+    """Return the stored bytes of each image: raw (s, s, 3) or JPEG."""
     if encoding == "raw":
         return [image.permute(1, 2, 0).contiguous().numpy().tobytes() for image in images]
     from torchvision.io import encode_jpeg  # torchvision takes seconds to import
@@ -35,7 +35,7 @@ def encode(images: UInt8[Tensor, "n 3 s s"], encoding: Encoding, jpeg_quality: i
 def stored_side(size_px: int, context: float) -> int:
     """Return the side (px) of an image that shows `context` times the box of its person.
 
-    It is `size_px` * `context`, made even or odd as `size_px` is: the centre is whole pixels then.
+    It is about `size_px` * `context`, and even where `size_px` is, so that the crop lies on whole pixels.
     """
     return size_px + 2 * round(size_px * (context - 1) / 2)
 
@@ -49,7 +49,7 @@ def write_pixels(
 ) -> None:
     """Write encoded images of side `stored_side`, in order, as one file, whole or not at all.
 
-    None is an image that there is not: it is stored black and said to be not `present`.
+    None stands for a missing image: it is stored black, and marked as not `present`.
     """
     side = stored_side(size_px, context)
     kind = pa.binary(3 * side**2) if encoding == "raw" else pa.large_binary()
@@ -66,7 +66,7 @@ def write_pixels(
 
 
 def centre(images: Shaped[Tensor, "n 3 s s"], size_px: int) -> Shaped[Tensor, "n 3 t t"]:
-    """Return the middle `size_px` of stored images: the box of the person, without its context."""
+    """Return the middle `size_px` of stored images: the box of the person without context."""
     margin = (images.shape[-1] - size_px) // 2
     inside = slice(margin, margin + size_px)
     return images[..., inside, inside]
@@ -75,8 +75,8 @@ def centre(images: Shaped[Tensor, "n 3 s s"], size_px: int) -> Shaped[Tensor, "n
 class Pixels:
     """The images of a data set; row i belongs to sample i.
 
-    `size_px` is the side of the network's input, `stored_px` that of the stored image, `context` the
-    ratio of the two. Rows that are not `present` are black: their file was missing or broken.
+    `size_px` is the side of the network's input, `stored_px` the side of the stored image, `context`
+    their ratio. Rows that are not `present` are black: their file was missing or broken.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +116,7 @@ class Pixels:
         return images.permute(0, 3, 1, 2)
 
     def fill(self, rows: Int[Tensor, "n"], out: UInt8[Tensor, "n s s 3"]) -> None:
-        """Write the images of `rows`, with their context, to `out`: for threads that share a batch."""
+        """Write the images of `rows`, with their context, to `out`."""
         if self.encoding == "raw":
             self._gather(rows.numpy(), out.numpy())
             return
@@ -140,7 +140,7 @@ class Pixels:
 
 
 def check_images(file: Path, table: Samples, pixels: "Pixels") -> None:
-    """Raise InputError where a data set has not one image a sample."""
+    """Raise InputError where a data set does not have one image per sample."""
     if len(table) != len(pixels):
         raise InputError(
             f"{file}: {len(table)} samples, but {len(pixels)} images; run the images stage again"

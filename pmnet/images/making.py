@@ -19,7 +19,7 @@ from pmnet.images.options import Images
 from pmnet.images.render import Renderer, draw_looks
 
 CPU_BATCH, GPU_BATCH = 16, 256
-Made = tuple[list[bytes], dict[int, str]]  # encoded images, and the rows that have none
+Made = tuple[list[bytes], dict[int, str]]  # encoded images, and why rows have none
 
 
 class _Renders:
@@ -42,7 +42,7 @@ class _Renders:
 
 
 class _Worker:
-    """Makes the images of rows of one data set; built once a process."""
+    """Makes the images of rows of one data set; built once per process."""
 
     def __init__(self, samples: Path, body: Path, options: Images, device: torch.device) -> None:
         table, self.options = Samples.load(samples), options
@@ -63,7 +63,7 @@ _worker: _Worker | None = None
 
 def _start(samples: Path, body: Path, options: Images, device: torch.device) -> None:
     global _worker
-    torch.set_num_threads(1)  # processes scale, threads of one process fight
+    torch.set_num_threads(1)  # there is one process per core
     _worker = _Worker(samples, body, options, device)
 
 
@@ -73,11 +73,11 @@ def _make(rows: slice) -> Made:
 
 
 def make_images(samples: Path, body: Path, out: Path, options: Images, machine: Machine) -> None:
-    """Render or crop one image a sample and write them as one file.
+    """Render or crop one image per sample and write them as one file.
 
-    Each image depends on the seed and its row only, not on the number of workers or the device.
-    Raises InputError where there is no sample, a sample has no camera to be rendered with, or more
-    files are missing or broken than `options.max_missing` allows.
+    An image depends only on the seed and its row, not on the number of workers or the device.
+    Raises InputError where there are no samples, a sample to be rendered has no camera, or more files
+    are missing or broken than `options.max_missing` allows.
     """
     table = Samples.load(samples)
     if not len(table):
@@ -110,7 +110,7 @@ def _check_cameras(file: Path, table: Samples) -> None:
 def _without(
     missing: Missing | None, jobs: list[slice], made: Iterator[Made]
 ) -> Iterator[list[bytes | None]]:
-    """Yield the encoded images of each job, None where there is none."""
+    """Yield the encoded images of each job; None for a missing image."""
     for rows, (encoded, problems) in zip(jobs, made, strict=True):
         if missing is not None:
             missing.add(problems)

@@ -8,8 +8,8 @@ from typing import Literal
 class Images:
     """How the pixels of a data set are made (stage `images`).
 
-    Images show `context` times the box of their person, for augmentation; of image files the share
-    `max_missing` may be missing or broken.
+    Images show `context` times the box of the person, for augmentation. A share `max_missing` of the
+    image files may be missing or broken.
     """
 
     size_px: int

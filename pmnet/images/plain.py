@@ -1,4 +1,4 @@
-"""Plain renders for figures: one light, a white background, colours that mean something."""
+"""Plain renders for figures: one light, a white background, colours with a meaning."""
 
 import math
 
@@ -24,7 +24,7 @@ def render_plain(
     materials: Int[Tensor, "v"] | None = None,
     palette: Float[Tensor, "5 3"] | None = None,
 ) -> UInt8[Tensor, "b 3 s s"]:
-    """Return renders before white; without `cameras` each body fills its picture.
+    """Return renders on white; without `cameras` each body fills its picture.
 
     `materials` gives each vertex one of the five colours of `palette`; without them the body wears
     plain clothes.
@@ -49,7 +49,7 @@ def from_the_side(params: BodyParams) -> BodyParams:
 
 
 def orbited(params: BodyParams, yaw: float) -> BodyParams:
-    """Return the bodies seen by a camera that went `yaw` (rad) around them."""
+    """Return the bodies as seen by a camera that moved around them by `yaw` (rad)."""
     turn = axis_rotation(1, torch.full((1,), yaw))
     return _with_orient(params, turn @ params.rotmats[:, 0])
 

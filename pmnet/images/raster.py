@@ -8,14 +8,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 NO_FACE: Final = -1
-# faces are drawn in groups of like size, each covering a square of so many pixels
+# side (px) of the square that covers a face; faces of similar size are drawn together
 SIDES: Final = (2, 3, 4, 6, 8, 12, 16, 32, 64, 128, 256, 512)
 _EMPTY: Final = torch.iinfo(torch.int64).max
 
 
 @dataclass(frozen=True)
 class Hits:
-    """The pixels that see a face: image, row and column, the face, and where in it they look."""
+    """The pixels that see a face: image, row, column, the face, and the place in it."""
 
     image: Int[Tensor, "p"]
     row: Int[Tensor, "p"]
@@ -70,7 +70,7 @@ def gather_corners(
 def take(
     values: Float[Tensor, "b v c"], image: Int[Tensor, "p"], index: Int[Tensor, "p 3"]
 ) -> Float[Tensor, "p 3 c"]:
-    """Return three rows of `values` a pixel; faster than indexing by two tensors."""
+    """Return three rows of `values` per pixel; faster than indexing by two tensors."""
     flat = image[:, None] * values.shape[1] + index
     return (
         values.flatten(0, 1).index_select(0, flat.reshape(-1)).view(len(index), 3, values.shape[2])
@@ -93,14 +93,14 @@ def _draw(
     side: int,
     size_px: int,
 ) -> None:
-    """Lower `nearest` (depth in the high bits, face in the low) by faces of one group."""
+    """Lower `nearest` (depth in the high bits, face in the low bits) with the faces of one group."""
     step = torch.arange(side, device=corners.device)
     px, py = corner[:, :1] + step, corner[:, 1:] + step
     cx, cy = px.to(corners.dtype) + 0.5, py.to(corners.dtype) + 0.5
     x, y, depth = corners.unbind(-1)
 
     def barycentric(i: int, j: int) -> Tensor:
-        """Weight of the corner opposite to the edge i-j: affine in x and y."""
+        """Return the weight of the corner opposite to the edge i-j: affine in x and y."""
         a, b = (y[:, i] - y[:, j]) / area, (x[:, j] - x[:, i]) / area
         c = (x[:, i] * y[:, j] - x[:, j] * y[:, i]) / area
         return (a[:, None] * cx + c[:, None])[:, None, :] + (b[:, None] * cy)[:, :, None]
@@ -113,7 +113,7 @@ def _draw(
     corner_depth = depth[n]
     w0, w1, w2 = w0[inside], w1[inside], w2[inside]
     z = w0 * corner_depth[:, 0] + w1 * corner_depth[:, 1] + w2 * corner_depth[:, 2]
-    # positive floats sort like their bits
+    # positive floats have the order of their bits
     key = (z.view(torch.int32).long() << 32) | face[n]
     pixel = (image[n] * size_px + py[n, row]) * size_px + px[n, column]
     nearest.scatter_reduce_(0, pixel, key, "amin")

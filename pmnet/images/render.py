@@ -1,4 +1,4 @@
-"""Images of bodies: coloured by part like clothes, under varied light, before varied backgrounds."""
+"""Images of bodies in coloured clothes, under varied light, before varied backgrounds."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +17,7 @@ SHIRT: Final = ("spine1", "spine2", "spine3", "collar", "shoulder")
 TROUSERS: Final = ("pelvis", "hip", "knee")
 SHOES: Final = ("ankle", "foot")
 SKIN_TONE: Final = (0.95, 0.76, 0.64)
-# skin, shirt, trousers, shoes, hair: where the colours are without variety
+# skin, shirt, trousers, shoes, hair: the colours without variety
 PLAIN_PALETTE: Final = (
     SKIN_TONE,
     (0.8, 0.25, 0.2),
@@ -33,7 +33,7 @@ BACKGROUND_SATURATION: Final = 0.4
 
 @dataclass(frozen=True)
 class Looks:
-    """How N images look, apart from the body in them: all of the randomness of the renderer."""
+    """The looks of N images, apart from the bodies: all random choices of the renderer."""
 
     palette: Float[Tensor, "n 5 3"]
     light: Float[Tensor, "n 3"]
@@ -54,8 +54,7 @@ class Looks:
 def draw_looks(n: int, variety: float, skin_share: float, generator: torch.Generator) -> Looks:
     """Return random looks of `n` images.
 
-    `variety` goes from 0, all dressed alike, to 1, any colours; the share `skin_share` wears nothing
-    but skin.
+    `variety` goes from 0, all dressed alike, to 1, any colours; a share `skin_share` wears no clothes.
     """
 
     def uniform(*shape: int) -> Tensor:
@@ -99,7 +98,7 @@ class Renderer:
     def __call__(
         self, params: BodyParams, cameras: Float[Tensor, "b 3"], looks: Looks
     ) -> UInt8[Tensor, "b 3 s s"]:
-        """Return one image a body."""
+        """Return one image per body."""
         vertices = self.body.vertices(params).contiguous()
         foreground = self._shade(vertices, cameras, looks)
         if self.supersampling > 1:
@@ -131,7 +130,7 @@ class Renderer:
         return canvas.permute(0, 3, 1, 2)
 
     def _normals(self, vertices: Float[Tensor, "b v 3"]) -> Float[Tensor, "b v 3"]:
-        """Return vertex normals, not of unit length: the sum over the faces, larger faces more."""
+        """Return vertex normals, not of unit length: sums over the faces, weighted by their area."""
         a, b, c = gather_corners(vertices, self.body.faces).unbind(2)
         of_faces = pad(torch.linalg.cross(b - a, c - a), (0, 0, 0, 1))
         total = torch.zeros_like(vertices)
@@ -186,7 +185,7 @@ def vertex_materials(body: BodyModel) -> Int[Tensor, "v"]:
 def draw_backgrounds(
     n: int, side: int, variety: float, generator: torch.Generator
 ) -> UInt8[Tensor, "n 3 s s"]:
-    """Return procedural backgrounds: smooth noise at four scales and a few boxes.
+    """Return random backgrounds: smooth noise at four scales and a few boxes.
 
     `variety` goes from 0, plain grey, to 1.
     """
@@ -212,7 +211,7 @@ def draw_backgrounds(
 
 
 def _faces_of_vertex(body: BodyModel) -> Int[Tensor, "v most"]:
-    """Return the faces around each vertex, filled up with an index past the last face."""
+    """Return the faces around each vertex, padded with an index past the last face."""
     faces = body.faces.cpu()
     vertex = faces.reshape(-1)
     order = vertex.argsort(stable=True)

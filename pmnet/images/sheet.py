@@ -18,7 +18,7 @@ def grid(
     titles: Sequence[str] | Sequence[Sequence[str]],
     size_px: int,
 ) -> Figure:
-    """Return a figure of pictures in rows; titles stand above the first row, or above each."""
+    """Return a figure of pictures in rows, with titles above the first row or above each row."""
     columns, cell = max(len(row) for row in rows), size_px / DPI
     figure = Figure((columns * cell + 0.4, len(rows) * cell * 1.1 + 0.4), DPI, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # type: ignore
@@ -41,6 +41,6 @@ def grid(
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all, the same bytes each time."""
+    """Write a figure as PNG, whole or not at all; the same figure gives the same bytes."""
     with replacing(path) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""The images of several data sets as one, read in any order, ahead of time."""
+"""The images of several data sets in one store: read in any order, ahead of time."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -10,12 +10,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from pmnet.images.file import Pixels
 
-MOST_WORKERS: Final = 16  # processes; each has two batches in shared memory
-BLOCK: Final = 1024  # images of a batch when all are put on the device
+MAX_WORKERS: Final = 16  # processes; each has two batches in shared memory
+BLOCK: Final = 1024  # images per batch when all images are copied to the device
 
 
 class ImageStore:
-    """Images of the same size, those of one file after those of the one before."""
+    """The images of several files, one file after the other; all have the same size."""
 
     def __init__(self, pixels: list[Pixels]) -> None:
         self.pixels = pixels
@@ -46,14 +46,14 @@ class ImageStore:
             out[mine] = images
 
     def on(self, device: torch.device, workers: int) -> UInt8[Tensor, "n s s 3"]:
-        """Return all images on a GPU, put there once."""
+        """Return all images on a GPU; they are copied there once."""
         if self._resident is None or self._resident.device != device:
             shape = (len(self), self.side, self.side, 3)
             everything = torch.empty(shape, dtype=torch.uint8, device=device)
             blocks = torch.arange(len(self)).split(BLOCK)
             for rows, images in _streamed(self, blocks, device, workers):
                 everything[rows[0] : rows[-1] + 1] = images
-            self._resident = everything  # only when whole: a reading may fail
+            self._resident = everything  # only when complete, since reading may fail
         return self._resident
 
     def read(self, rows: Int[Tensor, "n"]) -> UInt8[Tensor, "n s s 3"]:
@@ -72,8 +72,8 @@ def feed(
 ) -> Iterator[tuple[Int[Tensor, "b"], UInt8[Tensor, "b s s 3"]]]:
     """Yield the rows and images of each batch, the images on the device.
 
-    A GPU holds all images when they take no more than `resident_gib`; else processes read batches ahead
-    while it computes.
+    A GPU holds all images where they take no more than `resident_gib`; otherwise processes read batches
+    ahead while it computes.
     """
     if device.type == "cpu":
         yield from ((rows, store.read(rows)) for rows in order)
@@ -88,7 +88,7 @@ def feed(
 def _streamed(
     store: ImageStore, order: Iterable[Tensor], device: torch.device, workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches in order; their copy to the device runs beside the computing."""
+    """Yield batches in order; they are copied to the device while it computes."""
     copies = torch.cuda.Stream(device)
     for rows, images in loaded(store, order, workers, pinned=True):
         with torch.cuda.stream(copies):
@@ -102,22 +102,22 @@ def _streamed(
 def loaded(
     store: ImageStore, order: Iterable[Tensor], workers: int, pinned: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches in order, read ahead of time by processes: threads wait for Python's lock."""
+    """Yield batches in order, read ahead by processes: threads would wait for Python's lock."""
     return iter(
         DataLoader(
             _Batches(store),
             batch_sampler=(rows.tolist() for rows in order),  # type: ignore[arg-type]
-            num_workers=min(workers, MOST_WORKERS),
-            multiprocessing_context="fork",  # it shares the open files; they go through no pickle
+            num_workers=min(workers, MAX_WORKERS),
+            multiprocessing_context="fork",  # children share the open files, which cannot be pickled
             collate_fn=lambda batch: batch,
             pin_memory=pinned,
-            generator=torch.Generator(),  # else it draws from everybody's
+            generator=torch.Generator(),  # otherwise it draws from torch's global generator
         )
     )
 
 
 class _Batches(Dataset[Tensor]):
-    """What a DataLoader asks for batches."""
+    """The store as the data set of a DataLoader."""
 
     def __init__(self, store: ImageStore) -> None:
         self._store = store

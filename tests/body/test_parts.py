@@ -10,10 +10,12 @@ from pmnet.body.parts import (
     JOINTS,
     MIRRORED_JOINTS,
     PARENTS,
+    mirror_rotmats,
     mirror_rotvecs,
     vertex_parts,
     vertex_weights,
 )
+from pmnet.body.rotations import rotvec_to_rotmat
 
 # vertices of the open body
 COUNTS = {"limb": 1946, "torso": 1460, "foot": 524, "head": 1400, "hand": 1560}
@@ -92,3 +94,13 @@ def test_a_mirrored_pose_by_hand():
     expected[0, JOINTS.index("right_elbow")] = torch.tensor([0.1, -0.2, -0.3])
     expected[0, JOINTS.index("neck")] = torch.tensor([0.4, -0.5, -0.6])
     assert torch.equal(mirror_rotvecs(rotvecs), expected)
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_matrices_are_mirrored_as_rotation_vectors_are(seed):
+    rotvecs = torch.randn(2, 24, 3, generator=torch.Generator().manual_seed(seed))
+    rotmats = rotvec_to_rotmat(rotvecs)
+    expected = rotvec_to_rotmat(mirror_rotvecs(rotvecs))
+    torch.testing.assert_close(mirror_rotmats(rotmats), expected, atol=1e-6, rtol=0)
+    assert torch.equal(mirror_rotmats(mirror_rotmats(rotmats)), rotmats)

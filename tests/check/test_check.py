@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from pmnet import cli
 from pmnet.check import dataset_report
 from pmnet.core.errors import InputError
-from pmnet.datasets._shared import peek
+from pmnet.datasets._shared import discovery
 from pmnet.datasets.amass import Options as AmassOptions
 
 N = 6
@@ -252,11 +252,11 @@ def test_links_are_followed_once(coco, tmp_path):
 
 
 def test_a_folder_is_walked_once_for_all_adapters(coco, monkeypatch):
-    walk, walked = peek._walk_anew, []
-    monkeypatch.setattr(peek, "_walk_anew", lambda root: walked.append(root) or walk(root))
+    walk, walked = discovery._walk_anew, []
+    monkeypatch.setattr(discovery, "_walk_anew", lambda root: walked.append(root) or walk(root))
     assert len(dataset_report.find_all(coco)) == 1
     assert walked == [coco]
-    list(peek.files_below(coco, ".npz"))
+    list(discovery.files_below(coco, ".npz"))
     assert walked == [coco] * 2  # later looks see what is there then
 
 

@@ -158,7 +158,7 @@ def test_parts_are_joined_in_their_order():
 def test_parts_of_other_bodies_or_joints_are_not_joined(other):
     joints, body = other
     stranger = toy(1, 1, About("stranger", joints, "render", body))
-    with pytest.raises(InputError, match="toy and stranger are of different body models or joint"):
+    with pytest.raises(InputError, match="toy and stranger have different body models or joint"):
         Samples.cat([toy(2), stranger])
 
 

@@ -7,8 +7,15 @@ import pytest
 from layouts_wild import EFT, boxes, eft_records, image_names, part, write_fits
 from people import draw_people, open_body
 
-from pmnet.datasets._shared.fit_files import nearest, read_eft
-from pmnet.datasets._shared.fits import Fits, FitSource, Reject, reprojection, with_fits
+from pmnet.datasets._shared.fits import (
+    Fits,
+    FitSource,
+    Reject,
+    nearest,
+    read_eft,
+    reprojection,
+    with_fits,
+)
 from pmnet.datasets._shared.rows import Rows
 
 N = 6

@@ -186,12 +186,12 @@ BROKEN_NPZ = [
 ]  # fmt: skip
 BROKEN_CSV = [
     ("semicolons", lambda path: path.write_text(path.read_text().replace(",", ";")) and None,
-     r"own\.csv: the cells of the header are not separated by commas"),
+     r"own\.csv: the header is not separated by commas"),
     ("text", set_cell(2, "scale", "wide"), r"own\.csv: column 'scale' row 2 is 'wide'; expected a number"),
     ("text in a joint", set_cell(1, "nose_x", "left"), "column 'nose_x' row 1 is 'left'"),
     ("empty scale", set_cell(4, "scale", ""), "'scale' row 4 is NaN"),
     ("no image_name", rename("image_name", "subject_"), "column 'subject_' is not known"),
-    ("pose missing", rename("pose_5", "beta_5"), "column 'beta_5' is there twice"),
+    ("pose missing", rename("pose_5", "beta_5"), "column 'beta_5' appears twice"),
     ("half a joint", lambda path: edit_csv(path, lambda cells: [
         row.pop(cells[0].index("nose_y")) for row in reversed(cells)]),
      "column 'nose_y' is missing; 'nose_x' is there"),
@@ -199,8 +199,8 @@ BROKEN_CSV = [
         row.pop(cells[0].index("pose_7")) for row in reversed(cells)]),
      "column 'pose_7' is missing; 'pose_0' is there"),
     ("cut", lambda path: broken.cut(path, 0.8), r"own\.csv: row \d has \d+ cells; the header has"),
-    ("empty", lambda path: path.write_text("") and None, r"own\.csv: no csv with a header"),
-    ("no text", lambda path: path.write_bytes(b"\xff\xfe\x00") and None, "no csv with a header"),
+    ("empty", lambda path: path.write_text("") and None, r"own\.csv: not a csv with a header"),
+    ("no text", lambda path: path.write_bytes(b"\xff\xfe\x00") and None, "not a csv with a header"),
     ("gone", lambda path: path.unlink(), r"own\.csv: cannot be read"),
 ]  # fmt: skip
 

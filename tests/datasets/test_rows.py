@@ -10,8 +10,8 @@ from people import draw_people, open_body, overlap
 from pmnet.body.keypoints import J24
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.boxes import box_around
 from pmnet.datasets._shared.rows import Rows, to_samples
+from pmnet.datasets._shared.units import box_around
 
 N = 6
 FILE = Path("toy.npz")

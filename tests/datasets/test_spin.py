@@ -10,7 +10,8 @@ from people import draw_people, open_body, overlap
 from pmnet.body.keypoints import J24
 from pmnet.core.errors import InputError
 from pmnet.datasets._shared.rows import to_samples
-from pmnet.datasets._shared.spin import genders, in_metres, read_spin
+from pmnet.datasets._shared.spin import read_spin
+from pmnet.datasets._shared.units import genders, in_metres
 
 N = 6
 PEOPLE = draw_people(N)

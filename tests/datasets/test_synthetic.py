@@ -227,8 +227,8 @@ def test_what_the_limbs_do(drawn):
     [
         ({"families": {"stand": 1.0, "fly": 1.0}}, "toy: no family called fly; known are stand,"),
         ({"families": {}}, "samples must be positive"),
-        ({"families": {"stand": 0.0}}, "shares of families not negative"),
-        ({"families": {"stand": 2.0, "walk": -1.0}}, "shares of families not negative"),
+        ({"families": {"stand": 0.0}}, "shares of families must not be negative"),
+        ({"families": {"stand": 2.0, "walk": -1.0}}, "shares of families must not be negative"),
         ({"samples": 0}, "toy: samples must be positive"),
     ],
 )

@@ -21,9 +21,9 @@ from pmnet.core import params
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset
-from pmnet.datasets._shared.boxes import box_around
-from pmnet.datasets._shared.found import Found
-from pmnet.datasets._shared.joint_maps import LSP14
+from pmnet.datasets._shared.discovery import Found
+from pmnet.datasets._shared.lsp import LSP14
+from pmnet.datasets._shared.units import box_around
 from stages.ingest import ingest
 
 N = 6

@@ -40,7 +40,7 @@ def test_arrays_are_those_that_scipy_reads(tmp_path, compressed):
 
 def test_texts_are_refused_where_they_are_wanted(tmp_path):
     write(tmp_path / "a.mat", compressed=False)
-    with pytest.raises(InputError, match="'text' holds something else than real numbers"):
+    with pytest.raises(InputError, match="'text' does not hold real numbers"):
         read_mat5(tmp_path / "a.mat", ["text"])
 
 

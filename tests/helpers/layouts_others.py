@@ -13,9 +13,10 @@ from people import People, draw_people, side_by_side
 from scipy.spatial.transform import Rotation
 from torchvision.io import write_png
 
-from pmnet.datasets._shared.boxes import box_around
-from pmnet.datasets._shared.joint_maps import COCO18, LSP14
+from pmnet.datasets._shared.lsp import LSP14
+from pmnet.datasets._shared.units import box_around
 from pmnet.datasets.hmr2 import BODY25
+from pmnet.datasets.pw3d import COCO18
 
 N = 6
 GENDERS = {"downtown_walk_00": "m", "courtyard_hug_00": "fm"}
@@ -352,7 +353,7 @@ BROKEN_PW3D: list[tuple[str, Break, str]] = [
     ("9 betas", _of_sequence(lambda v: v.update(betas=[b[:9] for b in v["betas"]])),
      r"'betas\[0\]' has 9 numbers; expected 10"),
     ("no rotation", _of_sequence(lambda v: v.update(cam_poses=np.zeros((5, 4, 4)))),
-     r"hug_00\.pkl: 'cam_poses' row 0 is no rotation"),
+     r"hug_00\.pkl: 'cam_poses' row 0 is not a rotation"),
     ("cut", lambda root: broken.cut(_sequence(root), 0.7), r"hug_00\.pkl.* is truncated"),
     ("hostile", lambda root: hostile(_sequence(root)), r"hug_00\.pkl.*asks for '.*system'"),
     ("no camera", lambda root: [edit_pickle(path, lambda v: v.update(
@@ -386,7 +387,7 @@ def _unlink_joints_and_render(root: Path) -> None:
 BROKEN_UP3D: list[tuple[str, Break, str]] = [
     ("no list", lambda root: _up("trainval.txt")(root).unlink(), r"trainval\.txt: no readable list"),
     ("empty list", lambda root: _up("trainval.txt")(root).write_text("\n") and None,
-     r"trainval\.txt: names no image"),
+     r"trainval\.txt: lists no image"),
     ("another list", lambda root: _up("trainval.txt")(root).write_text("/00012_image.png\nx.jpg\n")
      and None, r"trainval\.txt: line 2 is 'x\.jpg'; expected /01129_image\.png"),
     ("no fit", lambda root: _up("00047_body.pkl")(root).unlink(), r"00047_body\.pkl cannot be read"),

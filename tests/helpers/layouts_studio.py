@@ -23,10 +23,10 @@ from pmnet.body import BodyModel
 from pmnet.body.keypoints import J24
 from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset
-from pmnet.datasets._shared.boxes import box_around
-from pmnet.datasets._shared.h36m_names import CAMERAS
-from pmnet.datasets._shared.joint_maps import H36M17, MPI17, MPI28
-from pmnet.datasets.mpi_inf_3dhp.raw import VIDEOS
+from pmnet.datasets._shared.units import box_around
+from pmnet.datasets.h36m.annotation_json import H36M17
+from pmnet.datasets.h36m.names import CAMERAS
+from pmnet.datasets.mpi_inf_3dhp.raw import MPI17, MPI28, VIDEOS
 
 J17_NAMES = [joint for joint in H36M17 if joint in J24]
 DEPTH_MM = np.array([300.0, -200.0, 4500.0])  # where the person stands before the camera
@@ -503,7 +503,7 @@ BROKEN: list[tuple[str, str, Break, str]] = [
         "h36m p2",
         "an image of another name",
         lambda r: edit_npz(r / P2_NPZ, imgname=np.array(["images/000001.jpg"] * 7)),
-        r"protocol2\.npz: image 'images/000001\.jpg' of row 0 has no name of Human3\.6M's",
+        r"protocol2\.npz: image 'images/000001\.jpg' of row 0 is not named as Human3\.6M's",
     ),
     (
         "h36m p2",
@@ -539,7 +539,7 @@ BROKEN: list[tuple[str, str, Break, str]] = [
         "h36m p2",
         "only MoSh of the world's frame",
         only_world_frame,
-        r"\.pkl: MoSh in the world's frame, as are all .*_cam0_aligned\.pkl",
+        r"\.pkl: MoSh in the world's frame, as in all .*_cam0_aligned\.pkl",
     ),
     (
         "h36m p2",
@@ -595,7 +595,7 @@ BROKEN: list[tuple[str, str, Break, str]] = [
         lambda r: edit_json(
             r / JSON.format("camera"), lambda v: v["1"].update(R=np.diag([1, 1, -1]).tolist())
         ),
-        r"subject1_camera\.json: R of camera 1 is no rotation",
+        r"subject1_camera\.json: R of camera 1 is not a rotation",
     ),
     (
         "h36m neuralannot",
@@ -663,7 +663,7 @@ BROKEN: list[tuple[str, str, Break, str]] = [
         "mpi train npz",
         "a name that says no clip",
         lambda r: edit_npz(r / TRAIN_NPZ, imgname=np.array(["S1_Seq1_000001.jpg"] * 7)),
-        r"mpi_inf_3dhp_train\.npz: image 'S1_Seq1_000001\.jpg' of row 0 has no name of MPI",
+        r"mpi_inf_3dhp_train\.npz: image 'S1_Seq1_000001\.jpg' of row 0 is not named as MPI",
     ),
     (
         "mpi raw train",
@@ -738,6 +738,6 @@ BROKEN: list[tuple[str, str, Break, str]] = [
             r / TS1,
             lambda f: replace_h5(f, "annot3", h5py.ExternalLink("../TS5/annot_data.mat", "annot3")),
         ),
-        r"TS1/annot_data\.mat: 'annot3' is no array of the file itself",
+        r"TS1/annot_data\.mat: 'annot3' is not an array stored in the file itself",
     ),
 ]

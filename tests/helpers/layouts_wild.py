@@ -11,8 +11,10 @@ from people import People
 from scipy.spatial.transform import Rotation
 
 from pmnet.body.keypoints import J24
-from pmnet.datasets._shared.boxes import box_around
-from pmnet.datasets._shared.joint_maps import COCO17, LSP14, MPII16
+from pmnet.datasets._shared.lsp import LSP14
+from pmnet.datasets._shared.units import box_around
+from pmnet.datasets.coco import COCO17
+from pmnet.datasets.mpii import MPII16
 
 SETS = ("coco", "mpii", "lsp", "lsp_extended")
 JOINTS = {"coco": COCO17, "mpii": MPII16, "lsp": LSP14, "lsp_extended": LSP14}
@@ -306,7 +308,7 @@ BROKEN: list[tuple[str, str, Callable[[Path], None], str]] = [
         "coco: another json",
         "coco",
         _coco(lambda c: c.pop("annotations")),
-        "'annotations' is no list of records; found info, images",
+        "'annotations' is not a list of records; found info, images",
     ),
     (
         "coco: cut short",
@@ -318,7 +320,7 @@ BROKEN: list[tuple[str, str, Callable[[Path], None], str]] = [
         "coco: nobody is whole",
         "coco",
         _coco(lambda c: [a.update(keypoints=[0] * 51) for a in c["annotations"]]),
-        "no person is left of it",
+        "no person is left; dropped",
     ),
     ("mpii: key missing", "mpii", _mpii("part", None), r"train\.h5: key 'part' is missing; found"),
     (
@@ -368,7 +370,7 @@ BROKEN: list[tuple[str, str, Callable[[Path], None], str]] = [
         "lsp: cut short",
         "lsp",
         lambda root: cut(raw_file(root, "lsp")),
-        r"joints\.mat: not a readable MATLAB file",
+        r"joints\.mat: not a readable MATLAB v5 file",
     ),
     (
         "lsp: no file",
@@ -489,7 +491,7 @@ BROKEN_SPIN: list[tuple[str, str | None, Callable[[Path, People, str], None], st
         _fits(lambda path: rewrite(path, valid_fit=None), "spin"),
         "key 'has_smpl' is missing; found betas, pose",
     ),
-    ("eft: no list", "eft", _fits(_no_data, "eft"), "'data' is no list of records; found ver"),
+    ("eft: no list", "eft", _fits(_no_data, "eft"), "'data' is not a list of records; found ver"),
     (
         "eft: key missing",
         "eft",
@@ -506,7 +508,7 @@ BROKEN_SPIN: list[tuple[str, str | None, Callable[[Path, People, str], None], st
         "eft: no rotation",
         "eft",
         _fits(_eft(lambda fit: fit.update(parm_pose=[0.5] * 216)), "eft"),
-        "'parm_pose' of record 1 is no rotation",
+        "'parm_pose' of record 1 is not a rotation",
     ),
     (
         "eft: SMPL-X",

@@ -17,8 +17,8 @@ from pmnet.body.camera import fit_camera
 from pmnet.body.keypoints import J24
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.boxes import box_around
 from pmnet.datasets._shared.rows import Rows, to_samples
+from pmnet.datasets._shared.units import box_around
 from pmnet.images.crops import Cropper, cut_square
 from pmnet.images.file import Pixels
 from pmnet.images.making import make_images

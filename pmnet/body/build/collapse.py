@@ -1,4 +1,4 @@
-"""A triangle mesh whose vertices can slide into a neighbour, with the price and the harm of it."""
+"""A triangle mesh whose vertices can slide into a neighbour, and the costs and limits of doing so."""
 
 import numpy as np
 
@@ -14,10 +14,10 @@ Face = tuple[int, int, int]
 
 
 class CollapsingMesh:
-    """The faces left, by number, and the quadric error of Garland and Heckbert at each vertex.
+    """The remaining faces, by number, and the quadric error of Garland and Heckbert at each vertex.
 
-    Vertices `on_midline` (V,), on x = 0, hold the whole open border: the mesh is to be joined there
-    to its mirror image, and stays fit for that.
+    The whole open border lies on the vertices `on_midline` (V,), where x = 0. The mesh is later joined
+    there to its mirror image, so that the border has to stay on x = 0.
     """
 
     def __init__(self, points: np.ndarray, faces: np.ndarray, on_midline: np.ndarray) -> None:
@@ -35,7 +35,7 @@ class CollapsingMesh:
         return {other for face in self._faces_at[vertex] for other in self.faces[face]} - {vertex}
 
     def costs(self, vertex: int) -> dict[int, float]:
-        """Return, for each neighbour, what the surface loses when a vertex slides into it."""
+        """Return, for each neighbour, the error of the surface when a vertex slides into it."""
         area = np.mean([np.linalg.norm(self._normal(f)) for f in self._faces_around(vertex)])
         costs = {}
         for into in self.neighbours(vertex):
@@ -54,7 +54,7 @@ class CollapsingMesh:
         )
 
     def collapse(self, vertex: int, into: int) -> None:
-        """Slide a vertex into a neighbour; the faces that hold both are gone."""
+        """Slide a vertex into a neighbour; the faces that hold both are removed."""
         for number in list(self._faces_at[vertex]):
             face = self.faces[number]
             for corner in face:
@@ -144,7 +144,7 @@ def _surface_quadrics(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _border_quadrics(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return, for each vertex (V, 4, 4), what it costs to leave the line of an open border.
+    """Return, for each vertex (V, 4, 4), the cost of leaving the line of an open border.
 
     Each open edge counts as a plane through it and across x = 0, so the profile keeps its line.
     """

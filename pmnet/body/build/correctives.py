@@ -20,8 +20,8 @@ def pose_correctives(
     """Return posedirs (V, 3, 207) in m, and the mean error (23, 2) in m without and with them.
 
     `template` (V, 3) and `joints` (24, 3) in m, `weights` (V, 24), `mirror` (V,) the mirror image
-    of each vertex. The error is how far the offsets are from those that make the wanted body of
-    `motion`, over fitted poses and vertices around each joint.
+    of each vertex. The error is the distance of the offsets from the offsets that make the wanted
+    body of `motion`, over fitted poses and vertices around each joint.
     """
     rng = np.random.default_rng(0)
     posedirs = np.zeros((*template.shape, len(JOINTS) - 1, 9))
@@ -49,7 +49,7 @@ def _missing(flesh: Flesh, rotation: Rotation) -> np.ndarray:
 
 
 def _fit(rotations: Rotation, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return directions (V, 3, 9) by ridge regression of offsets (P, V, 3), and what they leave."""
+    """Return directions (V, 3, 9) by ridge regression of offsets (P, V, 3), and their errors."""
     poses = len(offsets)
     features = (rotations.as_matrix() - np.eye(3)).reshape(poses, 9)
     penalty = RIDGE * poses / 9 * np.eye(9)

@@ -1,7 +1,7 @@
-"""Fewer vertices: collapse of the edge that moves the surface least, again and again.
+"""Fewer vertices: the edge that moves the surface least is collapsed, again and again.
 
 Garland and Heckbert's quadrics, restricted to half-edge collapses (a vertex slides into one of its
-neighbours), so that every vertex left is one that was there, with its skinning weights and shapes.
+neighbours), so that every remaining vertex keeps its place, skinning weights and shapes.
 The mesh is one half of a mirrored whole, open along the midline: the midline stays a line.
 """
 
@@ -39,7 +39,7 @@ def decimate(
 
 
 def mirrored_count(vertices: np.ndarray, on_midline: np.ndarray) -> int:
-    """Return how many vertices these (n,) are with their images; on the midline, one is both."""
+    """Return the number of these vertices (n,) and their images; a vertex on the midline counts once."""
     return 2 * len(vertices) - int(on_midline[vertices].sum())
 
 

@@ -1,4 +1,4 @@
-"""How each joint moves, and how a body of flesh would follow: what the correctives are fitted to.
+"""How each joint moves, and how flesh would follow: the motion that the correctives are fitted to.
 
 Linear skinning mixes matrices, so a bent joint loses volume and a twisted one collapses. The wanted
 body twists little by little along the bone, and bends by mixing rotations instead of matrices. That
@@ -21,8 +21,8 @@ ROTATION_SHARE = 0.8  # of mixed rotations in a bend; the rest is linear skinnin
 class Motion:
     """Limits (degrees about x, y, z) of a left joint, and where its twist takes place.
 
-    `bone` says which bone twists: the one that ends at the joint ("above") or the one that starts
-    there ("below"); `shares` are the shares of the twist at the bone's start and end.
+    `bone` is the bone that twists: it ends at the joint ("above") or starts there ("below"); `shares`
+    are the shares of the twist at the bone's start and end.
     """
 
     limits: tuple[Limits, Limits, Limits]
@@ -67,7 +67,7 @@ def sample_rotations(joint: int, count: int, rng: np.random.Generator) -> Rotati
 
 @dataclass(frozen=True)
 class Flesh:
-    """The vertices around a joint: `offsets` (V, 3) from it in m, and how much of it they follow.
+    """The vertices around a joint: `offsets` (V, 3) from it in m, and how far they follow its rotation.
 
     `bend` (V,) is the skinning weight of the joint and all beyond it; `twist` (V,) the share of its
     rotation about `axis` (3,), the direction of the bone that twists; no axis, no twist.
@@ -88,7 +88,7 @@ class Flesh:
         return (1 - bend) * np.eye(3) + bend * rotation.as_matrix()
 
     def wanted(self, rotation: Rotation) -> np.ndarray:
-        """Return the offsets (V, 3) that a body of flesh would have, in m."""
+        """Return the offsets (V, 3) that flesh would have, in m."""
         swing, twist = _swing_and_twist(rotation, self.axis)
         twisted = Rotation.from_rotvec(self.twist[:, None] * twist).apply(self.offsets)
         bend = self.bend[:, None]

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import nnls
 
-from pmnet.body.build.shape import Bodies
+from pmnet.body.build.shape import ScannedBodies
 from pmnet.body.parts import JOINTS, MIRRORED_JOINTS
 from pmnet.core.progress import track
 
@@ -28,7 +28,7 @@ REACH_M = {
 OTHER_REACH_M = 0.15
 
 
-def joint_regressor(bodies: Bodies, mirror: np.ndarray) -> np.ndarray:
+def joint_regressor(bodies: ScannedBodies, mirror: np.ndarray) -> np.ndarray:
     """Return the regressor (24, V): weights that are not negative, rows summing to 1, symmetric.
 
     The right side mirrors the left; `mirror` (V,) is the mirror image of each vertex.
@@ -52,7 +52,7 @@ def joint_regressor(bodies: Bodies, mirror: np.ndarray) -> np.ndarray:
     return regressor
 
 
-def regressor_errors_m(regressor: np.ndarray, bodies: Bodies) -> np.ndarray:
+def regressor_errors_m(regressor: np.ndarray, bodies: ScannedBodies) -> np.ndarray:
     """Return the mean distance (24,) of the regressed joints to the skeleton's, in m."""
     found = np.einsum("jv,nvc->njc", regressor.astype(np.float32), bodies.vertices, optimize=True)
     return np.linalg.norm(found - bodies.joints, axis=2).mean(0)

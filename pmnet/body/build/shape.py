@@ -16,12 +16,12 @@ from pmnet.core.progress import track
 GROWTH = np.array([1, -1, -1, 1, -1, 1, -1, -1, -1, -1])
 COMPONENTS = len(GROWTH)
 BATCH = 50
-# where SMPL has its pelvis: cameras fitted to SMPL's bodies look the right way at this one
+# the pelvis of SMPL, so that cameras fitted to SMPL's bodies suit this body too
 PELVIS_M = np.array([0.0, -0.223, 0.028])
 
 
 @dataclass(frozen=True)
-class Bodies:
+class ScannedBodies:
     """N adults in T-pose with the pelvis in one place: vertices (N, V, 3), joints (N, 24, 3), m."""
 
     vertices: np.ndarray
@@ -33,7 +33,7 @@ class Shapes:
     """The template (V, 3) and the directions (V, 3, 10) of one standard deviation, in m.
 
     `explained` (10,) is each direction's share of the variance; `error_m` the mean distance between
-    the adults' vertices and what ten betas make of them.
+    the adults' vertices and their reconstruction from ten betas.
     """
 
     template: np.ndarray
@@ -42,7 +42,7 @@ class Shapes:
     error_m: float
 
 
-def tposed_bodies(adults: Adults, layout: Layout) -> Bodies:
+def tposed_bodies(adults: Adults, layout: Layout) -> ScannedBodies:
     """Return the adults in T-pose, on the layout's vertices, made symmetric."""
     count = len(adults.vertices)
     vertices: np.ndarray = np.empty((count, len(layout.mirror), 3), np.float32)
@@ -59,7 +59,7 @@ def tposed_bodies(adults: Adults, layout: Layout) -> Bodies:
     joints = (joints + joints[:, MIRRORED_JOINTS] * MIRROR) / 2
     vertices = (vertices + vertices[:, layout.mirror] * MIRROR.astype(np.float32)) / 2
     shift = PELVIS_M - joints[:, :1]
-    return Bodies(vertices + shift.astype(np.float32), joints + shift)
+    return ScannedBodies(vertices + shift.astype(np.float32), joints + shift)
 
 
 def principal_shapes(vertices: np.ndarray) -> Shapes:
@@ -67,7 +67,7 @@ def principal_shapes(vertices: np.ndarray) -> Shapes:
     count, size = vertices.shape[:2]
     template = vertices.mean(0, dtype=np.float64)
     offsets = (vertices - template.astype(np.float32)).reshape(count, -1)
-    # N is far smaller than 3 V: the eigenvectors of the N x N products are those that matter
+    # N is far smaller than 3 V, so that the N x N products are decomposed instead
     values, vectors = np.linalg.eigh((offsets @ offsets.T).astype(np.float64))
     largest = np.arange(count)[::-1][:COMPONENTS]
     directions = offsets.T @ vectors[:, largest] / np.sqrt(count - 1)

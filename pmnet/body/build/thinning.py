@@ -11,13 +11,13 @@ from pmnet.body.build.surgery import LeftHalf
 from pmnet.body.build.tpose import to_tpose
 from pmnet.body.parts import BODY_PARTS, JOINTS
 
-# near to SMPL's own shares, so that weights of the parts act alike; Anny's trunk has no more than
-# these, some 300 fewer than SMPL's
+# close to SMPL's own numbers, so that the weights of the parts act alike; Anny's trunk has no more
+# vertices than this, some 300 fewer than SMPL's
 BUDGETS = {"head": 1399, "hand": 1560, "foot": 520, "limb": 1936, "torso": 1475}
 
 
 def thinned_body(adults: Adults, half: LeftHalf) -> Layout:
-    """Return the whole body of 6890 vertices; the average adult in T-pose says which ones go."""
+    """Return the whole body of 6890 vertices; the average adult in T-pose decides which vertices go."""
     posed, _ = to_tpose(adults.mean_vertices[None], adults.mean_bone_heads[None], adults.rig)
     points = half.sources @ posed[0]
     landmarks = left_landmarks(half, points, adults.rig)

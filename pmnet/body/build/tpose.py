@@ -86,7 +86,7 @@ def _hand_direction(places: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _fingers(places: dict[str, np.ndarray], mirror: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the rotations of metacarpals and fingers: those of the hand, but straighter."""
+    """Return the rotations of metacarpals and fingers: they follow the hand, but straighter."""
     hand = _hand(places, mirror)
     ahead = _unit(_rotate(hand, _unit(_hand_direction(places))) * [1.0, 0.3, 1.0])
     rotations = {f"metacarpal{finger}": hand for finger in range(1, 5)}

@@ -1,32 +1,45 @@
-"""SMPL fits to image annotations from several sources: the first valid one of each row is taken.
+"""SMPL fits to image annotations from several sources: the first valid fit of each row is taken.
 
-SPIN's files give fits by position (`spin_fits`, `static_fits`, the multi-view fits of MPI-INF-3DHP): a
-fit belongs to the row of the npz with the same number, so the lengths must agree. EFT gives them by
-image name.
+Fits of SPIN's files (`spin_fits`, `static_fits`, the multi-view fits of MPI-INF-3DHP) belong to rows by
+position: the fit and the row of the npz have the same number, so the lengths must agree. EFT's fits
+belong to rows by image name. In all of these files the root is in the camera frame.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import BOX_PX, fit_camera, project
 from pmnet.body.keypoints import J24, LIMBS
 from pmnet.body.parts import JOINTS
 from pmnet.core.errors import InputError
-from pmnet.datasets._shared.fit_files import Fits, read_eft, read_fits, read_static
 from pmnet.datasets._shared.rows import Rows
+from pmnet.formats.arrays import array
+from pmnet.formats.json import numbers, read_records, texts
+from pmnet.formats.npz import read_npz
 
-CHUNK = 8192  # bodies at a time
+CHUNK: Final = 8192  # bodies posed at once
+MAX_SKEW: Final = 0.02  # how far R R^T may be from the identity: EFT prints few digits
+
+
+@dataclass
+class Fits:
+    """A fit for each of N rows: rotation vectors (rad), betas, and whether it is valid."""
+
+    poses: np.ndarray  # (N, 72)
+    betas: np.ndarray  # (N, 10)
+    valid: np.ndarray  # (N,)
 
 
 @dataclass(frozen=True)
 class FitSource:
-    """Where fits lie: `own` are those of the annotation file itself, `file` is then not read."""
+    """A file of fits and its kind; `own` means the fits in the annotation file, and needs no `file`."""
 
     kind: Literal["own", "spin", "static", "multiview", "eft"]
     file: Path | None
@@ -34,10 +47,10 @@ class FitSource:
 
 @dataclass(frozen=True)
 class Reject:
-    """Fits that are not taken: 0 switches a rule off.
+    """Rules that reject fits; 0 switches a rule off.
 
-    `max_beta`: a shape coefficient beyond this (SPIN: 3); `max_reprojection`: limbs farther from the
-    annotated ones than this share of the box, on average, under the camera that fits best.
+    `max_beta` rejects larger shape coefficients (SPIN: 3). `max_reprojection` rejects fits whose limbs
+    miss the annotated ones by more than this share of the box, on average, under the best camera.
     """
 
     max_beta: float
@@ -52,18 +65,18 @@ def with_fits(
     file: Path,
     body: BodyModel,
 ) -> tuple[Rows, dict[str, int]]:
-    """Return rows whose pose and shape are the first valid of the sources, and what was dropped.
+    """Return rows with the pose and shape of the first valid source, and counts by source and rule.
 
-    `folder` is what the files of the sources are relative to, `file` the annotations.
+    The files of the sources are relative to `folder`; `file` is the annotation file.
     """
     n, counts = len(rows), dict[str, int]()
     poses, betas, valid = np.zeros((n, 72)), np.zeros((n, 10)), np.zeros(n, bool)
     for source in sources:
         name = "own fits" if source.file is None else str(source.file)
-        found = _read(source, rows, folder, file)
-        kept = _accepted(found, rows, reject, body, name, counts)
+        fits = _read(source, rows, folder, file)
+        kept = _accepted(fits, rows, reject, body, name, counts)
         taken = kept & ~valid
-        poses[taken], betas[taken] = found.poses[taken], found.betas[taken]
+        poses[taken], betas[taken] = fits.poses[taken], fits.betas[taken]
         valid |= kept
         counts[f"fits of {name}"] = int(taken.sum())
     counts["without a fit"] = int((~valid).sum())
@@ -107,10 +120,10 @@ def _accepted(
 
 
 def reprojection(fits: Fits, rows: Rows, body: BodyModel) -> np.ndarray:
-    """Return the mean distance of fitted to annotated limbs, as a share of the box; 0 where unknown.
+    """Return the mean distance of fitted to annotated limbs as a share of the box; 0 where unknown.
 
-    The camera is the weak-perspective one that fits best; the joints are the skeleton's, which need no
-    vertices. Fits that are not valid count as unknown.
+    The weak-perspective camera is the one that fits best. The joints are the skeleton's, which need no
+    vertices. The distance is unknown where the fit is not valid or no limb is annotated.
     """
     share = np.zeros(len(rows))
     if rows.keypoints_2d is None:
@@ -134,7 +147,121 @@ def _error_px(
     )
     points = body.joints(params)[:, limbs]
     weights = (seen[..., 2] > 0).float()
-    # what is not seen may hold anything, NaN too
+    # joints that are not annotated may hold anything, even NaN
     target = torch.where(weights[..., None] > 0, seen[..., :2], 0)
-    found = project(points, fit_camera(points, target, weights))
-    return (((found - target).norm(dim=2) * weights).sum(1) / weights.sum(1)).numpy()
+    fitted = project(points, fit_camera(points, target, weights))
+    return (((fitted - target).norm(dim=2) * weights).sum(1) / weights.sum(1)).numpy()
+
+
+def read_fits(path: Path) -> Fits:
+    """Return the fits of an npz: `pose`, `betas` or `shape`, `valid_fit` or `has_smpl`."""
+    values = read_npz(path, ("pose", "betas", "shape", "valid_fit", "has_smpl"))
+    shape = "betas" if "betas" in values else "shape"
+    flag = "valid_fit" if "valid_fit" in values else "has_smpl"
+    poses = array(path, values, "pose", (None, 72))
+    return _of_rows(
+        path,
+        poses,
+        array(path, values, shape, (len(poses), 10)),
+        array(path, values, flag, (len(poses),)),
+    )
+
+
+def read_static(path: Path) -> Fits:
+    """Return the fits of an npy of SPIN's static_fits: pose and betas side by side, (N, 82)."""
+    try:
+        both = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable .npy ({error}); copy it anew") from None
+    if not isinstance(both, np.ndarray):
+        raise InputError(f"{path}: is an .npz; expected one array, any x 82 (or set kind: spin)")
+    both = array(path, {"fits": both}, "fits", (None, 82))
+    return _of_rows(path, both[:, :72], both[:, 72:], np.ones(len(both)))
+
+
+def _of_rows(path: Path, poses: np.ndarray, betas: np.ndarray, valid: np.ndarray) -> Fits:
+    finite = np.isfinite(poses).all(1) & np.isfinite(betas).all(1)
+    bad = (valid > 0) & ~finite
+    if bad.any():
+        raise InputError(
+            f"{path}: the fit of row {int(bad.argmax())} is NaN or infinite, but marked as valid, as are "
+            f"{int(bad.sum())} rows in all; mark them as not valid or copy the file anew"
+        )
+    return Fits(poses, betas, valid > 0)
+
+
+def read_eft(path: Path, rows: Rows) -> Fits:
+    """Return EFT's fits (json), each given to the row of the same image with the nearest box centre.
+
+    A fit whose centre is farther away than half the row's box belongs to another person. For the layout
+    see EFT's docs/README_dataformat.md. Raises InputError naming the record at fault.
+    """
+    found = read_records(path, "data")
+    names = texts(path, found, "imageName")
+    centers = numbers(path, found, "bbox_center", (2,))
+    rotmats = numbers(path, found, "parm_pose", (24, 3, 3))
+    betas = numbers(path, found, "parm_shape", (10,))
+    if strange := {str(fit.get("smpltype", "smpl")) for fit in found} - {"smpl"}:
+        raise InputError(
+            f"{path}: has fits of {', '.join(sorted(strange))}; expected only 'smpltype' smpl"
+        )
+    _check_rotations(path, rotmats)
+    row, fit = nearest(rows, names, centers)
+    n = len(rows)
+    fits = Fits(np.zeros((n, 72)), np.zeros((n, 10)), np.zeros(n, bool))
+    if len(fit):
+        rotvecs = Rotation.from_matrix(rotmats[fit].reshape(-1, 3, 3)).as_rotvec()
+        fits.poses[row], fits.betas[row] = rotvecs.reshape(-1, 72), betas[fit]
+        fits.valid[row] = True
+    return fits
+
+
+def _check_rotations(path: Path, rotmats: np.ndarray) -> None:
+    skew = np.abs(rotmats @ rotmats.swapaxes(-1, -2) - np.eye(3)).max((1, 2, 3))
+    bad = (skew > MAX_SKEW) | (np.linalg.det(rotmats) < 0).any(1)
+    if bad.any():
+        raise InputError(
+            f"{path}: 'parm_pose' of record {int(bad.argmax())} is not a rotation ({int(bad.sum())} records "
+            "are not); expected 24 x 3 x 3 rotation matrices. Copy the file anew"
+        )
+
+
+def nearest(rows: Rows, names: Sequence[str], centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs of a row and its fit, matched by image name, nearest centres first.
+
+    Each row and each fit is in one pair at most.
+    """
+    row, fit = _same_image([_base(name) for name in rows.image_name], [_base(n) for n in names])
+    far = np.linalg.norm(centers[fit] - rows.center[row], axis=1)
+    by_distance = np.lexsort((fit, row, far))
+    near = by_distance[far[by_distance] <= rows.scale[row[by_distance]] * BOX_PX / 2]
+    row, fit = row[near], fit[near]
+    rows_kept, fits_kept = [row[:0]], [fit[:0]]
+    # greedy matching takes a pair that is the nearest both for its row and for its fit
+    while len(row):
+        first = np.intersect1d(
+            np.unique(row, return_index=True)[1], np.unique(fit, return_index=True)[1]
+        )
+        rows_kept.append(row[first])
+        fits_kept.append(fit[first])
+        left = ~np.isin(row, row[first]) & ~np.isin(fit, fit[first])
+        row, fit = row[left], fit[left]
+    return np.concatenate(rows_kept), np.concatenate(fits_kept)
+
+
+def _same_image(images: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return all pairs of an index of `images` and an index of `names` whose names are equal."""
+    known, of_known = np.unique(np.array(names, dtype=str), return_inverse=True)
+    grouped, sizes = np.argsort(of_known, kind="stable"), np.bincount(of_known)
+    starts = np.cumsum(sizes) - sizes
+    place = dict(zip(known.tolist(), range(len(known)), strict=True))
+    group = np.array([place.get(image, -1) for image in images], int)
+    found = np.flatnonzero(group >= 0)
+    counts = sizes[group[found]]
+    row = np.repeat(found, counts)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return row, grouped[np.repeat(starts[group[found]], counts) + within]
+
+
+def _base(name: object) -> str:
+    return str(name).rsplit("/", 1)[-1]

@@ -1,22 +1,22 @@
-"""The `joints.mat` of LSP and LSP extended: 14 joints in the order of J24, px, and a flag.
+"""The `joints.mat` of LSP and LSP extended: 14 joints in the order of J24, each x, y (px) and a flag.
 
-LSP is (3, 14, N) and its flag is 0 where a joint is visible; LSP extended is (14, 3, N) and its flag is
-1 there. SPIN takes all joints, and the box around all.
+LSP's array is (3, 14, N), and its flag is 0 for a visible joint; the array of LSP extended is (14, 3, N),
+and its flag is 1 for a visible joint. SPIN takes all joints, visible or not, and the box around them.
 """
 
 from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-import scipy.io
 
+from pmnet.body.keypoints import LIMBS
 from pmnet.core.errors import InputError
-from pmnet.datasets._shared.boxes import box_around
-from pmnet.datasets._shared.joint_maps import LSP14, to_j24
-from pmnet.datasets._shared.rows import Rows
-from pmnet.datasets._shared.spin import check_scale
+from pmnet.datasets._shared.rows import Rows, to_j24
+from pmnet.datasets._shared.units import box_around, check_scale
 from pmnet.formats.arrays import array
+from pmnet.formats.matlab import read_mat5
 
+LSP14: Final = (*LIMBS, "neck", "head_top")
 Layout = Literal["lsp", "lspet"]
 Taken = Literal["visible", "all"]
 AXES: Final = {"lsp": (2, 1, 0), "lspet": (2, 0, 1)}  # to (N, 14, 3)
@@ -29,13 +29,8 @@ MIN_SEEN: Final = 2  # joints that make a box
 
 
 def read_joints(path: Path, layout: Layout) -> np.ndarray:
-    """Return (N, 14, 3): px and 1 where visible; raises InputError naming what is wrong."""
-    try:
-        values = scipy.io.loadmat(path, variable_names=["joints"], appendmat=False)
-    except Exception as error:  # bytes that are no such file fail in a dozen ways
-        raise InputError(
-            f"{path}: not a readable MATLAB file ({error}); copy or download it anew"
-        ) from None
+    """Return (N, 14, 3): x, y (px), 1 where visible; raises InputError naming what is wrong."""
+    values = read_mat5(path, ("joints",))
     joints = array(path, values, "joints", SHAPES[layout]).transpose(AXES[layout]).copy()
     flags = joints[..., 2]
     wrong = ~np.isin(flags, (0, 1)).all(1)
@@ -52,7 +47,10 @@ def read_joints(path: Path, layout: Layout) -> np.ndarray:
 def rows_of_joints(
     path: Path, joints: np.ndarray, names: np.ndarray, taken: Taken
 ) -> tuple[Rows, dict[str, int]]:
-    """Return rows of (N, 14, 3) joints, the box a fifth wider than those taken; and what was dropped."""
+    """Return the rows of (N, 14, 3) joints and the counts of dropped images.
+
+    The box is a fifth wider than the joints that are `taken`.
+    """
     seen = joints[..., 2] > 0 if taken == "visible" else np.ones(joints.shape[:2], bool)
     bad = (~np.isfinite(joints).all(2) & seen).any(1)
     if bad.any():
@@ -69,10 +67,9 @@ def rows_of_joints(
 
 
 def layout_of(path: Path) -> Layout | None:
-    """Return whose file a joints.mat is by the shape of its array; None where it is neither's."""
+    """Return which data set a joints.mat belongs to by the shape of its array; None where to neither."""
     try:
-        shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path, appendmat=False)}
-    except Exception:  # as above
+        shape = np.shape(read_mat5(path, ("joints",)).get("joints", ()))
+    except InputError:
         return None
-    found = shapes.get("joints", ())
-    return next((name for name, shape in SHAPES.items() if found[:2] == shape[:2]), None)
+    return next((name for name, expected in SHAPES.items() if shape[:2] == expected[:2]), None)

@@ -1,4 +1,4 @@
-"""Samples from poses alone: a virtual camera looks at each body, and images can be rendered."""
+"""Samples made from poses alone: each body is seen by a virtual camera, and can be rendered."""
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,7 @@ from pmnet.body.camera import BOX_PX, View, crop_to_px, frame_bodies, project, v
 from pmnet.core.device import in_threads
 from pmnet.data.samples import About, Samples
 
-CHUNK = 1024
+CHUNK = 1024  # bodies posed at once
 
 
 def posed_samples(
@@ -22,9 +22,9 @@ def posed_samples(
     sequence: list[str],
     gender: list[str] | None = None,
 ) -> Samples:
-    """Return samples of bodies given upright with y up, each seen by a camera of its own.
+    """Return samples of bodies that stand upright with y up, each seen by a camera of its own.
 
-    `gender` is that of the body that the betas were fitted with; None where all are neutral.
+    `gender` is the gender of the body model that the betas belong to; None where all are neutral.
     """
     orient = view_bodies(upright.rotmats[:, 0], view, generator)
     rotmats = torch.cat([orient[:, None], upright.rotmats[:, 1:]], 1)

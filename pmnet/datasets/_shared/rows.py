@@ -1,7 +1,7 @@
-"""From the columns that an adapter found to Samples: what a file does not have is marked as missing."""
+"""The columns that an adapter reads, and the samples that they become."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import torch
 
 from pmnet.body import BodyModel
 from pmnet.body.keypoints import J24
+from pmnet.core.errors import InputError
 from pmnet.data.samples import About, Samples
 from pmnet.formats.arrays import finite, same_length
 
@@ -18,11 +19,12 @@ Texts = Sequence[str] | np.ndarray
 
 @dataclass
 class Rows:
-    """N rows of a data set of images; None is a column that its files do not have.
+    """N rows of a data set of images; a column is None where the files do not have it.
 
-    `center` px and `scale` (200 px) are the person's box; `poses` are 24 rotation vectors (rad), the
-    root in the camera frame; `keypoints_2d` px and `keypoints_3d` m (camera frame, any origin) are J24
-    with confidence; `has_smpl` and `has_keypoints_3d` are all where None and the column is there.
+    `center` (px) and `scale` (width / 200 px) are the person's box; `poses` are 24 rotation vectors
+    (rad), the root in the camera frame; `keypoints_2d` (px) and `keypoints_3d` (m, camera frame, any
+    origin) are J24 with confidence. Where `has_smpl` or `has_keypoints_3d` is None, all rows of the
+    columns that it describes are valid.
     """
 
     image_name: Texts
@@ -61,8 +63,8 @@ def to_samples(
 ) -> Samples:
     """Return rows as samples of the data set `name`, whose images lie below `root`.
 
-    `file` is where the rows come from, for errors; `counts` is what ingestion found and dropped.
-    Raises InputError where columns differ in length or a number that is said to be valid is not.
+    `file` is named in errors as the source of the rows; `counts` are the rows kept and dropped, by rule.
+    Raises InputError where columns differ in length, or a number marked as valid is not finite.
     """
     n = same_length(file, {k: v for k, v in vars(rows).items() if v is not None})
     has_smpl = _flags(rows.has_smpl, rows.poses, n)
@@ -92,7 +94,7 @@ def to_samples(
         image_name=_texts(rows.image_name, n),
         subject=_texts(rows.subject, n),
         gender=_texts(rows.gender, n),
-        # rows that are not known to belong together stand for themselves
+        # where clips are not known, each image is a sequence of its own
         sequence=_texts(rows.image_name if rows.sequence is None else rows.sequence, n),
     )
 
@@ -106,7 +108,7 @@ def _flags(given: np.ndarray | None, values: np.ndarray | None, n: int) -> np.nd
 def _valid(
     file: Path, key: str, values: np.ndarray | None, valid: np.ndarray, shape: tuple[int, ...]
 ) -> torch.Tensor:
-    """Return float32 numbers that are 0 where they are not valid."""
+    """Return float32 numbers, 0 where they are not valid."""
     numbers = np.zeros((len(valid), *shape)) if values is None else finite(file, key, values, valid)
     mask = valid.reshape(-1, *[1] * len(shape))
     return torch.from_numpy(np.where(mask, numbers, 0).astype(np.float32))
@@ -115,7 +117,7 @@ def _valid(
 def _confident(
     file: Path, key: str, values: np.ndarray | None, valid: np.ndarray, width: int
 ) -> torch.Tensor:
-    """Return keypoints that are 0 where their confidence is, or where the row is not valid."""
+    """Return keypoints, 0 where the confidence is 0 or the row is not valid."""
     if values is None:
         return torch.zeros(len(valid), len(J24), width)
     seen = (values[..., -1:] > 0) & valid[:, None, None]
@@ -124,7 +126,7 @@ def _confident(
 
 
 def _rooted(keypoints: np.ndarray | None) -> np.ndarray | None:
-    """Return 3D keypoints relative to the pelvis, or to the middle of the hips where it is unknown."""
+    """Return 3D keypoints relative to the pelvis; relative to the middle of the hips where it is unknown."""
     if keypoints is None:
         return None
     pelvis, hips = J24.index("pelvis"), [J24.index("right_hip"), J24.index("left_hip")]
@@ -135,3 +137,33 @@ def _rooted(keypoints: np.ndarray | None) -> np.ndarray | None:
 
 def _texts(values: Texts | None, n: int) -> list[str]:
     return [""] * n if values is None else [str(value) for value in values]
+
+
+def annotation_file(source: Path, file: Path | None) -> tuple[Path, Path]:
+    """Return the folder that other files are relative to, and the annotation file.
+
+    `file` is relative to the folder `source`; where it is None, `source` itself is the file.
+    """
+    if file is not None:
+        return source, source / file
+    if source.is_dir():
+        raise InputError(f"{source} is a folder; set options.file to the annotation file in it")
+    return source.parent, source
+
+
+def concatenated(parts: list[Rows]) -> Rows:
+    """Return the rows of all parts, in order; all parts have the columns of the first."""
+    columns = [field.name for field in fields(Rows) if getattr(parts[0], field.name) is not None]
+    return Rows(**{c: np.concatenate([np.asarray(getattr(p, c)) for p in parts]) for c in columns})
+
+
+def to_j24(values: np.ndarray, joints: Sequence[str | None]) -> np.ndarray:
+    """Return (N, 24, C) numbers in the order of J24 from (N, len(joints), C).
+
+    `joints` names the J24 joint of each column, None where it has none; all other joints are 0.
+    """
+    ordered = np.zeros((len(values), len(J24), values.shape[2]))
+    for index, joint in enumerate(joints):
+        if joint is not None:
+            ordered[:, J24.index(joint)] = values[:, index]
+    return ordered

@@ -1,16 +1,51 @@
-"""Joints in millimetres and poses in radians, as files give them; other units are refused."""
+"""Boxes, joints, poses and genders as files give them: brought to one unit, or refused."""
 
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from pmnet.body.camera import BOX_PX
 from pmnet.core.errors import InputError
 from pmnet.formats.arrays import finite
 
-PERSON_M: Final = (0.1, 10.0)  # what a person's joints span at least and at most
+BOX_MARGIN: Final = 1.2  # SPIN: the box is a fifth wider than the joints
+MAX_SCALE: Final = 50.0  # a box of 10,000 px; a larger number is a width in px
+MAX_M: Final = 10.0  # joints that spread farther are given in mm
+PERSON_M: Final = (0.1, 10.0)  # the least and the most that the joints of a person spread
+MAX_RAD: Final = 50.0  # several turns; a larger number is in degrees, or damaged
+GENDERS: Final = {"m": "male", "f": "female", "n": "neutral", "": ""}
 
-MAX_RAD: Final = 50.0  # several turns: more is degrees, or damage
+
+def box_around(
+    points: np.ndarray, visible: np.ndarray, margin: float = BOX_MARGIN
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return centre (N, 2) px and scale (N,) of the square box around the visible of (N, J, 2) points.
+
+    The scale is the width / 200 px, as in SPIN. Both are NaN where no point is visible.
+    """
+    shown = np.where(visible[..., None], points, np.nan)
+    seen = visible.any(1)
+    low, high = np.full((2, len(points), 2), np.nan)
+    low[seen], high[seen] = np.nanmin(shown[seen], 1), np.nanmax(shown[seen], 1)
+    return (low + high) / 2, (high - low).max(1) * margin / BOX_PX
+
+
+def box_of_corners(corners: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return centre (N, 2) px and scale (N,) of boxes given as (N, 4) x, y, width, height in px."""
+    size = corners[:, 2:]
+    return corners[:, :2] + size / 2, size.max(1) * margin / BOX_PX
+
+
+def check_scale(path: Path, key: str, scale: np.ndarray) -> None:
+    """Raise InputError where a scale cannot be the width of a box / 200 px."""
+    wrong = (scale <= 0) | (scale > MAX_SCALE)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{path}: {key!r} row {row} is {scale[row]:g}; expected the width of the box / 200, above 0 "
+            f"and at most {MAX_SCALE:g}; {int(wrong.sum())} rows are not. Widths in px: divide by 200"
+        )
 
 
 def from_mm(path: Path, key: str, joints_mm: np.ndarray) -> np.ndarray:
@@ -27,6 +62,21 @@ def from_mm(path: Path, key: str, joints_mm: np.ndarray) -> np.ndarray:
     return joints
 
 
+def in_metres(path: Path, key: str, keypoints: np.ndarray) -> np.ndarray:
+    """Return (N, J, 4) keypoints; raises InputError where confident ones cannot be metres."""
+    shown = np.where(keypoints[..., 3:] > 0, keypoints[..., :3], np.nan)
+    with np.errstate(invalid="ignore"):
+        size = np.fmax.reduce(shown, axis=1) - np.fmin.reduce(shown, axis=1)
+    wrong = (size > MAX_M).any(1)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{path}: {key!r} row {row} spans {np.nanmax(size[row]):g}; expected a person in metres. "
+            "These look like millimetres: divide by 1000"
+        )
+    return keypoints
+
+
 def in_rad(path: Path, key: str, poses: np.ndarray) -> np.ndarray:
     """Return (N, 72) rotation vectors; raises InputError where they are not finite or not in rad."""
     wrong = (np.abs(finite(path, key, poses)) > MAX_RAD).any(1)
@@ -37,3 +87,17 @@ def in_rad(path: Path, key: str, poses: np.ndarray) -> np.ndarray:
             "rad. Degrees: multiply by pi / 180"
         )
     return poses
+
+
+def genders(path: Path, found: np.ndarray) -> np.ndarray:
+    """Return "male", "female", "neutral" or "" for m, f, n, the whole words or an empty text."""
+    words, of_word = np.unique(found, return_inverse=True)
+    short = [word.lower() for word in words.tolist()]
+    short = [word[:1] if word in GENDERS.values() else word for word in short]
+    unknown = np.array([word not in GENDERS for word in short], bool)[of_word]
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise InputError(
+            f"{path}: 'gender' row {row} is {str(found[row])!r}; expected m, f, n or nothing"
+        )
+    return np.array([GENDERS[word] for word in short], str)[of_word]

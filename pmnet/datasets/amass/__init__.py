@@ -1,8 +1,8 @@
-"""AMASS: a folder of clips of motion capture (world z up), seen by virtual cameras.
+"""AMASS: a folder of motion capture clips (world z up), seen by virtual cameras.
 
-Layout: SUBJECT/CLIP.npz or .pkl at any depth, the folder above the clip being the subject; `_clips.py`
-says which files of AMASS, MoSh, MoSh++ and neutrMosh are read. Hands stay at rest. The shape of SMPL-X is
-another than SMPL's, though its `betas` are as many: draw them (options.betas) where clips are of SMPL-X.
+Layout: SUBJECT/CLIP.npz or .pkl at any depth; the subject is the folder above the clip. `clips.py` lists
+the files of AMASS, MoSh, MoSh++ and neutrMosh that are read. Hands stay at rest. The `betas` of SMPL-X
+belong to another shape space than SMPL's: draw them (options.betas) for clips of SMPL-X.
 """
 
 import math
@@ -17,17 +17,17 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import View
-from pmnet.body.parts import mirror_rotvecs
+from pmnet.body.parts import mirror_rotmats
 from pmnet.body.rotations import axis_rotation
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.data.samples import About, Samples
-from pmnet.datasets._shared.found import Found
+from pmnet.datasets._shared.discovery import Found
 from pmnet.datasets._shared.posed import posed_samples
 from pmnet.datasets.amass.clips import (
     NEUTR_MOSH,
     USED,
-    Motion,
+    ClipMotion,
     clip_files,
     clip_folders,
     read_motion,
@@ -40,10 +40,10 @@ SMPLX_BETAS: Final = "clips with betas of SMPL-X"
 class Options:
     """Which clips and frames are taken, and how they are seen.
 
-    `subjects` keeps only those (empty: all); `framerate_hz` thins faster clips (0: every frame);
-    `min_change_deg` drops a frame whose joints all turned less since the last one kept;
-    `max_samples` keeps a random subset (0: all); `betas` takes those of the file or draws them;
-    `mirrored` adds each pose mirrored left to right; every pose is seen `views` times.
+    `subjects` are the subjects to keep (null: all); `framerate_hz` thins faster clips (0: every frame);
+    `min_change_deg` drops a frame in which no joint turned this far since the last frame that was kept;
+    `max_samples` keeps a random subset (0: all); `betas` are taken from the file or drawn; `mirrored`
+    adds each pose mirrored left to right; each pose is seen by `views` cameras.
     """
 
     subjects: list[str] | None
@@ -73,7 +73,7 @@ class Clip:
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     """Return the poses of all clips under `source`, put into camera frames.
 
-    Raises InputError where there is no clip, a wanted subject is missing or a clip is broken.
+    Raises InputError where no clip is found, a wanted subject is missing or a clip is broken.
     """
     generator = torch.Generator().manual_seed(options.seed)
     clips = [
@@ -92,7 +92,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     z_up_to_y_up = axis_rotation(0, torch.full((1,), -math.pi / 2))
     upright.rotmats[:, 0] = z_up_to_y_up @ upright.rotmats[:, 0]
     if options.mirrored:
-        mirror = BodyParams.from_rotvecs(mirror_rotvecs(upright.rotvecs()), betas)
+        mirror = BodyParams(mirror_rotmats(upright.rotmats), betas)
         upright, origin = BodyParams.cat([upright, mirror]), origin.repeat(2)
     rows = torch.arange(len(upright)).repeat(options.views)
     upright, origin = upright[rows], origin[rows]
@@ -113,8 +113,8 @@ def find_clips(source: Path, subjects: list[str] | None) -> list[Path]:
     paths = clip_files(source)
     if not paths:
         raise InputError(
-            f"{source}: no .npz clips below it; expected AMASS's SUBJECT/CLIP_poses.npz, or the "
-            "CLIP_stageii.npz or .pkl of MoSh++"
+            f"{source}: no .npz clips below it; expected AMASS's SUBJECT/CLIP_poses.npz, or MoSh++'s "
+            "CLIP_stageii.npz or .pkl"
         )
     if subjects is None:
         return paths
@@ -139,7 +139,7 @@ def read_clip(path: Path, source: Path, options: Options) -> Clip:
     )
 
 
-def _betas(path: Path, motion: Motion, options: Options) -> Float[Tensor, "10"]:
+def _betas(path: Path, motion: ClipMotion, options: Options) -> Float[Tensor, "10"]:
     if options.betas == "drawn":
         return torch.zeros(10)
     betas = motion.betas
@@ -181,8 +181,8 @@ def _thin(rotvecs: Float[Tensor, "t 24 3"], step: int, min_change_deg: float) ->
     return kept
 
 
-def _are_numbers(found: Any) -> TypeGuard[np.ndarray]:
-    return isinstance(found, np.ndarray) and found.dtype.kind in "fiu"
+def _are_numbers(value: Any) -> TypeGuard[np.ndarray]:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
 
 
 def find(root: Path) -> list[Found]:
@@ -200,7 +200,7 @@ def _found(folder: Path) -> Found:
         max_samples=100_000 if no_rate else 0,
         mirrored=True,
         views=1,
-        betas="drawn",  # those of the clips belong to SMPL, not to the open body
+        betas="drawn",  # the betas of the clips belong to SMPL, not to the open body
         betas_spread=0.5,
         view=view,
         seed=11,

@@ -1,17 +1,16 @@
-"""Clips of motion capture (AMASS, MoSh and MoSh++) as arrays: what differs between their files.
+"""Motion capture clips of AMASS, MoSh and MoSh++ as arrays, whatever the layout of their files.
 
 - AMASS npz: `poses` (T, 156) of SMPL-H or (T, 72), `betas`, `gender`, `mocap_framerate`;
 - MoSh++ stage ii npz: the same with `mocap_frame_rate`, `surface_model_type`, and `poses` (T, 165) for
-  SMPL-X; or `root_orient` (T, 3) and `pose_body` (T, 63) where there is no `poses`;
+  SMPL-X; without `poses`, `root_orient` (T, 3) and `pose_body` (T, 63);
 - MoSh++ stage ii pickle: `fullpose`, `betas`, `stageii_debug_details` {`mocap_frame_rate`, `cfg`
-  {`surface_model` {`gender`, `type`}}};
-  (`cfg` a dict, or the OmegaConf that MoSh++ itself leaves there);
+  {`surface_model` {`gender`, `type`}}}; `cfg` is a dict, or the OmegaConf that MoSh++ itself writes;
 - MoSh pickle: `pose_est_fullposes` (T, 156 or 165), `shape_est_betas`, `mocap_framerate`, `ps` {`gender`};
 - neutrMosh pickle, neutrSMPL_CMU/01/01_01.pkl: `poses` or `new_poses` (T, 72) of SMPL, `betas` of the
   neutral body, no frame rate.
 
 The first 66 numbers of all of them are the root and the 21 joints that SMPL, SMPL-H and SMPL-X share.
-The world's z is up. neutrMosh does not say which axis is: `pmnet check` says whether people stand so.
+The world's z is up. neutrMosh does not document its axes: `pmnet check` shows whether people stand upright.
 """
 
 from collections.abc import Mapping
@@ -22,9 +21,8 @@ from typing import Any, Final
 import numpy as np
 
 from pmnet.core.errors import InputError
-from pmnet.datasets._shared.mosh import ALIGNED
-from pmnet.datasets._shared.peek import files_below
-from pmnet.datasets._shared.spin import GENDERS
+from pmnet.datasets._shared.discovery import ALIGNED, files_below
+from pmnet.datasets._shared.units import GENDERS
 from pmnet.formats.npz import npz_keys, read_npz
 from pmnet.formats.pickles import read_pickle
 
@@ -38,8 +36,8 @@ PICKLED: Final = {
     *("fullpose", "pose_est_fullposes", "poses", "new_poses", "betas", "shape_est_betas"),
     *("mocap_framerate", "mocap_frame_rate", "ps", "stageii_debug_details"),
 }
-OBJECTS: Final = {"ps", "stageii_debug_details"}  # may hold objects of MoSh's own
-SHAPE_FILES: Final = ("shape.npz", "stagei.npz", "stagei.pkl")  # one a subject, beside the clips
+OBJECTS: Final = {"ps", "stageii_debug_details"}  # may hold objects of MoSh's own classes
+SHAPE_FILES: Final = ("shape.npz", "stagei.npz", "stagei.pkl")  # one per subject, beside the clips
 
 NEUTR_MOSH: Final = ("neutrSMPL_CMU", "neutrSMPL_jointLim")  # folders of SUBJECT/CLIP.pkl
 NAMES: Final = ("_poses.npz", "_stageii.npz", "_stageii.pkl", "_stageII.npz", "_stageII.pkl")
@@ -47,8 +45,8 @@ RATES: Final = {"mocap_framerate", "mocap_frame_rate"}
 
 
 @dataclass(frozen=True)
-class Motion:
-    """One file: (T, 66) rad with the world's z up; the rest as the file has it, None where it has not."""
+class ClipMotion:
+    """One clip: poses (T, 66) rad with the world's z up; the rest is as in the file, None if missing."""
 
     poses: np.ndarray
     betas: Any
@@ -58,9 +56,10 @@ class Motion:
 
 
 def clip_files(source: Path) -> list[Path]:
-    """Return the clips below a folder in a fixed order; of stage ii as npz and pickle, the npz.
+    """Return the clips below a folder in a fixed order.
 
-    neutrMosh's camera-aligned files of Human3.6M are no clips: they are in no world.
+    Where stage ii of a clip is there as npz and as pickle, the npz is taken. neutrMosh's camera-aligned
+    files of Human3.6M are left out: their poses are not in a world frame.
     """
     found = sorted(
         path
@@ -74,8 +73,8 @@ def clip_files(source: Path) -> list[Path]:
 def clip_folders(root: Path) -> list[Path]:
     """Return the folders of SUBJECT/CLIP below `root`.
 
-    Clips are known by their names, as CLIP_poses.npz; others by the keys of the first of their folder,
-    those of neutrMosh by the name of theirs.
+    Clips are recognised by their names, as CLIP_poses.npz, or by the keys of the first file of their
+    folder; neutrMosh's clips by the name of the folder.
     """
     folders: set[Path] = set()
     looked: set[Path] = set()
@@ -93,8 +92,8 @@ def clip_folders(root: Path) -> list[Path]:
     return sorted(folders)
 
 
-def read_motion(path: Path) -> Motion:
-    """Return what one file says; raises InputError naming the file and the key at fault."""
+def read_motion(path: Path) -> ClipMotion:
+    """Return the motion in one file; raises InputError naming the file and the key at fault."""
     if path.suffix == ".npz":
         values: Mapping[str, Any] = read_npz(path, KEYS)
         key = "root_orient" if "poses" not in values and "root_orient" in values else "poses"
@@ -111,7 +110,7 @@ def read_motion(path: Path) -> Motion:
         gender = _plain(_first({**_dict(values, "ps"), **model}, "gender"))
         gender = "neutral" if key in ("poses", "new_poses") and gender is None else gender
         betas, kind = _first(values, "betas", "shape_est_betas"), _plain(model.get("type"))
-    return Motion(
+    return ClipMotion(
         poses=_poses(path, values, key),
         betas=betas,
         rate_hz=rate,

@@ -1,11 +1,11 @@
 """BEDLAM (and its kin by CameraHMR): rendered people with exact SMPL or SMPL-X parameters.
 
-One npz a scene, or a folder of them: `imgname`, `center` px, `scale` (200 px), `pose_cam` (N, 72 or more)
-or (N, 24, 3) rad with the root in the camera frame, `shape` (N, 10 or more), optional `gender`, `sub` (who
-is seen), `gtkps` (N, 24 or more, 2 or 3) px. Wider poses than 72 are of SMPL-X: the first 66 numbers are
-used, hands rest, and the betas, which belong to another shape space, are kept or zero by options.betas.
-The first 24 of `gtkps` are the joints of the skeleton, of which the limbs are taken; where they do not
-lie on the body of the file (other releases order them otherwise) they are left out and counted.
+One npz per scene, or a folder of them: `imgname`, `center` px, `scale` (200 px), `pose_cam` (N, 72 or more)
+or (N, 24, 3) rad with the root in the camera frame, `shape` (N, 10 or more), optional `gender`, `sub` (the
+subject), `gtkps` (N, 24 or more, 2 or 3) px. Poses with more than 72 numbers are of SMPL-X: the first 66
+are used, hands stay at rest, and options.betas keeps the betas, which belong to another shape space, or
+sets them to zero. The first 24 of `gtkps` are the skeleton's joints; only the limbs are taken. Where they
+do not lie on the body of the file (other releases have another order), they are left out and counted.
 """
 
 from dataclasses import dataclass
@@ -19,28 +19,26 @@ from pmnet.body.keypoints import LIMBS
 from pmnet.body.parts import JOINTS
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
+from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
 from pmnet.datasets._shared.fits import Fits, reprojection
-from pmnet.datasets._shared.found import Found, image_root
-from pmnet.datasets._shared.joint_maps import to_j24
-from pmnet.datasets._shared.peek import files_below, npz_texts
-from pmnet.datasets._shared.rows import Rows, to_samples
-from pmnet.datasets._shared.spin import check_scale, genders
+from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
+from pmnet.datasets._shared.units import check_scale, genders
 from pmnet.formats.arrays import array, finite, same_length
 from pmnet.formats.npz import npz_keys, read_texts_npz
 
 KEYS: Final = ("imgname", "center", "scale", "pose_cam", "shape", "gender", "sub", "gtkps")
 SMPL: Final = 72
-SHARED: Final = 66  # of SMPL-X: the root and the 21 joints that SMPL has, too
-MAX_MISS: Final = 0.1  # share of the box by which limbs may miss the body, on average
+SHARED: Final = 66  # of SMPL-X: the root and the 21 joints that SMPL also has
+MAX_MISS: Final = 0.1  # how far limbs may miss the body on average, as a share of the box
 SKELETON: Final = tuple(joint if joint in LIMBS else None for joint in JOINTS)
 MISSED, SMPLX_BETAS = "2D joints left out: not on the body", "betas of SMPL-X"
 
 
 @dataclass(frozen=True)
 class Options:
-    """Where the images lie: `images`, then `folder`, in which {file} is the name of the npz.
+    """Images lie in `images`/`folder`, where {file} in `folder` stands for the name of the npz.
 
-    BEDLAM: images = training_images, folder = "{file}/png". `betas` zero takes the mean shape.
+    BEDLAM: images = training_images, folder = "{file}/png". `betas: zero` takes the mean shape.
     """
 
     images: Path
@@ -64,9 +62,9 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 
 def _annotations(folder: Path) -> list[Path]:
-    """Return the npz below a folder but for those of another kind; broken ones are read, and named."""
-    found = [(path, npz_keys(path)) for path in files_below(folder, ".npz")]
-    return [path for path, keys in found if "imgname" in keys or not keys]
+    """Return the npz files of BEDLAM below a folder, and broken ones, which reading then names."""
+    files = [(path, npz_keys(path)) for path in files_below(folder, ".npz")]
+    return [path for path, keys in files if "imgname" in keys or not keys]
 
 
 def read_bedlam(path: Path, options: Options) -> tuple[Rows, bool]:
@@ -77,7 +75,7 @@ def read_bedlam(path: Path, options: Options) -> tuple[Rows, bool]:
     poses, is_smplx = _poses(path, values)
     shape = array(path, values, "shape", (None, None))
     if shape.shape[1] < 10:
-        raise InputError(f"{path}: 'shape' is {shape.shape}; expected 10 or more betas a row")
+        raise InputError(f"{path}: 'shape' is {shape.shape}; expected 10 or more betas per row")
     rows = Rows(
         image_name=[f"{folder}/{image}" if folder else image for image in names],
         center=finite(path, "center", array(path, values, "center", (None, 2))),
@@ -119,13 +117,13 @@ def _keypoints(path: Path, values: dict[str, np.ndarray]) -> np.ndarray | None:
         raise InputError(
             f"{path}: 'gtkps' is of shape {found.shape}; expected N x 24 (or more) x 2 (or 3)"
         )
-    # all joints of a rendered person are known, hidden or not
+    # all joints of a rendered person are known, even hidden ones
     px = finite(path, "gtkps", found[:, : len(JOINTS), :2])
     return to_j24(np.concatenate([px, np.ones((*px.shape[:2], 1))], 2), SKELETON)
 
 
 def _drop_missed(rows: Rows, body: BodyModel) -> int:
-    """Make 2D joints that are not those of the body unknown; return of how many rows."""
+    """Mark 2D joints that miss the body as unknown; return the number of rows where they do."""
     if rows.keypoints_2d is None or rows.poses is None or rows.betas is None:
         return 0
     fits = Fits(rows.poses, rows.betas, np.ones(len(rows), bool))
@@ -135,7 +133,7 @@ def _drop_missed(rows: Rows, body: BodyModel) -> int:
 
 
 def _joined(parts: list[Rows], key: str) -> Any:
-    """Return a column of all files; one that a file does not have is filled with nothing."""
+    """Return a column of all files; where a file lacks it, it is filled with zeros or empty texts."""
     columns = [getattr(part, key) for part in parts]
     if all(column is None for column in columns):
         return None
@@ -150,7 +148,7 @@ def _joined(parts: list[Rows], key: str) -> Any:
 
 
 def find(root: Path) -> list[Found]:
-    """Return the files of BEDLAM below `root`; those of one folder as one source."""
+    """Return the files of BEDLAM below `root`, one source per folder."""
     folders: dict[Path, list[Path]] = {}
     for path in files_below(root, ".npz"):
         if {"imgname", "center", "scale", "pose_cam", "shape"} <= npz_keys(path):

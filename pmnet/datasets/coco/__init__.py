@@ -1,8 +1,8 @@
-"""COCO's persons with keypoints: SPIN's `coco_2014_train.npz`, or `person_keypoints_*.json` itself.
+"""COCO's people with keypoints: SPIN's `coco_2014_train.npz`, or `person_keypoints_*.json` itself.
 
 Raw layout: `images` with `id`, `file_name`; `annotations` with `image_id`, `keypoints` (17 x (x px, y
-px, 0 where not labelled)) and `bbox` (x, y, width, height px). `images` of the options is then the
-folder of the images itself. The person's box is `bbox`, a fifth wider (SPIN's datasets/preprocess).
+px, 0 where not labelled)) and `bbox` (x, y, width, height px). In this layout options.images is the folder
+that holds the images. The person's box is `bbox`, a fifth wider (SPIN's datasets/preprocess).
 """
 
 import re
@@ -15,14 +15,25 @@ import numpy as np
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.boxes import ROOM, box_of_corners
-from pmnet.datasets._shared.found import Found
-from pmnet.datasets._shared.joint_maps import COCO17, to_j24
-from pmnet.datasets._shared.rows import Rows
-from pmnet.datasets._shared.spin import check_scale
-from pmnet.datasets._shared.wild import WildOptions, ingest
-from pmnet.datasets._shared.wild_found import Release, annotation_files, entry, find_spin
+from pmnet.datasets._shared.discovery import Found
+from pmnet.datasets._shared.rows import Rows, to_j24
+from pmnet.datasets._shared.units import BOX_MARGIN, box_of_corners, check_scale
+from pmnet.datasets._shared.wild import (
+    Release,
+    WildOptions,
+    annotation_files,
+    find_spin,
+    read_wild,
+    wild_entry,
+)
 from pmnet.formats.json import numbers, read_json, records, texts
+
+COCO17: Final = (
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
+    *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+    *("left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle"),
+)
+
 
 RELEASE: Final = Release(
     adapter="coco",
@@ -32,18 +43,16 @@ RELEASE: Final = Release(
     eft=("COCO2014-Part-ver*.json", "COCO2014-All-ver*.json"),
 )
 BODY: Final = slice(COCO17.index("left_shoulder"), None)  # without the face
-SPIN_MIN: Final = 12
-PUBLISHED: Final = (
-    28_344  # persons of train2014 with all 12 keypoints of the body (EFT's documents)
-)
-HEAD: Final = 1_000_000  # bytes in which image names are looked for
+SPIN_MIN: Final = 12  # keypoints
+PUBLISHED: Final = 28_344  # people of train2014 with all 12 body keypoints (EFT's documents)
+NAMES_WITHIN: Final = 1_000_000  # bytes at the start of a file that are searched for image names
 
 
 @dataclass(frozen=True)
 class Options(WildOptions):
     """See WildOptions.
 
-    `min_keypoints` of the 12 without the face must be labelled in the raw layout: 12 is SPIN's rule.
+    In the raw layout, `min_keypoints` of the 12 body keypoints must be labelled (SPIN: 12).
     """
 
     min_keypoints: int
@@ -51,7 +60,9 @@ class Options(WildOptions):
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     """Return the persons of COCO; raises InputError naming the file and the record at fault."""
-    return ingest(name, source, options, body, lambda path: read_raw(path, options.min_keypoints))
+    return read_wild(
+        name, source, options, body, lambda path: read_raw(path, options.min_keypoints)
+    )
 
 
 def read_raw(path: Path, min_keypoints: int) -> tuple[Rows, dict[str, int]]:
@@ -65,7 +76,7 @@ def read_raw(path: Path, min_keypoints: int) -> tuple[Rows, dict[str, int]]:
     rule = f"rejected: fewer than {min_keypoints} keypoints"
     counts = {rule: int((~kept).sum())}
     persons = [persons[row] for row in np.flatnonzero(kept)]
-    center, scale = box_of_corners(numbers(path, persons, "bbox", (4,)), ROOM)
+    center, scale = box_of_corners(numbers(path, persons, "bbox", (4,)), BOX_MARGIN)
     check_scale(path, "bbox", scale)
     image_ids = _ids(path, persons, "image_id")
     if missing := [image for image in image_ids if image not in names]:
@@ -90,9 +101,11 @@ def find(root: Path) -> list[Found]:
     for path in files:
         if re.fullmatch(r"person_keypoints_train\d*\.json", path.name):
             published = PUBLISHED if "2014" in path.name else None
-            names = _names_at_the_head(path)
+            names = _first_names(path)
             found.append(
-                entry(root, files, RELEASE, "raw", path, names, "train", extra, published=published)
+                wild_entry(
+                    root, files, RELEASE, "raw", path, names, "train", extra, published=published
+                )
             )
     return found
 
@@ -101,10 +114,10 @@ def _ids(path: Path, found: list[dict[str, Any]], key: str) -> list[int]:
     return numbers(path, found, key, ()).astype(int).tolist()
 
 
-def _names_at_the_head(path: Path) -> list[str]:
+def _first_names(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD).decode("utf-8", "replace")
+            head = file.read(NAMES_WITHIN).decode("utf-8", "replace")
     except OSError:
         return []
     return re.findall(r'"file_name": ?"([^"]+)"', head)

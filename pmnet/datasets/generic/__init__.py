@@ -1,4 +1,4 @@
-"""A user's own people: one npz or csv with plain names, one row a person.
+"""A user's own people: one npz or csv with plain names, one row per person.
 
 Required (npz keys; `pmnet template` writes an example of either kind):
 
@@ -6,22 +6,22 @@ Required (npz keys; `pmnet template` writes an example of either kind):
 - `center` (N, 2): middle of the person's square box, px of the image, x to the right, y down;
 - `scale` (N,): width of the box / 200 px; a fifth wider than the person is usual.
 
-Optional; what is not there is marked as missing:
+Optional (a missing key is marked as missing in the samples):
 
 - `poses` (N, 72): 24 rotation vectors of SMPL in rad, the root first and in the camera frame (x right, y
-  DOWN, z away): who stands upright and faces the camera has a root of about (pi, 0, 0);
-- `betas` (N, 10): shape of SMPL; must be there where `poses` is;
-- `has_smpl` (N,): 1 where poses and betas are valid, else 0; without it all are;
+  DOWN, z away): a person who stands upright and faces the camera has a root of about (pi, 0, 0);
+- `betas` (N, 10): shape of SMPL; required where `poses` is given;
+- `has_smpl` (N,): 1 where poses and betas are valid, else 0; without it all rows are valid;
 - `keypoints_2d` (N, 24, 3): x, y (px of the image), confidence 0 to 1; 0: not annotated; the joints are J24
   of `pmnet.body.keypoints`, in its order;
 - `keypoints_3d` (N, 24, 4): x, y, z (m, camera frame, any origin), confidence; the same joints;
-- `gender` (N,): m, f, n or male, female, neutral: the body that the betas belong to; empty: unknown;
-- `subject` (N,): who it is; `sequence` (N,): rows of one clip share it.
+- `gender` (N,): m, f, n or male, female, neutral: of the body model of the betas; empty: unknown;
+- `subject` (N,): name of the person; `sequence` (N,): name of the clip, shared by its rows.
 
 A csv has a header and the columns image_name, center_x, center_y, scale, pose_0 to pose_71, beta_0 to
 beta_9, has_smpl, JOINT_x, JOINT_y, JOINT_confidence (2D), JOINT_x_m, JOINT_y_m, JOINT_z_m,
 JOINT_confidence_m (3D), gender, subject, sequence. JOINT is a name of J24; joints may be left out, and
-an empty cell is a joint that is not annotated. Without a column of confidence it is 1.
+an empty cell means that a joint is not annotated. Without its column, the confidence is 1.
 """
 
 import difflib
@@ -36,10 +36,9 @@ from pmnet.body import BodyModel
 from pmnet.body.camera import BOX_PX
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.found import Found, image_root
-from pmnet.datasets._shared.peek import files_below, npz_texts
+from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
 from pmnet.datasets._shared.rows import Rows, to_samples
-from pmnet.datasets._shared.spin import check_scale, genders, in_metres
+from pmnet.datasets._shared.units import check_scale, genders, in_metres
 from pmnet.datasets.generic.table import COLUMNS, csv_header, csv_texts, read_csv
 from pmnet.datasets.generic.template import write_template as write_template  # for `pmnet template`
 from pmnet.formats.arrays import array, finite, same_length
@@ -57,7 +56,7 @@ SHAPES: Final[dict[str, tuple[int, ...]]] = {
 }
 TEXTS: Final = ("image_name", "gender", "subject", "sequence")
 KEYS: Final = (*REQUIRED, *(key for key in (*SHAPES, *TEXTS) if key not in REQUIRED))
-MAX_TURN: Final = 4 * math.pi  # rad; rotation vectors beyond are degrees
+MAX_TURN: Final = 4 * math.pi  # rad; longer rotation vectors are in degrees
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 
 def read_rows(path: Path) -> Rows:
-    """Return the rows of an npz or csv with the names of this module."""
+    """Return the rows of an npz or csv with the names in this module's docstring."""
     if path.suffix.lower() == ".csv":
         values = read_csv(path)
     else:
@@ -131,20 +130,20 @@ def _check(path: Path, rows: Rows) -> None:
 
 
 def _check_in_box(path: Path, rows: Rows, keypoints: np.ndarray) -> None:
-    """Raise InputError where the joints of most rows are not in the box at all."""
+    """Raise InputError where most rows have no joint in their box."""
     seen = keypoints[..., 2] > 0
     reach = np.abs(keypoints[..., :2] - rows.center[:, None]).max(2)
     outside = seen.any(1) & ~(seen & (reach <= rows.scale[:, None] * BOX_PX / 2)).any(1)
     if outside.sum() * 2 > seen.any(1).sum():
         raise InputError(
-            f"{path}: 'keypoints_2d' row {int(outside.argmax())} has no joint in its box, as have "
-            f"{int(outside.sum())} of {len(rows)} rows; expected px of the image (not of the crop, not "
-            "-1 to 1), x before y"
+            f"{path}: 'keypoints_2d' row {int(outside.argmax())} has no joint in its box "
+            f"({int(outside.sum())} of {len(rows)} rows have none); expected px of the image (not of the "
+            "crop, not -1 to 1), x before y"
         )
 
 
 def find(root: Path) -> list[Found]:
-    """Return the npz and csv below `root` that have the required names of this module."""
+    """Return the npz and csv files below `root` that have the required keys or columns."""
     found = []
     for path in files_below(root, ".npz", ".csv"):
         if path.suffix == ".npz":

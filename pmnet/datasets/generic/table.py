@@ -1,4 +1,4 @@
-"""A csv of people as arrays: which columns make which array of `pmnet.datasets.generic`."""
+"""A csv of people as arrays: the columns that make each array of `pmnet.datasets.generic`."""
 
 import csv
 import io
@@ -82,14 +82,16 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (UnicodeDecodeError, StopIteration, csv.Error) as error:
-        raise InputError(f"{path}: no csv with a header ({error!r})") from None
+        raise InputError(f"{path}: not a csv with a header ({error!r})") from None
     if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise InputError(f"{path}: the cells of the header are not separated by commas; save it so")
+        raise InputError(
+            f"{path}: the header is not separated by commas; save the file with commas"
+        )
     for name in header:
         if name not in KNOWN or header.count(name) > 1:
-            said = "is there twice" if name in KNOWN else "is not known"
+            fault = "appears twice" if name in KNOWN else "is not known"
             raise InputError(
-                f"{path}: column {name!r} {said}; rename or drop it. `pmnet template` shows all names"
+                f"{path}: column {name!r} {fault}; rename or drop it. `pmnet template` shows all names"
             )
     kinds = {name: pa.string() if name in TEXTS else pa.float64() for name in header}
     try:
@@ -109,7 +111,7 @@ def _texts(values: list[str]) -> np.ndarray:
 
 
 def _fault(path: Path, content: bytes) -> str:
-    """Return what is wrong with the first cell that is no number, or row of another length."""
+    """Return what is wrong with the first cell that is not a number, or row of another length."""
     try:
         lines = _lines(content)
         header = next(lines)
@@ -140,7 +142,7 @@ def _is_number(cell: str) -> bool:
 
 
 def csv_header(path: Path) -> set[str]:
-    """Return the names in the first line of a csv; empty where it is none."""
+    """Return the names in the first line of a csv; empty where the file is not a csv."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return set(next(csv.reader([stream.readline(100_000)]), []))
@@ -149,7 +151,7 @@ def csv_header(path: Path) -> set[str]:
 
 
 def csv_texts(path: Path, column: str, rows: int) -> list[str]:
-    """Return the first cells of a column; empty where it cannot be read."""
+    """Return the first `rows` cells of a column; empty where it cannot be read."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return [line[column] or "" for line in islice(csv.DictReader(stream), rows)]

@@ -1,4 +1,4 @@
-"""The example of an own data set that `pmnet template` writes: two people, as `generic` reads them."""
+"""The example that `pmnet template` writes: a data set of two people, as `generic` reads it."""
 
 import math
 from pathlib import Path
@@ -10,18 +10,18 @@ from pmnet.body import OPEN_BODY, BodyModel, BodyParams
 from pmnet.body.parts import JOINTS
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
-from pmnet.datasets._shared.boxes import box_around
+from pmnet.datasets._shared.units import box_around
 from pmnet.datasets.generic.table import write_csv
 
-PX_A_METRE = 200.0
-PLACES_PX = np.array([[320.0, 260.0], [180.0, 250.0]])  # of the pelvis in the two images
+PX_PER_METRE = 200.0
+PELVES_PX = np.array([[320.0, 260.0], [180.0, 250.0]])  # in the two images
 
 
 def write_template(path: Path) -> None:
     """Write an .npz or a .csv of two rows with every key; raises InputError for another ending."""
     kind = path.suffix.lower()
     if kind not in (".npz", ".csv"):
-        raise InputError(f"{path}: the template is an .npz or a .csv; name it so")
+        raise InputError(f"{path}: the template is an .npz or a .csv; give it such a name")
     values = example()
     with replacing(path) as partial:
         if kind == ".npz":
@@ -33,7 +33,7 @@ def write_template(path: Path) -> None:
 
 
 def example() -> dict[str, np.ndarray]:
-    """Return two people of the open body: one with the arms out, one with them down; both upright."""
+    """Return two people of the open body, both upright: one with raised, one with lowered arms."""
     poses = torch.zeros(2, 24, 3)
     poses[:, 0, 0] = math.pi
     for side, turn in (("left", -1.2), ("right", 1.2)):
@@ -43,7 +43,7 @@ def example() -> dict[str, np.ndarray]:
     body = BodyModel.load(OPEN_BODY)
     joints = body.keypoints(body.vertices(BodyParams.from_rotvecs(poses, betas)))
     metres = joints.double().numpy()
-    px = metres[..., :2] * PX_A_METRE + PLACES_PX[:, None]
+    px = metres[..., :2] * PX_PER_METRE + PELVES_PX[:, None]
     seen = np.ones((*px.shape[:2], 1))
     center, scale = box_around(px, seen[..., 0] > 0)
     return {

@@ -1,7 +1,7 @@
-"""Human3.6M, in the forms in which people still have it.
+"""Human3.6M, in the formats in which it is still shared.
 
 Layout "spin": h36m_train.npz, PyMAF's h36m_mosh_train.npz and h36m_mosh_valid_p2.npz, SPIN's
-h36m_valid_protocol2.npz, which has no bodies: MoSh's pickles give them, joined by image name. Layout
+h36m_valid_protocol2.npz. The last has no bodies; MoSh's pickles add them, joined by image name. Layout
 "neuralannot": the json files of NeuralAnnot and I2L-MeshNet. Protocol 2 is camera 60457274 of S9 and S11;
 every 5th frame in SPIN, every 64th in I2L-MeshNet.
 """
@@ -15,13 +15,11 @@ from typing import Any, Final, Literal
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.found import Found, image_root
-from pmnet.datasets._shared.h36m_names import CAMERAS, keep, read_names
-from pmnet.datasets._shared.mosh import ALIGNED, with_mosh
-from pmnet.datasets._shared.peek import matching, npz_texts
-from pmnet.datasets._shared.rows import Rows, to_samples
-from pmnet.datasets._shared.sources import annotation_file
+from pmnet.datasets._shared.discovery import ALIGNED, Found, image_root, matching, npz_texts
+from pmnet.datasets._shared.rows import Rows, annotation_file, to_samples
 from pmnet.datasets._shared.spin import read_spin
+from pmnet.datasets.h36m.mosh import with_mosh
+from pmnet.datasets.h36m.names import CAMERAS, keep, read_names
 from pmnet.datasets.h36m.neuralannot import read_neuralannot, subjects_in
 from pmnet.formats.npz import npz_keys
 
@@ -36,9 +34,10 @@ class Options:
     """Which files and rows are taken.
 
     `file` is the npz in the folder `source` (null: the source is the npz); `mosh` is the folder
-    neutrSMPL_H3.6 relative to the folder (null: none); `images` is what image names are relative to.
-    `subjects` (S1) and `cameras` (60457274) keep only those (null: all); `every` takes each so many-th
-    frame of the video, by its number; `max_fit_error_mm` drops worse fits of NeuralAnnot (0: none).
+    neutrSMPL_H3.6, relative to `source` (null: none); image names are relative to `images`. `subjects`
+    (S1) and `cameras` (60457274) are the ones to keep (null: all); every `every`-th frame of the video is
+    taken, by frame number; fits of NeuralAnnot with a larger error than `max_fit_error_mm` are dropped
+    (0: none).
     """
 
     layout: Literal["spin", "neuralannot"]
@@ -91,7 +90,7 @@ def _read_npz(folder: Path, file: Path, options: Options) -> tuple[Rows, dict[st
 def _camera_numbers(source: Path, cameras: list[str] | None) -> list[int]:
     if strangers := set(cameras or ()) - set(CAMERAS):
         raise InputError(
-            f"{source}: options.cameras: {', '.join(sorted(strangers))} is none of {', '.join(CAMERAS)}"
+            f"{source}: options.cameras: {', '.join(sorted(strangers))} is not one of {', '.join(CAMERAS)}"
         )
     return [number for number, camera in enumerate(CAMERAS) if cameras is None or camera in cameras]
 
@@ -142,7 +141,7 @@ def _found_json(folder: Path, root: Path) -> list[Found]:
 
 
 def _json_images(folder: Path, root: Path) -> Path:
-    """Return the folder of the images; the json files are too large to be opened for their names."""
+    """Return the folder of the images, by its name: the json files are too large to be opened here."""
     clips = matching(root, "s_*_act_*_subact_*_ca_*")
     return next((clip.parent for clip in clips if clip.is_dir()), folder)
 

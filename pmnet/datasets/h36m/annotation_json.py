@@ -1,6 +1,6 @@
 """The json files of Human3.6M from NeuralAnnot and I2L-MeshNet, each as arrays.
 
-Of subject 1: Human36M_subject1_data.json (images and boxes in px, COCO's layout), _camera.json (R, t in
+For subject 1: Human36M_subject1_data.json (images and boxes in px, COCO's layout), _camera.json (R, t in
 mm, f and c in px of cameras 1 to 4), _joint_3d.json (17 joints in mm, in the world's frame) and
 _SMPL_NeuralAnnot.json or _smpl_param.json (pose in rad, shape) by action, subaction and frame (from 0).
 """
@@ -13,20 +13,28 @@ from typing import Any, Final
 import numpy as np
 
 from pmnet.core.errors import InputError
-from pmnet.datasets._shared.joint_maps import H36M17
 from pmnet.datasets._shared.units import from_mm, in_rad
 from pmnet.formats.arrays import finite
 from pmnet.formats.json import read_json
+
+# the 17 joints of Human3.6M in the NeuralAnnot files: the right leg first
+H36M17: Final = (
+    *("pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+    *("spine", "neck", "jaw", "head"),
+    *("left_shoulder", "left_elbow", "left_wrist"),
+    *("right_shoulder", "right_elbow", "right_wrist"),
+)
+
 
 FITS: Final = ("SMPL_NeuralAnnot", "smpl_param")
 Moment = tuple[str, str, str]  # action, subaction, frame, as the keys of the files
 
 
 @dataclass(frozen=True)
-class Images:
+class SubjectImages:
     """N images of one subject: names, boxes (x, y, width, height in px), cameras from 0.
 
-    `moment` is the row in `moments` of what all cameras saw at that time.
+    `moment` is the index in `moments` of the instant at which all cameras took an image.
     """
 
     name: np.ndarray
@@ -36,8 +44,10 @@ class Images:
     moments: list[Moment]
 
 
-def read_images(path: Path, cameras: Sequence[int], every: int) -> tuple[Images, dict[str, int]]:
-    """Return every `every`-th frame of the wanted cameras (from 0), and what was dropped."""
+def read_images(
+    path: Path, cameras: Sequence[int], every: int
+) -> tuple[SubjectImages, dict[str, int]]:
+    """Return every `every`-th frame of the wanted cameras (from 0), and counts of dropped images."""
     values = _object(path)
     try:
         images = {image["id"]: image for image in values["images"]}
@@ -74,7 +84,7 @@ def read_images(path: Path, cameras: Sequence[int], every: int) -> tuple[Images,
             seen_by.append(camera)
             moment.append(moments.setdefault(key, len(moments)))
     boxes = finite(path, "bbox", np.array(corners, float).reshape(-1, 4))
-    found = Images(
+    found = SubjectImages(
         np.array(names, str), boxes, np.array(seen_by, int), np.array(moment, int), list(moments)
     )
     return found, counts
@@ -87,20 +97,20 @@ def read_joints(path: Path, moments: list[Moment]) -> np.ndarray:
     for row, moment in enumerate(moments):
         entry = _at(values, moment)
         if entry is None:
-            raise InputError(f"{path}: no joints of {_said(moment)}, which has an image")
+            raise InputError(f"{path}: no joints of {_in_words(moment)}, which has an image")
         joints[row] = _numbers(path, moment, "joints", entry, (len(H36M17), 3))
     return from_mm(path, "joint_3d", joints)
 
 
 def read_fits(data: Path, moments: list[Moment]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return poses (M, 72) with the root in the world's frame, betas (M, 10) and which there are.
+    """Return poses (M, 72) with the root in the world frame, betas (M, 10), and a mask of those found.
 
-    None of a subject without a file of fits beside its `data`.
+    The mask is all False for a subject without a file of fits beside its `data`.
     """
     poses, betas = np.zeros((len(moments), 72)), np.zeros((len(moments), 10))
     has = np.zeros(len(moments), bool)
     for kind in FITS:
-        path = beside(data, kind)
+        path = sibling_file(data, kind)
         if not path.is_file():
             continue
         values = _object(path)
@@ -121,7 +131,7 @@ def read_fits(data: Path, moments: list[Moment]) -> tuple[np.ndarray, np.ndarray
 def read_cameras(
     path: Path, cameras: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return R (4, 3, 3), t (4, 3) in m, f and c (4, 2) in px; NaN for cameras not asked for."""
+    """Return R (4, 3, 3), t (4, 3) in m, f and c (4, 2) in px; NaN for cameras not in `cameras`."""
     values = _object(path)
     turn, shift = np.full((4, 3, 3), np.nan), np.full((4, 3), np.nan)
     focal, middle = np.full((4, 2), np.nan), np.full((4, 2), np.nan)
@@ -137,13 +147,13 @@ def read_cameras(
         straight = np.abs(turn[camera] @ turn[camera].T - np.eye(3)).max()
         if straight > 1e-3 or np.linalg.det(turn[camera]) < 0:
             raise InputError(
-                f"{path}: R of camera {camera + 1} is no rotation; expected x_cam = R x_world + t"
+                f"{path}: R of camera {camera + 1} is not a rotation; expected x_cam = R x_world + t"
             )
     return turn, shift, focal, middle
 
 
-def beside(data: Path, kind: str) -> Path:
-    """Return another file of the subject of a `_data.json`."""
+def sibling_file(data: Path, kind: str) -> Path:
+    """Return another file of the same subject as a `_data.json`."""
     return data.with_name(data.name.replace("_data.json", f"_{kind}.json"))
 
 
@@ -161,14 +171,14 @@ def _at(values: Mapping[str, Any], moment: Moment) -> Any:
     return found
 
 
-def _said(moment: Moment) -> str:
+def _in_words(moment: Moment) -> str:
     return "action {}, subaction {}, frame {}".format(*moment)
 
 
 def _numbers(
     path: Path, moment: Moment, key: str, value: Any, shape: tuple[int, ...]
 ) -> np.ndarray:
-    return _reshaped(path, f"{key} of {_said(moment)}", value, shape)
+    return _reshaped(path, f"{key} of {_in_words(moment)}", value, shape)
 
 
 def _reshaped(path: Path, where: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Human3.6M as NeuralAnnot and I2L-MeshNet share it: bodies in the world's frame, put into cameras.
+"""Human3.6M from NeuralAnnot and I2L-MeshNet: bodies in the world frame, moved into each camera's frame.
 
-The camera of an image turns the root and moves the joints: x_cam = R x_world + t. Where the body stands is
-not needed: meshes are relative to the root. For the files see `_h36m_json`.
+The camera turns the root and moves the joints: x_cam = R x_world + t. The place of the body is not
+needed: meshes are relative to the root. For the files see `annotation_json.py`.
 """
 
 import re
@@ -16,17 +16,16 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.body.keypoints import J24
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
-from pmnet.datasets._shared.boxes import ROOM, box_of_corners
-from pmnet.datasets._shared.joint_maps import H36M17, to_j24
-from pmnet.datasets._shared.rows import Rows
-from pmnet.datasets._shared.sources import concatenated
+from pmnet.datasets._shared.rows import Rows, concatenated, to_j24
+from pmnet.datasets._shared.units import BOX_MARGIN, box_of_corners
 from pmnet.datasets.h36m.annotation_json import (
-    Images,
-    beside,
+    H36M17,
+    SubjectImages,
     read_cameras,
     read_fits,
     read_images,
     read_joints,
+    sibling_file,
 )
 
 DATA: Final = re.compile(r"Human36M_subject(\d+)_data\.json")
@@ -47,10 +46,10 @@ def read_neuralannot(
     max_fit_error_mm: float,
     body: BodyModel,
 ) -> tuple[Rows, dict[str, int]]:
-    """Return the rows of the wanted subjects and cameras (from 0), and what was not found or dropped.
+    """Return the rows of the wanted subjects and cameras (from 0), and counts of dropped rows and fits.
 
-    Of the frames every `every`-th is taken, counted from the first. A fit whose joints are farther from
-    the annotated ones than `max_fit_error_mm` on average (0: any) is not taken; I2L-MeshNet takes 25.
+    Every `every`-th frame is taken, counted from the first. A fit is dropped where its joints miss the
+    annotated ones by more than `max_fit_error_mm` on average (0: no limit); I2L-MeshNet's limit is 25.
     Raises InputError naming the file and the entry at fault.
     """
     files = subjects_in(folder)
@@ -60,7 +59,7 @@ def read_neuralannot(
             f"{', '.join(files) or 'none'}"
         )
     if not files:
-        raise InputError(f"{folder}: no Human36M_subject1_data.json, nor of another subject")
+        raise InputError(f"{folder}: no Human36M_subject*_data.json in it")
     parts, counts = [], dict[str, int]()
     for subject in track(subjects or list(files), "reading NeuralAnnot"):
         data = files[subject]
@@ -78,12 +77,12 @@ def read_neuralannot(
 def _seen(
     data: Path,
     subject: str,
-    images: Images,
+    images: SubjectImages,
     max_fit_error_mm: float,
     body: BodyModel,
 ) -> tuple[Rows, dict[str, int]]:
     """Return the rows of one subject: what each camera saw at each moment."""
-    world = read_joints(beside(data, "joint_3d"), images.moments)
+    world = read_joints(sibling_file(data, "joint_3d"), images.moments)
     poses, betas, has = read_fits(data, images.moments)
     counts = {"without SMPL: no fit of the frame": int((~has)[images.moment].sum())}
     if max_fit_error_mm > 0:
@@ -93,12 +92,12 @@ def _seen(
         has &= ~far
     used = np.unique(images.camera).tolist()
     turn, shift, focal, middle = (
-        values[images.camera] for values in read_cameras(beside(data, "camera"), used)
+        values[images.camera] for values in read_cameras(sibling_file(data, "camera"), used)
     )
     seen = np.einsum("nij,nkj->nki", turn, world[images.moment]) + shift[:, None]
     px = focal[:, None] * seen[..., :2] / seen[..., 2:] + middle[:, None]
-    _check_boxes(beside(data, "camera"), px, seen, images)
-    center, scale = box_of_corners(images.corners, ROOM)
+    _check_boxes(sibling_file(data, "camera"), px, seen, images)
+    center, scale = box_of_corners(images.corners, BOX_MARGIN)
     rotvecs = poses[images.moment]
     if len(rotvecs):
         root = Rotation.from_matrix(turn) * Rotation.from_rotvec(rotvecs[:, :3])
@@ -120,16 +119,16 @@ def _seen(
     ), counts
 
 
-def _check_boxes(path: Path, px: np.ndarray, seen: np.ndarray, images: Images) -> None:
-    """Raise InputError where joints are not seen in the boxes: a camera of another unit or direction."""
+def _check_boxes(path: Path, px: np.ndarray, seen: np.ndarray, images: SubjectImages) -> None:
+    """Raise InputError where joints lie outside of the boxes: the camera has another unit or direction."""
     low, size = images.corners[:, None, :2], images.corners[:, None, 2:]
     inside = ((px > low - size / 2) & (px < low + 1.5 * size)).all(2) & (seen[..., 2] > 0)
     lost = inside.mean(1) < 0.5
     if lost.sum() * 2 > len(lost):
         row = int(lost.argmax())
         raise InputError(
-            f"{path}: the joints of {int(lost.sum())} of {len(lost)} images are not in their boxes, first "
-            f"those of {images.name[row]}; expected x_cam = R x_world + t, t in mm, f and c in px"
+            f"{path}: the joints of {int(lost.sum())} of {len(lost)} images are not in their boxes, first in "
+            f"{images.name[row]}; expected x_cam = R x_world + t, t in mm, f and c in px"
         )
 
 

@@ -1,11 +1,11 @@
-"""The npz of ProHMR and HMR 2.0 (4D-Humans): one row a person, with 25 + 19 joints.
+"""The npz of ProHMR and HMR 2.0 (4D-Humans): one row per person, with 25 + 19 joints.
 
-Keys: `imgname`, `center` px, `scale`, the width of the box in PIXELS, (N,), (N, 1) or (N, 2) of which the
-larger is taken; optional `body_pose` (N, 72) rad with the root in the camera frame, `has_body_pose`,
+Keys: `imgname`, `center` px, `scale`, the width of the box in PIXELS, (N,), (N, 1) or (N, 2), of which the
+larger number is taken; optional `body_pose` (N, 72) rad with the root in the camera frame, `has_body_pose`,
 `betas`, `has_betas`, `body_keypoints_2d` (N, 25, 3) of OpenPose's BODY_25 and `extra_keypoints_2d`
-(N, 19, 3), the first 19 of J24, px with confidence; the same as `*_keypoints_3d` (..., 4) in m. What the
-19 do not show is taken from BODY_25 where it has the same joint (limbs but for the hips, neck, face).
-Some files store `scale` by 200 px, as SPIN does: options.scale says which.
+(N, 19, 3), the first 19 of J24, px with confidence; `*_keypoints_3d` (..., 4) are the same in m. A joint
+that is not among the visible 19 is taken from BODY_25, if it has it (limbs without hips, neck, face).
+Some files store `scale` in units of 200 px, as SPIN does: set options.scale accordingly.
 """
 
 from dataclasses import dataclass
@@ -19,15 +19,13 @@ from pmnet.body.camera import BOX_PX
 from pmnet.body.keypoints import J24
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.found import Found, image_root
-from pmnet.datasets._shared.joint_maps import to_j24
-from pmnet.datasets._shared.peek import files_below, npz_texts
-from pmnet.datasets._shared.rows import Rows, to_samples
-from pmnet.datasets._shared.spin import check_scale, in_metres
+from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
+from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
+from pmnet.datasets._shared.units import check_scale, in_metres
 from pmnet.formats.arrays import array, finite, same_length
 from pmnet.formats.npz import npz_keys, read_texts_npz
 
-# hips of OpenPose lie higher than those of J24: they are not taken
+# OpenPose's hips are not taken: they lie higher than the hips of J24
 BODY25: Final = (
     *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist"),
     *("left_shoulder", "left_elbow", "left_wrist", None, None, "right_knee", "right_ankle"),
@@ -40,7 +38,7 @@ KEYS: Final = (
     *("imgname", "center", "scale", "body_pose", "has_body_pose", "betas", "has_betas"),
     *(f"{part}_keypoints_{kind}" for part in ("body", "extra") for kind in KEYPOINTS),
 )
-MIN_PX: Final = 10.0  # a box that is narrower everywhere is given by 200 px
+MIN_PX: Final = 10.0  # if all boxes are narrower, scale is in units of 200 px
 UNITS: Final = {"px": BOX_PX, "200 px": 1.0}
 
 
@@ -60,7 +58,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 
 def read_hmr2(path: Path, unit: str) -> tuple[Rows, dict[str, int]]:
-    """Return the rows of the npz and what was not taken; `unit` is one of UNITS."""
+    """Return the rows of the npz and the counts of rows without a fit; `unit` is one of UNITS."""
     values = read_texts_npz(path, KEYS)
     names = array(path, values, "imgname", (None,), "U")
     center = np.asarray(values.get("center"))
@@ -99,22 +97,17 @@ def _scale(path: Path, values: dict[str, np.ndarray], unit: str) -> np.ndarray:
 
 
 def _keypoints(path: Path, values: dict[str, np.ndarray], kind: str) -> np.ndarray | None:
-    """Return J24 with confidence: the 19, and where these are not confident those of BODY_25."""
+    """Return J24 with confidence: the 19 where they are visible, else the joints of BODY_25."""
     extra, body, width = f"extra_keypoints_{kind}", f"body_keypoints_{kind}", KEYPOINTS[kind]
-    found = None
+    openpose = None
     if body in values:
-        found = to_j24(array(path, values, body, (None, len(BODY25), width)), BODY25)
-    if extra in values:
-        annotated = to_j24(array(path, values, extra, (None, len(EXTRA19), width)), EXTRA19)
-        shown = annotated[..., -1:] > 0
-        found = annotated if found is None else np.where(shown, annotated, _same(found, annotated))
-    return found
-
-
-def _same(found: np.ndarray, annotated: np.ndarray) -> np.ndarray:
-    if len(found) != len(annotated):
-        return annotated  # same_length says so
-    return found
+        openpose = to_j24(array(path, values, body, (None, len(BODY25), width)), BODY25)
+    if extra not in values:
+        return openpose
+    annotated = to_j24(array(path, values, extra, (None, len(EXTRA19), width)), EXTRA19)
+    if openpose is None or len(openpose) != len(annotated):
+        return annotated  # where the lengths differ, same_length raises the error
+    return np.where(annotated[..., -1:] > 0, annotated, openpose)
 
 
 def _with_fits(path: Path, values: dict[str, np.ndarray], rows: Rows) -> dict[str, int]:

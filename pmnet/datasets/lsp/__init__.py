@@ -1,8 +1,8 @@
 """Leeds Sports Pose: SPIN's `lsp_dataset_original_train.npz` and `lsp_dataset_test.npz`, or `joints.mat`.
 
-Raw layout: `joints` (3, 14, N), third row 0 = visible, of the images `im0001.jpg`, `im0002.jpg`, ...;
-the first 1,000 train, the others test. The silhouettes and part labels that `lsp_dataset_test.npz`
-names (`maskname`, `partname`) are not used.
+Raw layout: `joints` (3, 14, N), where 0 in the third row means visible, for the images `im0001.jpg`,
+`im0002.jpg`, ...; the first 1,000 are for training, the others for testing. The silhouettes and part labels
+in `lsp_dataset_test.npz` (`maskname`, `partname`) are not used.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,17 @@ import numpy as np
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.found import Found
+from pmnet.datasets._shared.discovery import Found, Split
 from pmnet.datasets._shared.lsp import Taken, layout_of, read_joints, rows_of_joints
 from pmnet.datasets._shared.rows import Rows
-from pmnet.datasets._shared.wild import WildOptions, ingest
-from pmnet.datasets._shared.wild_found import Release, Split, annotation_files, entry, find_spin
+from pmnet.datasets._shared.wild import (
+    Release,
+    WildOptions,
+    annotation_files,
+    find_spin,
+    read_wild,
+    wild_entry,
+)
 
 RELEASE: Final = Release(
     adapter="lsp",
@@ -36,10 +42,10 @@ PARTS: Final = {
 
 @dataclass(frozen=True)
 class Options(WildOptions):
-    """See WildOptions; both below concern the raw layout.
+    """See WildOptions; `part` and `joints` concern the raw layout.
 
-    `part` takes the first 1,000 images, the others, or all; `joints` those marked as visible or, as
-    SPIN does, all.
+    `part` is the first 1,000 images, the others, or all; `joints` are the visible ones or, as in SPIN,
+    all.
     """
 
     part: Literal["train", "test", "all"]
@@ -48,7 +54,7 @@ class Options(WildOptions):
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     """Return the persons of LSP; raises InputError naming the file, the key or image at fault."""
-    return ingest(name, source, options, body, lambda path: read_raw(path, options))
+    return read_wild(name, source, options, body, lambda path: read_raw(path, options))
 
 
 def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
@@ -58,7 +64,7 @@ def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
     part = PARTS[options.part]
     if not len(names[part]):
         raise InputError(
-            f"{path}: 'joints' is of {len(joints)} images; part {options.part!r} has none of them"
+            f"{path}: 'joints' has {len(joints)} images, none of them in part {options.part!r}"
         )
     return rows_of_joints(path, joints[part], names[part], options.joints)
 
@@ -71,7 +77,7 @@ def find(root: Path) -> list[Found]:
     for path in files:
         if path.name == "joints.mat" and layout_of(path) == "lsp":
             found += [
-                entry(
+                wild_entry(
                     *(root, files, RELEASE, "raw", path, ["im0001.jpg"], split),
                     extra={"part": split, "joints": "all"},
                 )

@@ -1,7 +1,7 @@
 """Leeds Sports Pose extended: SPIN's `hr-lspet_train.npz`, or the `joints.mat` of hr-lspet.
 
-Raw layout: `joints` (14, 3, N), third column 1 = visible. The file does not name its images: they are
-those beside it or in `images`, sorted by name, as many as there are joints.
+Raw layout: `joints` (14, 3, N), where 1 in the third column means visible. The file does not name its
+images: they are the images in options.images, sorted by name, one per person.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,17 @@ import numpy as np
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.found import Found
+from pmnet.datasets._shared.discovery import Found
 from pmnet.datasets._shared.lsp import Taken, layout_of, read_joints, rows_of_joints
 from pmnet.datasets._shared.rows import Rows
-from pmnet.datasets._shared.wild import WildOptions, ingest
-from pmnet.datasets._shared.wild_found import Release, annotation_files, entry, find_spin
+from pmnet.datasets._shared.wild import (
+    Release,
+    WildOptions,
+    annotation_files,
+    find_spin,
+    read_wild,
+    wild_entry,
+)
 
 RELEASE: Final = Release(
     adapter="lsp_extended",
@@ -30,14 +36,14 @@ RELEASE: Final = Release(
 
 @dataclass(frozen=True)
 class Options(WildOptions):
-    """See WildOptions; `joints` takes those marked as visible or, as SPIN does, all (raw layout)."""
+    """See WildOptions; `joints` are the visible ones or, as in SPIN, all (raw layout)."""
 
     joints: Taken
 
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     """Return the persons of LSP extended; raises InputError naming the file or image at fault."""
-    return ingest(name, source, options, body, lambda path: read_raw(path, options))
+    return read_wild(name, source, options, body, lambda path: read_raw(path, options))
 
 
 def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
@@ -61,7 +67,7 @@ def find(root: Path) -> list[Found]:
     for path in files:
         if path.name == "joints.mat" and layout_of(path) == "lspet":
             names = ["im00001.png", "im00001.jpg"]
-            found.append(entry(root, files, RELEASE, "raw", path, names, "train", extra))
+            found.append(wild_entry(root, files, RELEASE, "raw", path, names, "train", extra))
     return found
 
 

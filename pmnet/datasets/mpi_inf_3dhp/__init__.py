@@ -1,9 +1,9 @@
-"""MPI-INF-3DHP: SPIN's npz with fits from several sources, or the annotations of its authors.
+"""MPI-INF-3DHP: SPIN's npz with fits from several sources, or the authors' annotations.
 
-Layout "spin": mpi_inf_3dhp_train.npz, with `pose` and `shape` from several views, and
-mpi_inf_3dhp_valid.npz or _test.npz, without. Fits of other files belong to its rows by position. Layouts
-"raw_train" and "raw_test": see `_mpi_raw`. The universal skeletons (`univ_annot3`) are of one size; SPIN
-trains on `annot3` and tests on `univ_annot3` (SPIN#80).
+Layout "spin": mpi_inf_3dhp_train.npz, which has `pose` and `shape` from multi-view fits, and
+mpi_inf_3dhp_valid.npz or _test.npz, which have none. Fits in other files belong to the rows by position.
+Layouts "raw_train" and "raw_test": see `raw.py`. All skeletons of `univ_annot3` have one size; SPIN trains
+on `annot3` and tests on `univ_annot3` (SPIN#80).
 """
 
 import os
@@ -18,11 +18,9 @@ import numpy as np
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
+from pmnet.datasets._shared.discovery import Found, image_root, matching, npz_texts
 from pmnet.datasets._shared.fits import FitSource, Reject, with_fits
-from pmnet.datasets._shared.found import Found, image_root
-from pmnet.datasets._shared.peek import matching, npz_texts
-from pmnet.datasets._shared.rows import to_samples
-from pmnet.datasets._shared.sources import annotation_file
+from pmnet.datasets._shared.rows import annotation_file, to_samples
 from pmnet.datasets._shared.spin import read_spin
 from pmnet.datasets.mpi_inf_3dhp.raw import TEST_SET, read_test, read_train
 from pmnet.formats.npz import npz_keys
@@ -43,10 +41,10 @@ FITS: Final = {
 class Options:
     """Which files and rows are taken.
 
-    `file` is the npz in the folder `source` (null: the source is the npz); `images` is what
-    image names are relative to; of `fits` (null: those of the npz, if any) the first valid one of a row
-    is taken. Of the raw layouts `annotation` names the 3D joints (null in layout spin); of raw_train
-    each `every`-th frame is taken, by its number (SPIN: 10).
+    `file` is the npz in the folder `source` (null: the source is the npz); image names are relative to
+    `images`; each row takes the first valid one of `fits` (null: the fits in the npz, if any). In the raw
+    layouts `annotation` names the 3D joints (null in layout spin); raw_train takes every `every`-th frame,
+    by frame number (SPIN: 10).
     """
 
     layout: Literal["spin", "raw_train", "raw_test"]
@@ -90,14 +88,14 @@ def _read_npz(name: str, source: Path, options: Options, body: BodyModel) -> Sam
 
 
 def read_names(file: Path, names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the subject and the clip of each image: the cameras that saw it together make one."""
+    """Return the subject and the clip of each image; all cameras of a recording are one clip."""
     subjects, clips = [], []
     for row, name in enumerate(map(str, names)):
         match = NAME.fullmatch(name)
         if match is None:
             raise InputError(
-                f"{file}: image {name!r} of row {row} has no name of MPI-INF-3DHP's, such as "
-                "S1/Seq1/imageFrames/video_0/frame_000001.jpg; the clip is found by it"
+                f"{file}: image {name!r} of row {row} is not named as MPI-INF-3DHP's images are, such as "
+                "S1/Seq1/imageFrames/video_0/frame_000001.jpg; the name tells the clip"
             )
         subject, sequence, tested = match.groups()
         subjects.append(subject or tested)
@@ -117,7 +115,7 @@ def find(root: Path) -> list[Found]:
         options = _options("raw_train", folder, "annot3", 10)
         found.append(Found("mpi_inf_3dhp", "annot.mat", folder, "train", options))
     for folder in sorted(test):
-        # names as in SPIN's npz, where the folder has its name
+        # where the folder has its usual name, images are named as in SPIN's npz
         images = folder.parent if folder.name == TEST_SET else folder
         options = _options("raw_test", images, "univ_annot3", 1)
         published = PUBLISHED["test"]

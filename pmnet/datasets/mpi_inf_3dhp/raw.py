@@ -1,8 +1,8 @@
-"""The annotations of MPI-INF-3DHP as its authors give them: 2D in px, 3D in mm in the camera's frame.
+"""The authors' annotations of MPI-INF-3DHP: 2D in px, 3D in mm in the camera frame.
 
-Training: S1/Seq1/annot.mat (MATLAB v5), of each of 14 cameras `annot2` (T, 56) and `annot3` or
+Training: S1/Seq1/annot.mat (MATLAB v5), for each of 14 cameras `annot2` (T, 56) and `annot3` or
 `univ_annot3` (T, 84); images extracted from the videos as S1/Seq1/imageFrames/video_0/frame_000001.jpg. An
-image belongs to the annotation of its number, wherever it comes in a listing. Test: TS1/annot_data.mat
+image belongs to the annotation with its number, whatever its place in the folder. Test: TS1/annot_data.mat
 (HDF5), `annot2` (T, 1, 17, 2), `annot3` and `univ_annot3` (T, 1, 17, 3), `valid_frame` (T, 1).
 """
 
@@ -17,16 +17,44 @@ import numpy as np
 
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
-from pmnet.datasets._shared.boxes import box_around
-from pmnet.datasets._shared.joint_maps import MPI17, MPI28, to_j24
-from pmnet.datasets._shared.rows import Rows
-from pmnet.datasets._shared.sources import concatenated
-from pmnet.datasets._shared.units import from_mm
+from pmnet.datasets._shared.rows import Rows, concatenated, to_j24
+from pmnet.datasets._shared.units import box_around, from_mm
 from pmnet.formats.arrays import array, finite, same_length
 from pmnet.formats.matlab import cells, read_mat5, read_mat73
 
+# the 17 joints of the test set; its head and top of the head are jaw and head of Human3.6M
+MPI17: Final = (
+    *("head", "neck", "right_shoulder", "right_elbow", "right_wrist"),
+    *("left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle"),
+    *("left_hip", "left_knee", "left_ankle", "pelvis", "spine", "jaw"),
+)
+# the 28 joints of the training set, of which 17 are used
+MPI28: Final = tuple(
+    {
+        3: "spine",
+        4: "pelvis",
+        5: "neck",
+        6: "jaw",
+        7: "head",
+        9: "left_shoulder",
+        10: "left_elbow",
+        11: "left_wrist",
+        14: "right_shoulder",
+        15: "right_elbow",
+        16: "right_wrist",
+        18: "left_hip",
+        19: "left_knee",
+        20: "left_ankle",
+        23: "right_hip",
+        24: "right_knee",
+        25: "right_ankle",
+    }.get(joint)
+    for joint in range(28)
+)
+
+
 CAMERAS: Final = 14
-VIDEOS: Final = (0, 1, 2, 4, 5, 6, 7, 8)  # those at the height of a person, as in SPIN
+VIDEOS: Final = (0, 1, 2, 4, 5, 6, 7, 8)  # cameras at the height of a person, as in SPIN
 TRAIN_PX: Final = (2048, 2048)
 TEST_PX: Final = {"TS5": (1920, 1080), "TS6": (1920, 1080)}  # the others as in training
 TEST_SET: Final = "mpi_inf_3dhp_test_set"
@@ -36,7 +64,7 @@ NUMBER: Final = re.compile(r"(\d+)$")
 
 @dataclass
 class Part:
-    """The joints of one camera's clip: names of images, (N, J, 2) px, (N, J, 3) m."""
+    """The joints in one camera's clip: image names, (N, J, 2) px, (N, J, 3) m."""
 
     image_name: list[str]
     px: np.ndarray
@@ -46,14 +74,14 @@ class Part:
 def read_train(
     source: Path, images: Path, annotation: str, every: int
 ) -> tuple[Rows, Counter[str]]:
-    """Return every `every`-th frame of S*/Seq*/annot.mat, by its number, and what was dropped.
+    """Return every `every`-th frame of S*/Seq*/annot.mat, by frame number, and counts of dropped frames.
 
-    Where images are extracted, only frames that have one are taken. Raises InputError naming the file
+    Where images are extracted, only frames with an image are taken. Raises InputError naming the file
     and the key or the image at fault.
     """
     files = sorted(source.glob("S*/Seq*/annot.mat"))
     if not files:
-        raise InputError(f"{source}: no S1/Seq1/annot.mat below it, nor of another subject")
+        raise InputError(f"{source}: no S*/Seq*/annot.mat below it")
     extracted = any(images.glob("S*/Seq*/imageFrames"))
     parts, counts = [], Counter[str]()
     for file in track(files, "reading annotations"):
@@ -79,7 +107,7 @@ def _video(
     listed: dict[int, str] | None,
     counts: Counter[str],
 ) -> Part:
-    """Return the wanted frames of one camera; `listed` are the names of its images by number."""
+    """Return the wanted frames of one camera; `listed` are its image names by frame number."""
     found = {}
     for key, width in (("annot2", 56), (annotation, 84)):
         name = f"{key} of camera {video}"
@@ -106,10 +134,10 @@ def _video(
 
 
 def list_images(folder: Path) -> dict[int, str]:
-    """Return the names of the images in a folder by the number that they end in.
+    """Return the names of the images in a folder by the number at their end.
 
-    Raises InputError where two have one number, or where they are numbered from 0: the annotations
-    are numbered from 1, as ffmpeg and SPIN number images.
+    Raises InputError where two images have one number, or where numbers start from 0: annotations are
+    numbered from 1, as ffmpeg and SPIN number images.
     """
     names: dict[int, str] = {}
     for path in sorted(folder.glob("*")):
@@ -118,18 +146,20 @@ def list_images(folder: Path) -> dict[int, str]:
             continue
         number = int(match[1])
         if number in names:
-            raise InputError(f"{folder}: {names[number]} and {path.name} have one number; keep one")
+            raise InputError(
+                f"{folder}: {names[number]} and {path.name} have the same number; keep one"
+            )
         names[number] = path.name
     if 0 in names:
         raise InputError(
-            f"{folder}: images are numbered from 0 ({names[0]}); expected from 1, as ffmpeg does: "
-            "extract them anew, else each gets the annotation of the next"
+            f"{folder}: images are numbered from 0 ({names[0]}); expected numbers from 1, as ffmpeg gives: "
+            "extract them anew, else each image gets the annotation of the next"
         )
     return names
 
 
 def read_test(source: Path, images: Path, annotation: str) -> tuple[Rows, Counter[str]]:
-    """Return the valid frames of TS*/annot_data.mat, and what was dropped."""
+    """Return the valid frames of TS*/annot_data.mat, and counts of dropped frames."""
     files = sorted(source.glob("TS*/annot_data.mat"))
     if not files:
         raise InputError(
@@ -172,7 +202,7 @@ def _rows(
     sequence: str,
     counts: Counter[str],
 ) -> Rows:
-    """Return the rows whose joints are all in the image, as SPIN takes them."""
+    """Return the rows that have all joints in the image, as SPIN does."""
     inside = ((part.px >= 0) & (part.px < size_px)).all((1, 2))
     counts["dropped: a joint outside of the image"] += int((~inside).sum())
     px, metres = part.px[inside], part.metres[inside]

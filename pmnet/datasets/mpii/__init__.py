@@ -1,9 +1,9 @@
 """MPII Human Pose: SPIN's `mpii_train.npz`, or the h5 files of the stacked-hourglass code (pose-hg).
 
-Raw layout, `train.h5`: `imgname` (N,) bytes or codes of letters; `part` (N, 16, 2) px, 0 or less where
+Raw layout, `train.h5`: `imgname` (N,) bytes or character codes; `part` (N, 16, 2) px, 0 or less where
 not annotated; `center` (N, 2) px and `scale` (N,), the height of the person / 200 px. SPIN takes centre
-and scale of its `train.h5` as they are. The `annot.h5` of pose-hg holds those of MPII itself, which its
-code shifts as it loads them, 15 px x scale down and a quarter wider: `box: shifted` does that.
+and scale of its `train.h5` as they are. The `annot.h5` of pose-hg holds MPII's own boxes, which its code
+moves down by 15 px x scale and makes a quarter wider: `box: shifted` does the same.
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,23 @@ import h5py
 import numpy as np
 
 from pmnet.body import BodyModel
+from pmnet.body.keypoints import LIMBS
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.found import Found
-from pmnet.datasets._shared.joint_maps import MPII16, to_j24
-from pmnet.datasets._shared.rows import Rows
-from pmnet.datasets._shared.spin import check_scale
-from pmnet.datasets._shared.wild import WildOptions, ingest
-from pmnet.datasets._shared.wild_found import Release, annotation_files, entry, find_spin
+from pmnet.datasets._shared.discovery import Found
+from pmnet.datasets._shared.rows import Rows, to_j24
+from pmnet.datasets._shared.units import check_scale
+from pmnet.datasets._shared.wild import (
+    Release,
+    WildOptions,
+    annotation_files,
+    find_spin,
+    read_wild,
+    wild_entry,
+)
 from pmnet.formats.arrays import array, finite, same_length
 
+MPII16: Final = (*LIMBS[:6], "pelvis", "thorax", "neck", "head_top", *LIMBS[6:])
 RELEASE: Final = Release(
     adapter="mpii",
     spin={"mpii_train.npz": "train"},
@@ -32,17 +39,17 @@ RELEASE: Final = Release(
     eft=("MPII_ver*.json",),
 )
 KEYS: Final = ("imgname", "center", "scale", "part")
-SPIN_MIN: Final = 16
-SHIFT_PX: Final = 15.0
-WIDER: Final = 1.25
+SPIN_MIN: Final = 16  # keypoints
+SHIFT_PX: Final = 15.0  # of the centre at scale 1, pose-hg
+WIDER: Final = 1.25  # pose-hg
 
 
 @dataclass(frozen=True)
 class Options(WildOptions):
-    """See WildOptions; both below concern the raw layout.
+    """See WildOptions; `min_keypoints` and `box` concern the raw layout.
 
-    `min_keypoints` of 16 must be annotated: 16 is SPIN's rule. `box` takes centre and scale of the
-    file, or shifts them as pose-hg does.
+    `min_keypoints` of the 16 must be annotated (SPIN: 16). `box` takes centre and scale from the file,
+    or shifts them as pose-hg does.
     """
 
     min_keypoints: int
@@ -51,7 +58,7 @@ class Options(WildOptions):
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     """Return the persons of MPII; raises InputError naming the file, the key or row at fault."""
-    return ingest(name, source, options, body, lambda path: read_raw(path, options))
+    return read_wild(name, source, options, body, lambda path: read_raw(path, options))
 
 
 def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
@@ -77,7 +84,7 @@ def read_raw(path: Path, options: Options) -> tuple[Rows, dict[str, int]]:
 
 
 def read_h5(path: Path) -> dict[str, Any]:
-    """Return the arrays of KEYS that an h5 file has; raises InputError where it is none."""
+    """Return the arrays of an h5 file that are among KEYS; raises InputError where it is not an h5 file."""
     try:
         with h5py.File(path, "r") as file:
             found = {key: file.get(key) for key in KEYS}
@@ -98,7 +105,7 @@ def find(root: Path) -> list[Found]:
             names = [str(name) for name in _some_names(path)]
             box = "shifted" if path.name == "annot.h5" else "file"
             found.append(
-                entry(root, files, RELEASE, "raw", path, names, "train", extra | {"box": box})
+                wild_entry(root, files, RELEASE, "raw", path, names, "train", extra | {"box": box})
             )
     return found
 
@@ -120,7 +127,7 @@ def _some_names(path: Path) -> np.ndarray:
 
 
 def _image_names(path: Path, values: dict[str, Any]) -> np.ndarray:
-    """Return the names as texts, (N,); in the files they are bytes, objects or codes of letters."""
+    """Return the names as texts, (N,); the files have bytes, objects or character codes."""
     found = np.asarray(values.get("imgname"))
     try:
         if found.dtype.kind in "fiu" and found.ndim == 2:

@@ -1,11 +1,11 @@
 """3DPW: people in the wild with SMPL poses from inertial sensors.
 
-Layout "sequences": a folder `sequenceFiles/SPLIT` of one pickle a sequence. Lists over its one or two
+Layout "sequences": a folder `sequenceFiles/SPLIT` with one pickle per sequence. Lists over its one or two
 people: `poses` (T, 72) and `betas` of the person's gender in the world, `genders`, `poses2d` (T, 3, 18)
 px of OpenPose's 18 joints with confidence, `campose_valid` (T,); and `cam_poses` (T, 4, 4) from the world
-to the camera, `sequence`. `poses` are of 30 Hz, one row an image: row t is image_%05d of number t.
-(`img_frame_ids` says which of the 60 Hz poses these are, and numbers no images.) Kept are the frames
-whose camera is valid. Layout "spin": one npz of SPIN, as 3dpw_test.npz.
+to the camera, `sequence`. `poses` have 30 Hz and one row per image: row t belongs to image t.
+(`img_frame_ids` are indices of the 60 Hz poses, not of images.) Frames are kept where the camera is valid.
+Layout "spin": one npz of SPIN, as 3dpw_test.npz.
 """
 
 from collections import Counter
@@ -20,15 +20,21 @@ from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.boxes import box_around
-from pmnet.datasets._shared.found import Found, image_root
-from pmnet.datasets._shared.joint_maps import COCO18, to_j24
-from pmnet.datasets._shared.peek import files_below, npz_texts
-from pmnet.datasets._shared.rows import Rows, to_samples
-from pmnet.datasets._shared.spin import GENDERS, read_spin
+from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
+from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
+from pmnet.datasets._shared.spin import read_spin
+from pmnet.datasets._shared.units import GENDERS, box_around
 from pmnet.formats.arrays import array, finite, same_length
 from pmnet.formats.npz import npz_keys
 from pmnet.formats.pickles import read_pickle
+
+# OpenPose's 18 joints: `poses2d`
+COCO18: Final = (
+    *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist"),
+    *("left_shoulder", "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle"),
+    *("left_hip", "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear"),
+)
+
 
 SPLITS: Final = {"train": "train", "validation": "test", "test": "test"}
 SPIN_TEST_ROWS: Final = 35_515  # of SPIN's 3dpw_test.npz
@@ -56,7 +62,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 
 def read_sequences(folder: Path, name: str) -> tuple[Rows, Counter[str]]:
-    """Return the rows of all pickles of a folder and how many were dropped, by rule."""
+    """Return the rows of all pickles in a folder and counts of dropped frames, by rule."""
     paths = sorted(folder.glob("*.pkl"))
     if not paths:
         raise InputError(
@@ -85,9 +91,11 @@ def read_sequence(path: Path, counts: Counter[str]) -> list[Rows]:
     values: dict[str, Any] = read_pickle(path)
     for key in LISTS:
         if not isinstance(values.get(key), list):
-            raise InputError(f"{path}: {key!r} must be a list with an entry a person; not 3DPW's")
+            raise InputError(
+                f"{path}: {key!r} must be a list with one entry per person, as in 3DPW's files"
+            )
     if not isinstance(values.get("sequence"), str):
-        raise InputError(f"{path}: 'sequence' must be the name of the sequence; not 3DPW's")
+        raise InputError(f"{path}: 'sequence' must be the name of the sequence, as in 3DPW's files")
     same_length(path, {key: values[key] for key in LISTS})
     if not values["poses"]:
         raise InputError(f"{path}: 'poses' is empty; expected one or two people")
@@ -134,8 +142,8 @@ def _rotation(path: Path, matrices: np.ndarray, kept: np.ndarray) -> Rotation:
     wrong = kept & ((away > 0.01) | (np.linalg.det(matrices) < 0))
     if wrong.any():
         raise InputError(
-            f"{path}: 'cam_poses' row {int(wrong.argmax())} is no rotation, as are {int(wrong.sum())} of "
-            "the frames used; the file is damaged: download it anew"
+            f"{path}: 'cam_poses' row {int(wrong.argmax())} is not a rotation ({int(wrong.sum())} of the "
+            "frames used are not); the file is damaged: download it anew"
         )
     return Rotation.from_matrix(matrices[kept])
 

@@ -1,8 +1,8 @@
 """Poses drawn from hand-written families of actions: the open default, with a long tail.
 
-Each family is a mean pose, a few moves (directions of the pose space, each taken by a random amount
-from -1 to 1) and a jitter of every joint. Angles are rotation vectors in degrees, for a body that
-faces +z with y up and x to its left; half of the samples are mirrored left to right.
+Each family is a mean pose and a few moves: directions in pose space, each added with a random factor from
+-1 to 1. Every joint is jittered. Angles are rotation vectors in degrees, for a body that faces +z with y
+up and x to its left; half of the samples are mirrored left to right.
 """
 
 import math
@@ -27,7 +27,7 @@ Pose = Mapping[str, tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Options:
-    """How many samples, the share of each family, the noise and the cameras."""
+    """The number of samples, the share of each family, the noise and the cameras."""
 
     samples: int
     families: dict[str, float]
@@ -199,9 +199,9 @@ LIMITS: Final[Mapping[str, tuple[tuple[float, float], ...]]] = {
 
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
-    """Return `options.samples` bodies drawn from the families of this file.
+    """Return `options.samples` bodies drawn from FAMILIES.
 
-    Raises InputError for an unknown family or shares that do not add up to something positive.
+    Raises InputError for an unknown family, a negative share, or shares that are all 0.
     """
     if unknown := set(options.families) - set(FAMILIES):
         raise InputError(
@@ -209,7 +209,9 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
         )
     shares = torch.tensor(list(options.families.values()), dtype=torch.float64)
     if options.samples < 1 or (shares < 0).any() or shares.sum() <= 0:
-        raise InputError(f"{name}: samples must be positive, shares of families not negative")
+        raise InputError(
+            f"{name}: samples must be positive, and shares of families must not be negative"
+        )
     generator = torch.Generator().manual_seed(options.seed)
     drawn = torch.multinomial(shares, options.samples, replacement=True, generator=generator)
     names = list(options.families)
@@ -218,13 +220,13 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     betas = torch.randn(options.samples, 10, generator=generator) * options.betas_spread
     upright = BodyParams.from_rotvecs(rotvecs, betas.clamp(-3, 3))
     about = About(dataset=name, joints="smpl24", pixels="render", body=body.sha256)
-    # every sample is drawn by itself: a sequence is one sample
+    # samples are drawn independently: each is a sequence of its own
     sequence = [f"{family}_{row}" for row, family in enumerate(families)]
     return posed_samples(about, upright, options.view, body, generator, families, sequence)
 
 
 def joint_limits() -> Float[Tensor, "24 3 2"]:
-    """Return the lowest and highest angle (rad) of each joint about each axis; the root has none."""
+    """Return the lowest and highest angle (rad) of each joint about each axis; the root is not limited."""
     limits = torch.full((len(JOINTS), 3, 2), math.pi)
     limits[:, :, 0] *= -1
     for joint, low_high in LIMITS.items():

@@ -1,10 +1,11 @@
-"""UP-3D: photographs of LSP, MPII and FashionPose with SMPL fits that people chose.
+"""UP-3D: photographs of LSP, MPII and FashionPose with SMPL fits that annotators accepted.
 
 Layout "folder": `%05d_image.png`, `%05d_body.pkl` (`pose` rad and `betas`, taken as they are: the root is
 in the camera frame), `%05d_joints.npy` (3, 14) px and visibility of LSP's joints, `%05d_render_light.png`
-(the fit on white), and lists with a line `/01129_image.png` an image: train.txt, val.txt, trainval.txt,
-test.txt; GraphCMR's namesUPlsp.txt is the other test set in use. The box is that of the rendered fit,
-else that of the visible joints. Layout "spin": up_3d_*.npz of GraphCMR or DecoMR.
+(the fit on white), and lists with one line per image, as `/01129_image.png`: train.txt, val.txt,
+trainval.txt, test.txt; GraphCMR's namesUPlsp.txt is the other test set in use. The box is drawn around the
+rendered fit, or around the visible joints where the render is missing. Layout "spin": up_3d_*.npz of
+GraphCMR or DecoMR.
 """
 
 import re
@@ -21,12 +22,11 @@ from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.boxes import ROOM, box_around, box_of_corners
-from pmnet.datasets._shared.found import Found, image_root
-from pmnet.datasets._shared.joint_maps import LSP14, to_j24
-from pmnet.datasets._shared.peek import files_below, npz_texts
-from pmnet.datasets._shared.rows import Rows, to_samples
+from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
+from pmnet.datasets._shared.lsp import LSP14
+from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
 from pmnet.datasets._shared.spin import read_spin
+from pmnet.datasets._shared.units import BOX_MARGIN, box_around, box_of_corners
 from pmnet.formats.arrays import array, finite
 from pmnet.formats.npz import npz_keys
 from pmnet.formats.pickles import read_pickle
@@ -41,9 +41,9 @@ BY_RENDER, BY_JOINTS = "boxes of the rendered fit", "boxes of the joints (no ren
 
 @dataclass(frozen=True)
 class Options:
-    """The layout of the source; the file with the images of the split, which layout "spin" has not.
+    """The layout of the source, and the list of the images of the split.
 
-    `list` is relative to the source; `images` is the folder with the images.
+    `list` is relative to the source, and null in layout "spin"; `images` is the folder with the images.
     """
 
     layout: Literal["folder", "spin"]
@@ -53,7 +53,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Fit:
-    """What the files of one image say; `corners` are x, y, width, height px of the rendered fit."""
+    """The fit and the joints of one image; `corners` are x, y, width, height px of the rendered fit."""
 
     pose: np.ndarray
     betas: np.ndarray
@@ -73,7 +73,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 
 def read_folder(folder: Path, listed: Path, name: str) -> tuple[Rows, Counter[str]]:
-    """Return the rows of a list and which boxes they have."""
+    """Return the rows of a list, and how many boxes come from renders and from joints."""
     numbers = read_list(listed)
     with ThreadPoolExecutor(THREADS) as pool:
         work = pool.map(lambda number: read_fit(folder, number), numbers)
@@ -83,15 +83,15 @@ def read_folder(folder: Path, listed: Path, name: str) -> tuple[Rows, Counter[st
     rendered = np.isfinite(corners).all(1)
     seen = joints[..., 2] > 0
     center, scale = box_around(joints[..., :2], seen)
-    of_render = box_of_corners(corners, ROOM)
+    of_render = box_of_corners(corners, BOX_MARGIN)
     center = np.where(rendered[:, None], of_render[0], center)
     scale = np.where(rendered, of_render[1], scale)
     boxless = ~np.isfinite(scale)
     if boxless.any():
         number = numbers[int(boxless.argmax())]
         raise InputError(
-            f"{folder / f'{number}_joints.npy'}: no joint is visible and there is no render_light.png, "
-            f"so there is no box; take the line out of {listed}"
+            f"{folder / f'{number}_joints.npy'}: no joint is visible and render_light.png is missing, so "
+            f"the person has no box; remove the line from {listed}"
         )
     rows = Rows(
         image_name=[f"{number}_image.png" for number in numbers],
@@ -106,7 +106,7 @@ def read_folder(folder: Path, listed: Path, name: str) -> tuple[Rows, Counter[st
 
 
 def read_list(path: Path) -> list[str]:
-    """Return the numbers of the images that a list names, as texts of five digits."""
+    """Return the image numbers in a list, as texts of five digits."""
     try:
         lines = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
@@ -119,12 +119,12 @@ def read_list(path: Path) -> list[str]:
             raise InputError(f"{path}: line {row + 1} is {line!r}; expected /01129_image.png")
         found.append(match[1])
     if not found:
-        raise InputError(f"{path}: names no image; expected lines as /01129_image.png")
+        raise InputError(f"{path}: lists no image; expected lines such as /01129_image.png")
     return found
 
 
 def read_fit(folder: Path, number: str) -> Fit:
-    """Return what the files of one image say; raises InputError naming the file."""
+    """Return the fit and the joints of one image; raises InputError naming the file."""
     path = folder / f"{number}_body.pkl"
     values = read_pickle(path)
     pose, betas = array(path, values, "pose", (72,)), array(path, values, "betas", (10,))
@@ -154,7 +154,7 @@ def _corners(folder: Path, number: str) -> np.ndarray:
         raise InputError(f"{path}: not a readable image ({error}); copy it anew") from None
     body = pixels.min(0) < 255
     if not body.any():
-        raise InputError(f"{path}: is all white; expected the rendered fit; copy it anew")
+        raise InputError(f"{path}: all pixels are white; expected the rendered fit; copy it anew")
     x, y = np.flatnonzero(body.any(0)), np.flatnonzero(body.any(1))
     return np.array([x[0], y[0], x[-1] + 1 - x[0], y[-1] + 1 - y[0]], float)
 

@@ -1,7 +1,7 @@
-"""What the name of an image of Human3.6M says: who, which action, which camera, which frame.
+"""The image names of Human3.6M: they tell the subject, the action, the camera and the frame.
 
-SPIN: S1_Directions_1.54138969_000001.jpg, spaces of the action as _, frames at 50 Hz counted from 1.
-NeuralAnnot: s_01_act_02_subact_01_ca_01_000001.jpg, cameras counted from 1.
+SPIN: S1_Directions_1.54138969_000001.jpg; spaces in the action become _, frames (50 Hz) count from 1.
+NeuralAnnot: s_01_act_02_subact_01_ca_01_000001.jpg; cameras count from 1.
 """
 
 import re
@@ -15,7 +15,7 @@ import numpy as np
 from pmnet.core.errors import InputError
 from pmnet.datasets._shared.rows import Rows
 
-# in the order of the data set: index 3 is the frontal one of protocol 2 (mmhuman3d, SPIN)
+# in the order of the data set; the last is the frontal camera of protocol 2 (mmhuman3d, SPIN)
 CAMERAS: Final = ("54138969", "55011271", "58860488", "60457274")
 SPIN: Final = re.compile(r"(?:.*/)?(S\d+)_([^/]+)\.(\d{8})_(\d+)\.\w+")
 NUMBERED: Final = re.compile(r"(?:.*/)?s_(\d+)_(act_\d+_subact_\d+)_ca_0*([1-4])_(\d+)\.\w+")
@@ -31,7 +31,7 @@ class Shots:
     frame: np.ndarray
 
     def sequence(self) -> np.ndarray:
-        """Return the clip of each image: the cameras that saw it together make one."""
+        """Return the clip of each image; all cameras of a recording are one clip."""
         return np.char.add(np.char.add(self.subject, "_"), self.action)
 
     def select(self, rows: np.ndarray) -> "Shots":
@@ -40,7 +40,7 @@ class Shots:
 
 
 def read_names(file: Path, names: Iterable[str]) -> Shots:
-    """Return what image names say; raises InputError naming the first that says nothing."""
+    """Parse image names; raises InputError naming the first that has another form."""
     found = []
     for row, name in enumerate(map(str, names)):
         if match := SPIN.fullmatch(name):
@@ -56,8 +56,8 @@ def read_names(file: Path, names: Iterable[str]) -> Shots:
             found.append((f"S{int(person)}", action, CAMERAS[int(index) - 1], int(frame)))
         else:
             raise InputError(
-                f"{file}: image {name!r} of row {row} has no name of Human3.6M's, such as "
-                "S1_Directions_1.54138969_000001.jpg; MoSh, subjects and cameras are found by it"
+                f"{file}: image {name!r} of row {row} is not named as Human3.6M's images are, such as "
+                "S1_Directions_1.54138969_000001.jpg; the name tells subject, camera and MoSh's file"
             )
     columns = list(zip(*found, strict=True)) or [()] * 4
     subject, action, camera = (np.array(column, dtype=str) for column in columns[:3])
@@ -72,9 +72,9 @@ def keep(
     cameras: list[str] | None,
     every: int,
 ) -> tuple[Rows, Shots, dict[str, int]]:
-    """Return the rows of the wanted subjects, cameras and frames, and how many were dropped.
+    """Return the rows of the wanted subjects, cameras and frames, and counts of dropped rows.
 
-    Frames are thinned by their number, so all cameras and files keep the same ones.
+    Frames are thinned by their number, so all cameras and files keep the same frames.
     """
     counts = {}
     kept = np.ones(len(rows), bool)

@@ -1,11 +1,10 @@
-"""MoSh of Human3.6M (neutrMosh/neutrSMPL_H3.6): a pickle a clip and camera, joined by image name.
+"""MoSh of Human3.6M (neutrMosh/neutrSMPL_H3.6): one pickle per clip and camera, joined by image name.
 
-`S1/Directions 1_cam3_aligned.pkl` holds `new_poses` (T, 72), rotation vectors in rad at 10 Hz, the root in
-the frame of camera 3 but for half a turn about x, and `betas` (10,) of the neutral body.
-`S1/Directions 1.pkl` holds `poses` in the world's frame, which no camera of it tells (hmr#62, SPIN#73).
+`S1/Directions 1_cam3_aligned.pkl` holds `new_poses` (T, 72), rotation vectors in rad at 10 Hz, and
+`betas` (10,) of the neutral body. The root is in the frame of camera 3, turned by half a turn about x.
+`S1/Directions 1.pkl` holds `poses` in the world frame; the cameras in it are unknown (hmr#62, SPIN#73).
 """
 
-import re
 from pathlib import Path
 from typing import Final
 
@@ -14,21 +13,21 @@ from scipy.spatial.transform import Rotation
 
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
-from pmnet.datasets._shared.h36m_names import CAMERAS, Shots
+from pmnet.datasets._shared.discovery import ALIGNED
 from pmnet.datasets._shared.rows import Rows
 from pmnet.datasets._shared.units import in_rad
+from pmnet.datasets.h36m.names import CAMERAS, Shots
 from pmnet.formats.arrays import array, finite
 from pmnet.formats.pickles import read_pickle
 
 STEP: Final = 5  # the video has 50 Hz, MoSh 10 (mmhuman3d)
-ALIGNED: Final = re.compile(r"(.+)_cam([0-3])_aligned")
 CURE: Final = "take the files NAME_cam0_aligned.pkl to NAME_cam3_aligned.pkl of neutrSMPL_H3.6"
 
 
 def with_mosh(rows: Rows, shots: Shots, folder: Path) -> tuple[Rows, dict[str, int]]:
-    """Return rows whose pose and shape are MoSh's where there is one, and what was not found.
+    """Return rows with MoSh's pose and shape, and counts of rows with and without MoSh.
 
-    Rows without keep the fit that they have, if any. Each pickle is read once.
+    Rows without MoSh keep their own fit, if they have one. Each pickle is read once.
     """
     files = find_aligned(folder)
     n = len(rows)
@@ -66,7 +65,7 @@ def with_mosh(rows: Rows, shots: Shots, folder: Path) -> tuple[Rows, dict[str, i
 def find_aligned(folder: Path) -> dict[tuple[str, str, int], Path]:
     """Return the camera-aligned files by subject, action (spaces as _) and camera.
 
-    Raises InputError where there is none; where there are world-frame files only, it says so.
+    Raises InputError where none is found, or where only world-frame files are found.
     """
     found, others = {}, []
     for path in sorted(folder.glob("S*/*.pkl")):
@@ -76,8 +75,8 @@ def find_aligned(folder: Path) -> dict[tuple[str, str, int], Path]:
             others.append(path)
     if not found and others:
         raise InputError(
-            f"{others[0]}: MoSh in the world's frame, as are all {len(others)} files of {folder}; "
-            f"which way a camera saw it is not known; {CURE}"
+            f"{others[0]}: MoSh in the world's frame, as in all {len(others)} files of {folder}; the "
+            f"cameras of that frame are not known; {CURE}"
         )
     if not found:
         raise InputError(
@@ -92,7 +91,7 @@ def read_aligned(path: Path) -> tuple[np.ndarray, np.ndarray]:
     values = read_pickle(path)
     if "new_poses" not in values and "poses" in values:
         raise InputError(
-            f"{path}: has 'poses', which are in the world's frame, and no 'new_poses'; {CURE}"
+            f"{path}: has 'poses', which are in the world's frame, but not 'new_poses'; {CURE}"
         )
     poses = in_rad(path, "new_poses", array(path, values, "new_poses", (None, 72)))
     flat = {"betas": np.ravel(np.asarray(values["betas"]))} if "betas" in values else {}
@@ -104,7 +103,7 @@ def read_aligned(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _clips(shots: Shots) -> list[tuple[tuple[str, str, str], np.ndarray]]:
-    """Return (subject, action, camera) of each clip and the rows of it."""
+    """Return (subject, action, camera) of each clip with its rows."""
     clips: dict[tuple[str, str, str], list[int]] = {}
     names = zip(shots.subject.tolist(), shots.action.tolist(), shots.camera.tolist(), strict=True)
     for row, name in enumerate(names):
