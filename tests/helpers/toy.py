@@ -57,7 +57,7 @@ class Toy:
     """A project with tiny settings; `folder` is where DVC runs: the root, or one of its profiles."""
 
     def __init__(self, root: Path, site: Path, folder: str = ".") -> None:
-        self.root = root
+        self.root, self.site = root, site
         self.folder = root / folder
         self.params_file = self.folder / "params.yaml"
         self.ran: set[str] = set()
@@ -140,5 +140,15 @@ def finished_toy(folder: Path) -> Toy:
     toy.git("init", "-q")
     toy.commit("code")
     toy.ran = toy.repro(side_by_side=True)
+    fill_profile(toy, "open")
     toy.commit("results")
     return toy
+
+
+def fill_profile(toy: Toy, name: str) -> None:
+    """Give a profile the settings and the results of the root: the cache is one, the graph is equal."""
+    profile = Toy(toy.root, toy.site, name)
+    shutil.copy(toy.params_file, profile.params_file)
+    shutil.copy(toy.folder / "dvc.lock", profile.folder / "dvc.lock")
+    shutil.copytree(toy.folder / "reports", profile.folder / "reports")
+    profile.dvc("checkout", "--quiet")
