@@ -202,10 +202,10 @@ def test_seeds_of_a_run_in_several_files_are_one_run(tmp_path):
     pd.testing.assert_frame_equal(ordered(to_rows(packed)), ordered(together))
 
 
-def test_seeds_by_other_settings_are_no_run(tmp_path):
+def test_seeds_of_other_settings_are_refused(tmp_path):
     rows = fake_errors.frame_of("a", 0, samples=10)
     paths = [packed_seed(tmp_path, rows, seed, k=seed + 5) for seed in (0, 1)]
-    with pytest.raises(InputError, match=r"1\.parquet: a: by other settings"):
+    with pytest.raises(InputError, match=r"1\.parquet: a has other settings"):
         load_packed(paths)
 
 
