@@ -26,6 +26,7 @@ from pmnet.evaluation.evaluator import Evaluator, write_errors
 from pmnet.evaluation.metrics import Protocol
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.file import encode, write_pixels
+from pmnet.model.weights import load_memory
 from pmnet.report.curves import curves
 from pmnet.report.gallery import draw_gallery
 from pmnet.report.options import Pictures, ReportOptions
