@@ -1,9 +1,9 @@
-"""How long ingestion takes, and how much memory: many synthetic rows in SPIN's layouts.
+"""Time and memory of ingestion: many synthetic rows in SPIN's layouts.
 
 `python -m benchmarks.ingest` writes 300,000 rows to a temporary folder, runs the stage on them in a process
-of its own, and prints its seconds (imports and writing included) and the most memory that it held. `h36m`
-is one npz with bodies, 2D and 3D joints, named as Human3.6M's images; `coco` is an npz with 2D joints, and
-SPIN's fits beside it that are rejected by shape and by reprojection. The numbers are drawn, not people.
+of its own, and prints its seconds (imports and writing included) and its peak memory. `h36m` is one npz
+with bodies, 2D and 3D joints, and Human3.6M's image names; `coco` is an npz with 2D joints, and a file of
+SPIN's fits, of which some are rejected by shape or by reprojection. All numbers are random.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def measure(name: str, rows: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure each layout and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--layouts", nargs="+", choices=WRITE, default=list(WRITE))

@@ -105,11 +105,11 @@ def check_symmetry(arrays: Mapping[str, np.ndarray]) -> None:
 def _check_shape(arrays: Mapping[str, np.ndarray], key: str, shape: tuple[int | None, ...]) -> None:
     if key not in arrays:
         raise ValueError(f"{key} is missing; expected an array of shape {_written(shape)}")
-    found = arrays[key].shape
-    if len(found) != len(shape) or any(
-        size not in (None, actual) for size, actual in zip(shape, found, strict=True)
+    actual_shape = arrays[key].shape
+    if len(actual_shape) != len(shape) or any(
+        size not in (None, actual) for size, actual in zip(shape, actual_shape, strict=True)
     ):
-        raise ValueError(f"{key} has shape {_written(found)}; expected {_written(shape)}")
+        raise ValueError(f"{key} has shape {_written(actual_shape)}; expected {_written(shape)}")
     if arrays[key].dtype.kind not in "fiu":
         raise ValueError(f"{key} holds {arrays[key].dtype}; expected real numbers")
     if not np.isfinite(arrays[key]).all():

@@ -157,10 +157,7 @@ class BodyModel(nn.Module):
         b, vertices = len(params), weights.shape[1]
         shaped = torch.addmm(template, self.features(params), directions)
         x, y, z = shaped.view(b, 1, 3, vertices).unbind(2)
-        rotations, joints = self.skeleton(params)
-        rest = self.rest_joints(params.betas)
-        shifts = joints - (rotations @ rest[..., None])[..., 0]
-        transforms = torch.cat([rotations, shifts[..., None]], -1).flatten(2).transpose(1, 2)
+        transforms = self.transforms(params).flatten(2).transpose(1, 2)
         per_vertex = (transforms.reshape(b * 12, 24) @ weights).view(b, 3, 4, vertices)
         return (
             per_vertex[:, :, 3]
@@ -184,6 +181,16 @@ class BodyModel(nn.Module):
     def rest_joints(self, betas: Float[Tensor, "b 10"]) -> Float[Tensor, "b 24 3"]:
         """Return the joints (m) of unposed bodies with these shapes."""
         return self._joint_template + torch.einsum("bk,kjc->bjc", betas, self._joint_directions)
+
+    def transforms(self, params: BodyParams) -> Float[Tensor, "b 24 3 4"]:
+        """Return the transforms (R, p - R J) by which joints move their vertices, in m.
+
+        R and p are the world rotations and positions of the joints, J the joints of the unposed bodies.
+        """
+        rotations, joints = self.skeleton(params)
+        rest = self.rest_joints(params.betas)
+        shifts = joints - (rotations @ rest[..., None])[..., 0]
+        return torch.cat([rotations, shifts[..., None]], -1)
 
     def skeleton(
         self, params: BodyParams

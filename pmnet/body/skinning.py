@@ -108,12 +108,7 @@ class VertexBlocks:
         """Yield the range and the weighted vertices of each block; they are written to `points`, if given."""
         b = len(params)
         features = self._body.features(params).T.contiguous()
-        rotations, joints = self._body.skeleton(params)
-        rest = self._body.rest_joints(params.betas)
-        shifts = joints - (rotations @ rest[..., None])[..., 0]
-        transforms = (
-            torch.cat([rotations, shifts[..., None]], -1).transpose(0, 1).reshape(-1, b * 12)
-        )
+        transforms = self._body.transforms(params).transpose(0, 1).reshape(-1, b * 12)
         first = 0
         for block in self._blocks:
             part = slice(first, first + len(block.vertices))

@@ -189,14 +189,14 @@ class _Decoder:
         """Return the values of a dict at `keys`; below `loose` keys objects become their attributes."""
         if not isinstance(raw, _Dict):
             return self.value(raw)
-        found = {}
+        values = {}
         for key in raw:
             self._loose = False
             name = self._key(key)
             if isinstance(name, str) and name in keys:
                 self._loose = name in loose
-                found[name] = self.value(raw[key], f"[{reprlib.repr(name)}]")
-        return found
+                values[name] = self.value(raw[key], f"[{reprlib.repr(name)}]")
+        return values
 
     def _composite(self, raw: Any) -> object:
         if isinstance(raw, _Dict):
@@ -235,8 +235,8 @@ class _Decoder:
         """Return the attributes of an object of another class; None for a class itself."""
         if not self._loose:
             raise _refused(asked)
-        found = None if isinstance(raw, type) else self.value(raw.state)
-        return found if isinstance(found, dict) else None
+        attributes = None if isinstance(raw, type) else self.value(raw.state)
+        return attributes if isinstance(attributes, dict) else None
 
     def _key(self, raw: object) -> object:
         key = self.value(raw)
@@ -289,11 +289,11 @@ class _Decoder:
             raise _Unreadable(f"takes too much memory, over {allowed}. {_MEND}")
 
     def _numbers(self, stub: _Stub, name: str) -> NDArray[Any]:
-        found = self.value(stub.state.get(name), f".{name}")
-        is_number = isinstance(found, np.ndarray | np.number | int | float)
-        if not is_number or np.asarray(found).dtype.kind not in "biufc":
+        numbers = self.value(stub.state.get(name), f".{name}")
+        is_number = isinstance(numbers, np.ndarray | np.number | int | float)
+        if not is_number or np.asarray(numbers).dtype.kind not in "biufc":
             raise _Unreadable(f"has no array of numbers as {name!r}. {_MEND}")
-        return np.asarray(found)
+        return np.asarray(numbers)
 
     def _indices(self, stub: _Stub, name: str, bound: int) -> NDArray[np.int64]:
         indices = self._numbers(stub, name).astype(np.int64, casting="same_kind")

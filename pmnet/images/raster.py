@@ -56,8 +56,8 @@ def rasterize(
             image, face = seen[group] // len(faces), seen[group] % len(faces)
             picked = triangles.index_select(0, group), area[group], corner.index_select(0, group)
             _draw(nearest, *picked, image, face, larger, size_px)
-    found = nearest.view(-1, size_px, size_px)
-    return torch.where(found == _EMPTY, NO_FACE, found & 0xFFFFFFFF)
+    key = nearest.view(-1, size_px, size_px)
+    return torch.where(key == _EMPTY, NO_FACE, key & 0xFFFFFFFF)
 
 
 def gather_corners(

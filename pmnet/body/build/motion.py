@@ -123,11 +123,11 @@ def flesh_around(
 
 def _descendants(joint: int) -> list[int]:
     """Return a joint and all joints beyond it."""
-    found = [joint]
+    descendants = [joint]
     for child, parent in enumerate(PARENTS):
-        if parent in found:
-            found.append(child)
-    return found
+        if parent in descendants:
+            descendants.append(child)
+    return descendants
 
 
 def _ramp(

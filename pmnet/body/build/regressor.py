@@ -54,8 +54,10 @@ def joint_regressor(bodies: ScannedBodies, mirror: np.ndarray) -> np.ndarray:
 
 def regressor_errors_m(regressor: np.ndarray, bodies: ScannedBodies) -> np.ndarray:
     """Return the mean distance (24,) of the regressed joints to the skeleton's, in m."""
-    found = np.einsum("jv,nvc->njc", regressor.astype(np.float32), bodies.vertices, optimize=True)
-    return np.linalg.norm(found - bodies.joints, axis=2).mean(0)
+    regressed = np.einsum(
+        "jv,nvc->njc", regressor.astype(np.float32), bodies.vertices, optimize=True
+    )
+    return np.linalg.norm(regressed - bodies.joints, axis=2).mean(0)
 
 
 def _candidates(joint: int, template: np.ndarray, place: np.ndarray) -> np.ndarray:

@@ -196,12 +196,12 @@ def read_eft(path: Path, rows: Rows) -> Fits:
     A fit whose centre is farther away than half the row's box belongs to another person. For the layout
     see EFT's docs/README_dataformat.md. Raises InputError naming the record at fault.
     """
-    found = read_records(path, "data")
-    names = texts(path, found, "imageName")
-    centers = numbers(path, found, "bbox_center", (2,))
-    rotmats = numbers(path, found, "parm_pose", (24, 3, 3))
-    betas = numbers(path, found, "parm_shape", (10,))
-    if strange := {str(fit.get("smpltype", "smpl")) for fit in found} - {"smpl"}:
+    fit_records = read_records(path, "data")
+    names = texts(path, fit_records, "imageName")
+    centers = numbers(path, fit_records, "bbox_center", (2,))
+    rotmats = numbers(path, fit_records, "parm_pose", (24, 3, 3))
+    betas = numbers(path, fit_records, "parm_shape", (10,))
+    if strange := {str(fit.get("smpltype", "smpl")) for fit in fit_records} - {"smpl"}:
         raise InputError(
             f"{path}: has fits of {', '.join(sorted(strange))}; expected only 'smpltype' smpl"
         )
@@ -256,11 +256,11 @@ def _same_image(images: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray
     starts = np.cumsum(sizes) - sizes
     place = dict(zip(known.tolist(), range(len(known)), strict=True))
     group = np.array([place.get(image, -1) for image in images], int)
-    found = np.flatnonzero(group >= 0)
-    counts = sizes[group[found]]
-    row = np.repeat(found, counts)
+    known_rows = np.flatnonzero(group >= 0)
+    counts = sizes[group[known_rows]]
+    row = np.repeat(known_rows, counts)
     within = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return row, grouped[np.repeat(starts[group[found]], counts) + within]
+    return row, grouped[np.repeat(starts[group[known_rows]], counts) + within]
 
 
 def _base(name: object) -> str:

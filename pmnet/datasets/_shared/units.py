@@ -89,15 +89,15 @@ def in_rad(path: Path, key: str, poses: np.ndarray) -> np.ndarray:
     return poses
 
 
-def genders(path: Path, found: np.ndarray) -> np.ndarray:
+def genders(path: Path, given: np.ndarray) -> np.ndarray:
     """Return "male", "female", "neutral" or "" for m, f, n, the whole words or an empty text."""
-    words, of_word = np.unique(found, return_inverse=True)
+    words, of_word = np.unique(given, return_inverse=True)
     short = [word.lower() for word in words.tolist()]
     short = [word[:1] if word in GENDERS.values() else word for word in short]
     unknown = np.array([word not in GENDERS for word in short], bool)[of_word]
     if unknown.any():
         row = int(unknown.argmax())
         raise InputError(
-            f"{path}: 'gender' row {row} is {str(found[row])!r}; expected m, f, n or nothing"
+            f"{path}: 'gender' row {row} is {str(given[row])!r}; expected m, f, n or nothing"
         )
     return np.array([GENDERS[word] for word in short], str)[of_word]

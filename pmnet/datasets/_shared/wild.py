@@ -149,13 +149,13 @@ def known_fits(
         *(("eft", pattern, ()) for pattern in release.eft),
         ("static", release.static_fits, ("static_fits",)),
     ]
-    found: dict[Literal["spin", "eft", "static"], Path] = {}
+    fits: dict[Literal["spin", "eft", "static"], Path] = {}
     for kind, pattern, folders in wanted:
         named = [path for path in files if fnmatch(path.name, pattern)]
         named = [path for path in named if not folders or path.parent.name in folders]
-        if named and kind not in found:
-            found[kind] = max(named, key=lambda path: len(os.path.commonpath([path, near])))
-    return list(found.items())
+        if named and kind not in fits:
+            fits[kind] = max(named, key=lambda path: len(os.path.commonpath([path, near])))
+    return list(fits.items())
 
 
 def _source(paths: Sequence[Path], images: Path) -> tuple[Path, Path]:

@@ -61,13 +61,13 @@ def clip_files(source: Path) -> list[Path]:
     Where stage ii of a clip is there as npz and as pickle, the npz is taken. neutrMosh's camera-aligned
     files of Human3.6M are left out: their poses are not in a world frame.
     """
-    found = sorted(
+    paths = sorted(
         path
         for path in files_below(source, ".npz", ".pkl")
         if not path.name.lower().endswith(SHAPE_FILES) and not ALIGNED.fullmatch(path.stem)
     )
-    both = {path for path in found if path.suffix == ".npz"}
-    return [path for path in found if path.suffix == ".npz" or path.with_suffix(".npz") not in both]
+    both = {path for path in paths if path.suffix == ".npz"}
+    return [path for path in paths if path.suffix == ".npz" or path.with_suffix(".npz") not in both]
 
 
 def clip_folders(root: Path) -> list[Path]:
@@ -144,8 +144,8 @@ def _poses(path: Path, values: Mapping[str, Any], key: str) -> np.ndarray:
 
 def _there(path: Path, values: Mapping[str, Any], key: str) -> np.ndarray:
     if values.get(key) is None:
-        found = ", ".join(sorted(values)) or "nothing"
-        raise InputError(f"{path}: key {key!r} is missing; found {found}")
+        keys = ", ".join(sorted(values)) or "nothing"
+        raise InputError(f"{path}: key {key!r} is missing; found {keys}")
     return np.asarray(values[key])
 
 
@@ -179,12 +179,12 @@ def _first(values: Mapping[str, Any], *keys: str) -> Any:
 
 
 def _dict(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = _plain(values.get(key))
-    return found if isinstance(found, dict) else {}
+    value = _plain(values.get(key))
+    return value if isinstance(value, dict) else {}
 
 
-def _plain(found: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Return what a node of OmegaConf holds, read as its attributes; None where it refers to another."""
-    if isinstance(found, dict) and "_metadata" in found:
-        found = found.get("_content", found.get("_val"))
-    return None if isinstance(found, str) and found.startswith("${") else found
+    if isinstance(value, dict) and "_metadata" in value:
+        value = value.get("_content", value.get("_val"))
+    return None if isinstance(value, str) and value.startswith("${") else value

@@ -95,13 +95,13 @@ def read_bedlam(path: Path, options: Options) -> tuple[Rows, bool]:
 
 
 def _poses(path: Path, values: dict[str, np.ndarray]) -> tuple[np.ndarray, bool]:
-    found = np.asarray(values.get("pose_cam"))
-    if found.ndim == 3:
-        values["pose_cam"] = found.reshape(len(found), -1)
+    given = np.asarray(values.get("pose_cam"))
+    if given.ndim == 3:
+        values["pose_cam"] = given.reshape(len(given), -1)
     poses = array(path, values, "pose_cam", (None, None))
     if poses.shape[1] < SMPL:
         raise InputError(
-            f"{path}: 'pose_cam' is of shape {found.shape}; expected 72 numbers or more"
+            f"{path}: 'pose_cam' is of shape {given.shape}; expected 72 numbers or more"
         )
     is_smplx = poses.shape[1] > SMPL
     poses = poses[:, :SMPL].copy()
@@ -112,13 +112,13 @@ def _poses(path: Path, values: dict[str, np.ndarray]) -> tuple[np.ndarray, bool]
 def _keypoints(path: Path, values: dict[str, np.ndarray]) -> np.ndarray | None:
     if "gtkps" not in values:
         return None
-    found = array(path, values, "gtkps", (None, None, None))
-    if found.shape[1] < len(JOINTS) or found.shape[2] < 2:
+    given = array(path, values, "gtkps", (None, None, None))
+    if given.shape[1] < len(JOINTS) or given.shape[2] < 2:
         raise InputError(
-            f"{path}: 'gtkps' is of shape {found.shape}; expected N x 24 (or more) x 2 (or 3)"
+            f"{path}: 'gtkps' is of shape {given.shape}; expected N x 24 (or more) x 2 (or 3)"
         )
     # all joints of a rendered person are known, even hidden ones
-    px = finite(path, "gtkps", found[:, : len(JOINTS), :2])
+    px = finite(path, "gtkps", given[:, : len(JOINTS), :2])
     return to_j24(np.concatenate([px, np.ones((*px.shape[:2], 1))], 2), SKELETON)
 
 

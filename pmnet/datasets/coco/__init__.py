@@ -110,8 +110,8 @@ def find(root: Path) -> list[Found]:
     return found
 
 
-def _ids(path: Path, found: list[dict[str, Any]], key: str) -> list[int]:
-    return numbers(path, found, key, ()).astype(int).tolist()
+def _ids(path: Path, listed: list[dict[str, Any]], key: str) -> list[int]:
+    return numbers(path, listed, key, ()).astype(int).tolist()
 
 
 def _first_names(path: Path) -> list[str]:

@@ -80,18 +80,20 @@ def read_rows(path: Path) -> Rows:
     else:
         _check_names(path, npz_keys(path))
         values = read_npz(path, KEYS)
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for key in TEXTS:
         if key in values or key in REQUIRED:
-            found[key] = array(path, values, key, (None,), "U")
+            columns[key] = array(path, values, key, (None,), "U")
     for key, shape in SHAPES.items():
         if key in values or key in REQUIRED:
-            found[key] = array(path, values, key, (None, *shape))
-    if len({"poses", "betas"} & set(found)) == 1 or ("has_smpl" in found and "poses" not in found):
+            columns[key] = array(path, values, key, (None, *shape))
+    if len({"poses", "betas"} & set(columns)) == 1 or (
+        "has_smpl" in columns and "poses" not in columns
+    ):
         raise InputError(f"{path}: poses and betas belong together; has_smpl needs both")
-    if not same_length(path, found):
+    if not same_length(path, columns):
         raise InputError(f"{path}: has no rows; `pmnet template` shows two")
-    rows = Rows(**found)
+    rows = Rows(**columns)
     _check(path, rows)
     if rows.gender is not None:
         rows.gender = genders(path, np.asarray(rows.gender))
@@ -100,8 +102,8 @@ def read_rows(path: Path) -> Rows:
     return rows
 
 
-def _check_names(path: Path, found: set[str]) -> None:
-    for key in sorted(found - set(KEYS)):
+def _check_names(path: Path, keys: set[str]) -> None:
+    for key in sorted(keys - set(KEYS)):
         near = difflib.get_close_matches(key, KEYS, 1)
         meant = f"did you mean {near[0]!r}? Else rename" if near else "rename"
         raise InputError(

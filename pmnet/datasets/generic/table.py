@@ -37,7 +37,7 @@ KNOWN: Final = {column for columns in COLUMNS.values() for column in columns} | 
 def read_csv(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a csv by the keys of an npz; raises InputError naming column and row."""
     columns = _columns(path)
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     for key, names in COLUMNS.items():
         there = [name for name in names if name in columns]
         if there and len(there) < len(names):
@@ -45,16 +45,16 @@ def read_csv(path: Path) -> dict[str, np.ndarray]:
             raise InputError(f"{path}: column {missing!r} is missing; {there[0]!r} is there")
         if there:
             flat = np.stack([columns[name] for name in names], 1)
-            found[key] = flat[:, 0] if len(names) == 1 else flat
+            arrays[key] = flat[:, 0] if len(names) == 1 else flat
     for key, parts in KEYPOINTS.items():
         if any(f"{joint}_{part}" in columns for joint in J24 for part in parts):
-            found[key] = np.stack([_joint(path, columns, joint, parts) for joint in J24], 1)
+            arrays[key] = np.stack([_joint(path, columns, joint, parts) for joint in J24], 1)
     if missing_keys := [name for key in ("image_name", "center", "scale")
                         for name in COLUMNS[key] if name not in columns]:  # fmt: skip
         raise InputError(
             f"{path}: column {missing_keys[0]!r} is missing; `pmnet template` shows all"
         )
-    return found
+    return arrays
 
 
 def _joint(

@@ -84,10 +84,10 @@ def read_images(
             seen_by.append(camera)
             moment.append(moments.setdefault(key, len(moments)))
     boxes = finite(path, "bbox", np.array(corners, float).reshape(-1, 4))
-    found = SubjectImages(
+    selected = SubjectImages(
         np.array(names, str), boxes, np.array(seen_by, int), np.array(moment, int), list(moments)
     )
-    return found, counts
+    return selected, counts
 
 
 def read_joints(path: Path, moments: list[Moment]) -> np.ndarray:
@@ -137,13 +137,13 @@ def read_cameras(
     focal, middle = np.full((4, 2), np.nan), np.full((4, 2), np.nan)
     for camera in cameras:
         entry = values.get(str(camera + 1))
-        found = {}
+        entry_values = {}
         for key, shape in (("R", (3, 3)), ("t", (3,)), ("f", (2,)), ("c", (2,))):
             value = entry.get(key) if isinstance(entry, dict) else None
             where = f"{key} of camera {camera + 1}"
-            found[key] = finite(path, where, _reshaped(path, where, value, shape))
-        turn[camera], shift[camera] = found["R"], found["t"] / 1000
-        focal[camera], middle[camera] = found["f"], found["c"]
+            entry_values[key] = finite(path, where, _reshaped(path, where, value, shape))
+        turn[camera], shift[camera] = entry_values["R"], entry_values["t"] / 1000
+        focal[camera], middle[camera] = entry_values["f"], entry_values["c"]
         straight = np.abs(turn[camera] @ turn[camera].T - np.eye(3)).max()
         if straight > 1e-3 or np.linalg.det(turn[camera]) < 0:
             raise InputError(
@@ -165,10 +165,10 @@ def _object(path: Path) -> Mapping[str, Any]:
 
 
 def _at(values: Mapping[str, Any], moment: Moment) -> Any:
-    found: Any = values
+    value: Any = values
     for key in moment:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _in_words(moment: Moment) -> str:

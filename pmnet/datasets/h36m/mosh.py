@@ -41,12 +41,12 @@ def with_mosh(rows: Rows, shots: Shots, folder: Path) -> tuple[Rows, dict[str, i
         if path is None:
             no_file += len(clip)
             continue
-        found, shape = read_aligned(path)
+        clip_poses, shape = read_aligned(path)
         frame = (shots.frame[clip] - 1) // STEP
-        there = (frame >= 0) & (frame < len(found))
+        there = (frame >= 0) & (frame < len(clip_poses))
         beyond += int((~there).sum())
         taken = clip[there]
-        poses[taken], betas[taken] = found[frame[there]], shape
+        poses[taken], betas[taken] = clip_poses[frame[there]], shape
         valid[taken], gender[taken] = True, "neutral"
     if no_file == n:
         raise InputError(
@@ -67,23 +67,23 @@ def find_aligned(folder: Path) -> dict[tuple[str, str, int], Path]:
 
     Raises InputError where none is found, or where only world-frame files are found.
     """
-    found, others = {}, []
+    files, others = {}, []
     for path in sorted(folder.glob("S*/*.pkl")):
         if match := ALIGNED.fullmatch(path.stem):
-            found[path.parent.name, match[1].replace(" ", "_"), int(match[2])] = path
+            files[path.parent.name, match[1].replace(" ", "_"), int(match[2])] = path
         else:
             others.append(path)
-    if not found and others:
+    if not files and others:
         raise InputError(
             f"{others[0]}: MoSh in the world's frame, as in all {len(others)} files of {folder}; the "
             f"cameras of that frame are not known; {CURE}"
         )
-    if not found:
+    if not files:
         raise InputError(
             f"{folder}: no S1/NAME_cam0_aligned.pkl below it; options.mosh must be the folder "
             "neutrSMPL_H3.6, in which S1, S5 and so on are"
         )
-    return found
+    return files
 
 
 def read_aligned(path: Path) -> tuple[np.ndarray, np.ndarray]:

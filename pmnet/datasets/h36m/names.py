@@ -41,7 +41,7 @@ class Shots:
 
 def read_names(file: Path, names: Iterable[str]) -> Shots:
     """Parse image names; raises InputError naming the first that has another form."""
-    found = []
+    parsed = []
     for row, name in enumerate(map(str, names)):
         if match := SPIN.fullmatch(name):
             subject, action, camera, frame = match.groups()
@@ -50,16 +50,16 @@ def read_names(file: Path, names: Iterable[str]) -> Shots:
                     f"{file}: image {name!r} of row {row} is of camera {camera}; Human3.6M has "
                     f"{', '.join(CAMERAS)}"
                 )
-            found.append((subject, action, camera, int(frame)))
+            parsed.append((subject, action, camera, int(frame)))
         elif match := NUMBERED.fullmatch(name):
             person, action, index, frame = match.groups()
-            found.append((f"S{int(person)}", action, CAMERAS[int(index) - 1], int(frame)))
+            parsed.append((f"S{int(person)}", action, CAMERAS[int(index) - 1], int(frame)))
         else:
             raise InputError(
                 f"{file}: image {name!r} of row {row} is not named as Human3.6M's images are, such as "
                 "S1_Directions_1.54138969_000001.jpg; the name tells subject, camera and MoSh's file"
             )
-    columns = list(zip(*found, strict=True)) or [()] * 4
+    columns = list(zip(*parsed, strict=True)) or [()] * 4
     subject, action, camera = (np.array(column, dtype=str) for column in columns[:3])
     return Shots(subject, action, camera, np.array(columns[3], dtype=int))
 
@@ -82,15 +82,15 @@ def keep(
         "subject": (shots.subject, subjects),
         "camera": (shots.camera, cameras),
     }
-    for kind, (found, names) in wanted.items():
+    for kind, (values, names) in wanted.items():
         if names is None:
             continue
-        if missing := set(names) - set(found.tolist()):
+        if missing := set(names) - set(values.tolist()):
             raise InputError(
                 f"{file}: no image of {kind} {', '.join(sorted(missing))}; found are "
-                f"{', '.join(sorted(set(found.tolist()))) or 'none'}"
+                f"{', '.join(sorted(set(values.tolist()))) or 'none'}"
             )
-        other = kept & ~np.isin(found, names)
+        other = kept & ~np.isin(values, names)
         counts[f"dropped: another {kind}"] = int(other.sum())
         kept &= ~other
     if every > 1:

@@ -34,8 +34,8 @@ CHUNK: Final = 4096  # bodies that are posed at once
 
 def subjects_in(folder: Path) -> dict[str, Path]:
     """Return the data file of each subject (S1, S5, ...) in a folder."""
-    found = {m[1]: path for path in folder.glob("*.json") if (m := DATA.fullmatch(path.name))}
-    return {f"S{number}": found[number] for number in sorted(found, key=int)}
+    files = {m[1]: path for path in folder.glob("*.json") if (m := DATA.fullmatch(path.name))}
+    return {f"S{number}": files[number] for number in sorted(files, key=int)}
 
 
 def read_neuralannot(
@@ -63,10 +63,10 @@ def read_neuralannot(
     parts, counts = [], dict[str, int]()
     for subject in track(subjects or list(files), "reading NeuralAnnot"):
         data = files[subject]
-        images, found = read_images(data, cameras, every)
+        images, image_counts = read_images(data, cameras, every)
         rows, more = _seen(data, subject, images, max_fit_error_mm, body)
         parts.append(rows)
-        for rule, count in (found | more).items():
+        for rule, count in (image_counts | more).items():
             counts[rule] = counts.get(rule, 0) + count
     rows = concatenated(parts)
     if not len(rows):

@@ -79,12 +79,12 @@ def read_hmr2(path: Path, unit: str) -> tuple[Rows, dict[str, int]]:
 
 
 def _scale(path: Path, values: dict[str, np.ndarray], unit: str) -> np.ndarray:
-    found = np.asarray(values.get("scale"))
-    if found.ndim == 1:
-        values["scale"] = found[:, None]
+    given = np.asarray(values.get("scale"))
+    if given.ndim == 1:
+        values["scale"] = given[:, None]
     scale = array(path, values, "scale", (None, None))
     if scale.shape[1] not in (1, 2):
-        raise InputError(f"{path}: 'scale' is of shape {found.shape}; expected N, N x 1 or N x 2")
+        raise InputError(f"{path}: 'scale' is of shape {given.shape}; expected N, N x 1 or N x 2")
     scale = finite(path, "scale", scale).max(1)
     if unit == "px" and len(scale) and scale.max() < MIN_PX:
         raise InputError(

@@ -108,12 +108,12 @@ def _video(
     counts: Counter[str],
 ) -> Part:
     """Return the wanted frames of one camera; `listed` are its image names by frame number."""
-    found = {}
+    arrays = {}
     for key, width in (("annot2", 56), (annotation, 84)):
         name = f"{key} of camera {video}"
         cell = {name: cells(file, values, key, CAMERAS)[video]}
-        found[name] = array(file, cell, name, (None, width))
-    n = same_length(file, found)
+        arrays[name] = array(file, cell, name, (None, width))
+    n = same_length(file, arrays)
     frames = np.arange(0, n, every)
     counts["frames"] += n
     counts[f"dropped: not every {every}th frame"] += n - len(frames)
@@ -125,7 +125,7 @@ def _video(
         counts["dropped: no image"] += int((~there).sum())
         frames = frames[there]
         names = [listed[frame + 1] for frame in frames.tolist()]
-    (key2, joints2), (key3, joints3) = found.items()
+    (key2, joints2), (key3, joints3) = arrays.items()
     return Part(
         [(folder / name).as_posix() for name in names],
         finite(file, key2, joints2[frames].reshape(-1, 28, 2)[:, USED]),
@@ -178,19 +178,19 @@ def read_test(source: Path, images: Path, annotation: str) -> tuple[Rows, Counte
 
 def _test_clip(file: Path, annotation: str, folder: Path, counts: Counter[str]) -> Part:
     values = read_mat73(file, ("annot2", annotation, "valid_frame"))
-    found = {
+    arrays = {
         "annot2": array(file, values, "annot2", (None, 1, 17, 2)),
         annotation: array(file, values, annotation, (None, 1, 17, 3)),
         "valid_frame": array(file, values, "valid_frame", (None, 1)),
     }
-    counts["frames"] += same_length(file, found)
-    valid = found["valid_frame"][:, 0] > 0
+    counts["frames"] += same_length(file, arrays)
+    valid = arrays["valid_frame"][:, 0] > 0
     counts["dropped: frame not valid"] += int((~valid).sum())
     numbers = np.flatnonzero(valid) + 1
     return Part(
         [(folder / f"img_{number:06d}.jpg").as_posix() for number in numbers.tolist()],
-        finite(file, "annot2", found["annot2"][valid, 0]),
-        from_mm(file, annotation, found[annotation][valid, 0]),
+        finite(file, "annot2", arrays["annot2"][valid, 0]),
+        from_mm(file, annotation, arrays[annotation][valid, 0]),
     )
 
 

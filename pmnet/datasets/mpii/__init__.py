@@ -87,8 +87,8 @@ def read_h5(path: Path) -> dict[str, Any]:
     """Return the arrays of an h5 file that are among KEYS; raises InputError where it is not an h5 file."""
     try:
         with h5py.File(path, "r") as file:
-            found = {key: file.get(key) for key in KEYS}
-            return {key: d[()] for key, d in found.items() if isinstance(d, h5py.Dataset)}
+            data = {key: file.get(key) for key in KEYS}
+            return {key: d[()] for key, d in data.items() if isinstance(d, h5py.Dataset)}
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{path}: not a readable HDF5 file ({error}); copy or download it anew"
@@ -128,13 +128,13 @@ def _some_names(path: Path) -> np.ndarray:
 
 def _image_names(path: Path, values: dict[str, Any]) -> np.ndarray:
     """Return the names as texts, (N,); the files have bytes, objects or character codes."""
-    found = np.asarray(values.get("imgname"))
+    names = np.asarray(values.get("imgname"))
     try:
-        if found.dtype.kind in "fiu" and found.ndim == 2:
-            found = np.array([bytes(map(int, row)).rstrip(b"\0").strip() for row in found], "S")
-        if found.dtype.kind == "O" and found.ndim == 1:
-            found = np.array([bytes(name) for name in found], "S")
-        return array(path, {**values, "imgname": found}, "imgname", (None,), "U")
+        if names.dtype.kind in "fiu" and names.ndim == 2:
+            names = np.array([bytes(map(int, row)).rstrip(b"\0").strip() for row in names], "S")
+        if names.dtype.kind == "O" and names.ndim == 1:
+            names = np.array([bytes(name) for name in names], "S")
+        return array(path, {**values, "imgname": names}, "imgname", (None,), "U")
     except (UnicodeDecodeError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

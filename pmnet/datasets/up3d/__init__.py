@@ -113,14 +113,14 @@ def read_list(path: Path) -> list[str]:
         raise InputError(
             f"{path}: no readable list of images ({error}); set options.list"
         ) from None
-    found = []
+    numbers = []
     for row, line in enumerate(lines):
         if not (match := LINE.fullmatch(line)):
             raise InputError(f"{path}: line {row + 1} is {line!r}; expected /01129_image.png")
-        found.append(match[1])
-    if not found:
+        numbers.append(match[1])
+    if not numbers:
         raise InputError(f"{path}: lists no image; expected lines such as /01129_image.png")
-    return found
+    return numbers
 
 
 def read_fit(folder: Path, number: str) -> Fit:
