@@ -165,25 +165,27 @@ def cluster_quality(
     weights: Annotated[str, typer.Option(help="parts | flat")] = "parts",
 ) -> None:
     """Report how good and how stable a memory is for several K; params.yaml has all other settings."""
+    from pmnet.clustering.build import MemoryRequest
     from pmnet.clustering.options import Cluster
     from pmnet.core import params
-    from pmnet.core.device import Machine
+    from pmnet.core.device import Machine, device_of, set_threads
     from pmnet.core.stage import PARAMS
     from pmnet.memory.prototypes import SpaceName
     from pmnet.report.memory_quality import write_quality
 
     parts = Literal["parts", "flat"]
-    table = write_quality(
+    machine = params.load(PARAMS, "machine", Machine, {})
+    set_threads(machine)
+    request = MemoryRequest(
         samples,
         body,
-        k,
-        seeds,
+        params.load(PARAMS, "cluster", Cluster, {}),
         params.parse(SpaceName, space, "--space"),
         params.parse(parts, weights, "--weights"),
-        params.load(PARAMS, "cluster", Cluster, {}),
-        params.load(PARAMS, "machine", Machine, {}),
-        out,
+        machine.cache_gib,
+        device_of(machine),
     )
+    table = write_quality(request, k, seeds, out)
     typer.echo(table.to_string(index=False, float_format=lambda number: f"{number:.4g}"))
 
 

@@ -14,7 +14,7 @@ from tiny_world import CLUSTER, MACHINE, OPTIONS, SIZE_PX, write_images
 from pmnet.body import OPEN_BODY, BodyModel, read_body, write_body
 from pmnet.body.files import with_gender
 from pmnet.body.keypoints import J14, J17, J24, J24_HIPS, J24_PELVIS
-from pmnet.clustering.build import build_memory
+from pmnet.clustering.build import MemoryRequest, build_memory
 from pmnet.core import checkpoints
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
@@ -98,10 +98,9 @@ def folder(tmp_path_factory) -> Path:
         patch.setattr(checkpoints, "FOLDER", made / "work")
         for run, k in (("p3dh", 3), ("single", 1)):
             options = replace(CLUSTER, k=k)
-            memory = build_memory(
-                files(made, TRAIN, "samples"), OPEN_BODY, options, "vertex", "parts", 0.1
-            )
-            memory.save(made / f"{run}.npz")
+            samples = files(made, TRAIN, "samples")
+            request = MemoryRequest(samples, OPEN_BODY, options, "vertex", "parts", 0.1)
+            build_memory(request).save(made / f"{run}.npz")
             train(made, run, QUICK)
     return made
 

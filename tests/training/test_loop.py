@@ -16,7 +16,8 @@ import torch
 from bodies import embedding
 from tiny_world import MACHINE, OPTIONS, SIZE_PX, SPIN, STILL, N, World, write_images, write_world
 
-from pmnet.clustering.kmeans import Points, assign
+from pmnet.clustering.exact.assign import assign
+from pmnet.clustering.exact.embedded import embed_bodies
 from pmnet.core import checkpoints
 from pmnet.core.device import Machine
 from pmnet.core.distributed import fabric_of
@@ -298,7 +299,7 @@ def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, b
     assert torch.equal(batch_of(STILL).prototype, memory.assignments)
     turned = replace(STILL, rotation_deg=90.0, rotation_share=1.0)
     truth = batch_of(turned)
-    points = Points(
+    points = embed_bodies(
         embedding(space_of(memory.space, memory.vertex_weights, body)), truth.params, 0.1
     )
     assert torch.equal(truth.prototype, assign(points, memory.prototypes)[0])
