@@ -112,6 +112,7 @@ def test_commits_are_compared(place):
     assert "index.html" in page
     html = (place.folder / "reports/plots/index.html").read_text()
     assert "error_vs_distance" in html and "training" in html
+    assert place.git("status", "--porcelain") == ""
     shown = json.loads(place.run(sys.executable, "-c", API).splitlines()[-1])
     assert shown == metrics_of(place)
 
