@@ -1,6 +1,6 @@
 """The command line: every stage is a command, and so is what users do besides the graph.
 
-A command imports what it needs when it runs: `pmnet --help` must not wait for torch.
+A command imports what it needs when it runs: `pmnet --help` must wait for no library but typer.
 """
 
 import ast
@@ -14,7 +14,6 @@ from typer.core import TyperGroup
 
 import pmnet
 import stages
-from pmnet.core.stage import as_command, user_errors
 
 USE, DATA, STAGES, REPORTS = "Use", "Data", "Stages (dvc.yaml runs them)", "Reports"
 
@@ -166,25 +165,27 @@ def cluster_quality(
     weights: Annotated[str, typer.Option(help="parts | flat")] = "parts",
 ) -> None:
     """Report how good and how stable a memory is for several K; params.yaml has all other settings."""
+    from pmnet.clustering.build import MemoryRequest
     from pmnet.clustering.options import Cluster
     from pmnet.core import params
-    from pmnet.core.device import Machine
+    from pmnet.core.device import Machine, device_of, set_threads
     from pmnet.core.stage import PARAMS
     from pmnet.memory.prototypes import SpaceName
     from pmnet.report.memory_quality import write_quality
 
     parts = Literal["parts", "flat"]
-    table = write_quality(
+    machine = params.load(PARAMS, "machine", Machine, {})
+    set_threads(machine)
+    request = MemoryRequest(
         samples,
         body,
-        k,
-        seeds,
+        params.load(PARAMS, "cluster", Cluster, {}),
         params.parse(SpaceName, space, "--space"),
         params.parse(parts, weights, "--weights"),
-        params.load(PARAMS, "cluster", Cluster, {}),
-        params.load(PARAMS, "machine", Machine, {}),
-        out,
+        machine.cache_gib,
+        device_of(machine),
     )
+    table = write_quality(request, k, seeds, out)
     typer.echo(table.to_string(index=False, float_format=lambda number: f"{number:.4g}"))
 
 
@@ -287,6 +288,8 @@ def _summary(stage: str) -> str | None:
 
 def _stage_command(stage: str) -> Any:
     """Return a stage as a command, with the options that its function has."""
+    from pmnet.core.stage import as_command
+
     module = importlib.import_module(f"stages.{stage}")
     alone = typer.Typer(add_completion=False)
     alone.command(stage.replace("_", "-"))(as_command(getattr(module, stage)))
@@ -295,8 +298,13 @@ def _stage_command(stage: str) -> Any:
 
 def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit code 1."""
-    with user_errors():
+    try:
         app()
+    except Exception:
+        from pmnet.core.stage import user_errors
+
+        with user_errors():
+            raise
 
 
 app.add_typer(body_app, name="body", help="Read and check body models.", rich_help_panel=DATA)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from toy import Toy, finished_toy
 
 from pmnet.body import OPEN_BODY, BodyModel
 
@@ -12,3 +13,9 @@ torch.set_num_threads(1)
 def body() -> BodyModel:
     """Return the open body."""
     return BodyModel.load(OPEN_BODY)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory) -> Toy:
+    """Return a tiny project after one run of its whole graph; tests leave it as it is."""
+    return finished_toy(tmp_path_factory.mktemp("toy"))

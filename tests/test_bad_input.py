@@ -319,6 +319,16 @@ def test_no_weights(world):
         run_evaluate(world)
 
 
+def test_the_evaluation_removes_the_weights_of_seeds_that_are_no_longer_trained(world):
+    write_sets(world)
+    for seed in (0, 1):
+        where = write_sets_once(world), world.memory, world.body, Path("train")
+        train(*where, seed, replace(OPTIONS, steps=1), MACHINE)
+    run_evaluate(world)
+    assert {path.name for path in Path("train").iterdir()} == {"seed_0.pt", "seed_0.csv"}
+    assert not list(checkpoints.FOLDER.glob("*.ckpt"))
+
+
 @pytest.mark.parametrize("content", [b"", b"no weights"])
 def test_broken_weights(world, content):
     write_sets(world)

@@ -4,6 +4,8 @@ import importlib
 import itertools
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from pmnet.clustering.options import Cluster
 from pmnet.core import params
 from pmnet.core.device import Machine
 from pmnet.core.stage import arguments
-from pmnet.datasets import Dataset, adapters
+from pmnet.datasets import Dataset
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.options import Images
 from pmnet.report.options import FigureSize, Pictures, ReportOptions
@@ -52,11 +54,14 @@ class Entry:
     deps: list[str]
     outs: list[str]
     params: list[str]
+    desc: str
 
     @property
     def script(self) -> str:
-        """Return X of `python -m stages.X`."""
-        return re.search(r"python -m stages\.(\w+)", self.cmd)[1]
+        """Return X of `python '.../stages' X`."""
+        python, launcher, script, *_ = shlex.split(self.cmd)
+        assert python == "python" and launcher.endswith("/stages"), self.cmd
+        return script
 
     @property
     def options(self) -> dict[str, list[str]]:
@@ -68,10 +73,11 @@ class Entry:
                 found.setdefault(name[2:], []).append(value)
         return found
 
-    def code(self, root: str) -> set[str]:
-        """Return the dependencies that are code of the project."""
-        inside = (dep.removeprefix(f"{root}/") for dep in self.deps if dep.startswith(f"{root}/"))
-        return {dep for dep in inside if dep.endswith(".py")}
+    @property
+    def code(self) -> set[str]:
+        """Return the dependencies that are folders and files of the project's code."""
+        inside = (dep.removeprefix("./") for dep in self.deps if dep.startswith("./"))
+        return {dep for dep in inside if dep.startswith(("pmnet/", "stages/"))}
 
 
 def plain(items: list[Any]) -> list[str]:
@@ -82,7 +88,7 @@ def plain(items: list[Any]) -> list[str]:
 def resolve(folder: Path) -> dict[str, Entry]:
     """Return the stages of a profile as DVC resolves them."""
     graph = YAML(typ="safe", pure=True).load((folder / "dvc.yaml").read_text())
-    with Repo(str(ROOT)) as repo:
+    with Repo(str(folder)) as repo:
         stages = DataResolver(repo, str(folder), graph).resolve()["stages"]
     return {
         name: Entry(
@@ -91,6 +97,7 @@ def resolve(folder: Path) -> dict[str, Entry]:
             deps=plain(values.get("deps", [])),
             outs=plain(values.get("outs", []) + values.get("metrics", [])),
             params=plain(values.get("params", [])),
+            desc=values.get("desc", ""),
         )
         for name, values in stages.items()
     }
@@ -112,50 +119,76 @@ def graph(graphs, profile) -> dict[str, Entry]:
 
 
 def test_every_script_is_a_stage_and_every_stage_a_script(graph):
-    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    scripts = {path.stem for path in (ROOT / "stages").glob("[!_]*.py")}
     assert {entry.script for entry in graph.values()} == scripts
     for name, entry in graph.items():
-        assert name.partition("@")[0] == entry.script
+        number = entry.options["number"][0] if entry.script == "table" else ""
+        assert name.partition("@")[0] == entry.script + number
 
 
 # --- code
 
 
-def is_adapter(file: str) -> bool:
-    """Say whether a file is an adapter, imported by its name in params.yaml, or a shared piece of them."""
-    return file.startswith("pmnet/datasets/") and file in ADAPTERS
+def imported_by(entry: Entry) -> set[str]:
+    """Return the files that a stage imports, those of its adapter included."""
+    files = import_closure(ROOT / "stages" / f"{entry.script}.py")
+    for folder in entry.code:
+        if (
+            folder.startswith("pmnet/datasets/") and "/_" not in folder
+        ):  # imported by its name in params.yaml
+            files |= import_closure(ROOT / folder / "__init__.py")
+    return files
 
 
-ADAPTERS = {
-    file
-    for name in adapters()
-    for file in import_closure(ROOT / f"pmnet/datasets/{name}.py")
-    if Path(file).stem not in ("__init__", "sets")
-}
+def is_below(file: str, dep: str) -> bool:
+    return file == dep or file.startswith(f"{dep}/")
 
 
-def test_a_stage_depends_on_the_code_it_imports(graph, profile):
-    root = "." if profile == "root" else ".."
+def test_a_stage_depends_on_the_folders_it_imports_from(graph):
     for entry in graph.values():
-        imported = import_closure(ROOT / "stages" / f"{entry.script}.py")
-        listed = entry.code(root)
-        if entry.script == "ingest":
-            adapters = [file for file in listed if is_adapter(file)]
-            imported = imported.union(*(import_closure(ROOT / file) for file in adapters))
-        else:
-            assert not {file for file in listed if is_adapter(file)}
-        assert (entry.name, listed - imported) == (entry.name, set())
-        assert (entry.name, imported - listed) == (entry.name, set())
+        imported, listed = imported_by(entry), entry.code
+        missing = {file for file in imported if not any(is_below(file, dep) for dep in listed)}
+        assert (entry.name, missing) == (entry.name, set())
+        idle = {dep for dep in listed if not any(is_below(file, dep) for file in imported)}
+        assert (entry.name, idle) == (entry.name, set())
 
 
-def test_ingest_depends_on_all_that_its_adapter_imports(graph, graphs, profile):
-    root = "." if profile == "root" else ".."
-    folder = PROFILES[profile]
-    datasets = params.load(folder / "params.yaml", "datasets", dict[str, Dataset], {})
-    for name, dataset in datasets.items():
-        adapter = ROOT / f"pmnet/datasets/{dataset.adapter}.py"
-        listed = graph[f"ingest@{name}"].code(root)
-        assert import_closure(adapter) - listed == set()
+def test_code_is_listed_by_folders_of_the_package(graph):
+    for entry in graph.values():
+        alone = {f"stages/{entry.script}.py", "pmnet/datasets/__init__.py"}
+        assert {dep for dep in entry.code if dep.endswith(".py")} <= alone, entry.name
+
+
+def test_ingest_depends_on_its_adapter_and_on_no_other(graph, profile):
+    file = PROFILES[profile] / "params.yaml"
+    for name, dataset in params.load(file, "datasets", dict[str, Dataset], {}).items():
+        folders = {dep for dep in graph[f"ingest@{name}"].code if dep.startswith("pmnet/datasets/")}
+        shared = {"pmnet/datasets/__init__.py", "pmnet/datasets/_shared"}
+        assert folders == {*shared, f"pmnet/datasets/{dataset.adapter}"}
+
+
+def test_importing_the_package_imports_no_module_of_it():
+    code = "import pmnet, sys; assert not [m for m in sys.modules if m.startswith('pmnet.')]"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_every_stage_says_what_it_is_for(graph):
+    assert [entry.name for entry in graph.values() if not entry.desc] == []
+
+
+# --- commands
+
+
+def test_no_command_needs_a_variable_of_the_shell(graph):
+    for entry in graph.values():
+        assert not set("$`;&|<>") & set(entry.cmd), entry.cmd
+
+
+def test_values_of_params_files_are_quoted_in_commands():
+    for line in (ROOT / "dvc.yaml").read_text().splitlines():
+        words = line.partition("cmd:")[2] or line.strip()
+        if "cmd:" in line or words.startswith(("--", "python ")):
+            assert "${" not in re.sub(r"'[^']*'", "", words), line
 
 
 # --- params
@@ -171,7 +204,7 @@ def sections_of(entry: Entry) -> set[str]:
 
 def test_a_stage_tracks_the_sections_it_reads(graph):
     for entry in graph.values():
-        if entry.script != "cluster":
+        if entry.script not in ("cluster", "train"):
             read = sections_of(entry) - {"machine"}
             assert (entry.name, sorted(entry.params)) == (entry.name, sorted(read))
 
@@ -194,6 +227,16 @@ def test_clustering_takes_what_is_swept_from_its_command(graph):
     assert fields == {"seed", "tolerance", "init", "restarts", "part_weights", *SWEPT.values()}
 
 
+def test_training_tracks_all_its_settings_but_the_seeds(graph):
+    """So that an added seed trains that seed only."""
+    settings = {f"train.{name}" for name in get_type_hints(Train) if name != "seeds"}
+    for entry in graph.values():
+        if entry.script == "train":
+            assert sections_of(entry) == {"train", "machine"}
+            assert (entry.name, set(entry.params)) == (entry.name, settings)
+            assert len(entry.params) == len(settings)
+
+
 # --- files
 
 
@@ -209,7 +252,8 @@ def test_every_path_of_a_command_is_a_dependency_or_an_output(graph):
         paths = list(paths_of(entry))
         assert paths, entry.name
         for option, path in paths:
-            assert path in [*entry.deps, *entry.outs], f"{entry.name}: --{option} {path}"
+            known = [*entry.deps, *entry.outs, *(str(Path(out).parent) for out in entry.outs)]
+            assert path in known, f"{entry.name}: --{option} {path}"
 
 
 def test_every_output_is_named_by_the_command(graph):
@@ -217,6 +261,9 @@ def test_every_output_is_named_by_the_command(graph):
         named = {path for _, path in paths_of(entry)}
         # the page beside a table has the table's name
         named |= {re.sub(r"\.csv$", ".md", path) for path in named}
+        if entry.script == "train":  # writes seed_S.pt and seed_S.csv into a folder
+            (folder,), (seed,) = entry.options["out"], entry.options["seed"]
+            named |= {f"{folder}/seed_{seed}.{suffix}" for suffix in ("pt", "csv")}
         assert set(entry.outs) <= named, entry.name
 
 
@@ -228,7 +275,7 @@ def test_every_data_dependency_is_the_output_of_a_stage_or_a_source(graph, profi
     sources |= {dataset["source"] for dataset in datasets.values()}
     for entry in graph.values():
         for dep in entry.deps:
-            if "/pmnet/" in dep or dep.endswith(".py") or dep in outs | sources:
+            if dep.removeprefix("./") in entry.code or dep in outs | sources:
                 continue
             assert any(out.startswith(f"{dep}/") for out in outs), f"{entry.name}: {dep}"
 
@@ -236,7 +283,9 @@ def test_every_data_dependency_is_the_output_of_a_stage_or_a_source(graph, profi
 def test_code_dependencies_exist(graph, profile):
     for entry in graph.values():
         for dep in entry.deps:
-            assert not dep.endswith(".py") or (PROFILES[profile] / dep).is_file(), dep
+            assert dep.removeprefix("./") not in entry.code or (PROFILES[profile] / dep).exists(), (
+                dep
+            )
 
 
 # --- runs and profiles
@@ -244,10 +293,19 @@ def test_code_dependencies_exist(graph, profile):
 
 def test_the_paper_has_its_fourteen_runs(graphs):
     for profile in ("paper", "open"):
-        for stage in ("cluster", "train", "evaluate"):
+        for stage in ("cluster", "evaluate"):
             names = [n.partition("@") for n in graphs[profile] if n.startswith(f"{stage}@")]
             assert len(names) == 14
             assert {run for _, _, run in names} == PAPER_RUNS
+        trainings = [n.partition("@")[2] for n in graphs[profile] if n.startswith("train@")]
+        seeds = params.read(PROFILES[profile] / "params.yaml", "train.seeds")
+        assert sorted(trainings) == sorted(f"{run}-{seed}" for run in PAPER_RUNS for seed in seeds)
+
+
+def test_the_trainings_are_those_of_the_runs(graph):
+    runs = {name.partition("@")[2] for name in graph if name.startswith("cluster@")}
+    trained = {n.partition("@")[2].rpartition("-")[0] for n in graph if n.startswith("train@")}
+    assert trained == runs
 
 
 def test_the_memories_of_table_2_differ_as_the_paper_says(graphs):
@@ -284,11 +342,21 @@ def test_the_tables_take_the_runs_of_the_paper(graphs):
 
 
 @pytest.mark.parametrize("name", ["paper", "open"])
-def test_profiles_share_the_one_graph(name):
-    link = PROFILES[name] / "dvc.yaml"
-    assert link.is_symlink()
-    assert link.readlink() == Path("../dvc.yaml")
-    assert link.resolve() == ROOT / "dvc.yaml"
+def test_a_profile_is_a_project_with_the_one_graph_and_the_one_cache(name):
+    folder = PROFILES[name]
+    assert (folder / ".dvc").is_dir() and not (folder / "dvc.yaml").is_symlink()
+    same = (folder / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
+    assert same, f"dvc.yaml was edited: run `cp dvc.yaml {name}/`"
+    for code in ("pmnet", "stages"):
+        assert (folder / code).readlink() == Path("..") / code
+    with Repo(str(folder)) as repo, Repo(str(ROOT)) as root:
+        assert Path(repo.cache.local.path).resolve() == Path(root.cache.local.path).resolve()
+        assert Path(repo.plots.templates_dir).resolve() == ROOT / ".dvc/plots"
+
+
+def test_the_root_knows_no_stage_of_a_profile():
+    with Repo(str(ROOT)) as repo:
+        assert {Path(stage.path) for stage in repo.index.stages} == {ROOT / "dvc.yaml"}
 
 
 def test_every_params_file_is_read_by_the_dataclasses(profile):

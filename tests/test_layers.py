@@ -14,7 +14,7 @@ AT_THE_ROOT = {"__init__", "__main__", "cli"}
 APART = ("datasets", "images", "memory")  # these do not know each other
 WITHOUT_TORCH = (
     *("core.params", "core.errors", "core.files", "core.progress"),
-    *("evaluation.error_table", "report.statistics", "report.tables", "report.charts"),
+    *("evaluation.error_table", "report.statistics", "report.tables", "report.figures"),
     *("report.markdown", "report.benchmark.writing"),
 )
 

@@ -9,11 +9,12 @@ import pytest
 from pmnet.body import camera, rotations
 from pmnet.clustering import kmeans
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import read_errors
 from pmnet.model import losses, network
-from pmnet.report import charts, renders, tables
+from pmnet.report import renders, tables
+from pmnet.report.figures import distance, reduction
+from pmnet.report.files import write_csv
 from pmnet.report.options import ReportOptions
-from pmnet.report.statistics import write_csv
+from pmnet.report.run_errors import RunErrors
 from stages.table import table
 
 REPORT = ReportOptions(tails=[5], bins=4, bootstrap=20, seed=0)
@@ -30,10 +31,10 @@ PLACES = {
     "Table IV": tables.table4,
     "Table V": tables.table5,
     "Table VI": tables.table6,
-    "Fig. 1(b)": charts.distance_figure,
+    "Fig. 1(b)": distance.draw,
     "Fig. 3": renders.parts_figure,
     "Fig. 4": renders.prototypes_figure,
-    "Fig. 5": charts.reduction_figure,
+    "Fig. 5": reduction.draw,
     "Figs. 6-8": renders.gallery_figure,
 }
 
@@ -53,7 +54,7 @@ def test_the_stage_writes_every_table(number, roman, tmp_path):
         6: fake_errors.write_sweep(tmp_path / "limb", "limb_weight", [1.0, 5.0], **shape),
     }.get(number) or fake_errors.write_runs(tmp_path / "runs", **shape)
     table(number, errors, tmp_path / "ours.csv", REPORT)
-    expected = PLACES[f"Table {roman}"](read_errors(errors), REPORT)
+    expected = PLACES[f"Table {roman}"](RunErrors.read(errors), REPORT)
     write_csv(expected, tmp_path / "expected.csv")
     assert (tmp_path / "ours.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
     page = (tmp_path / "ours.md").read_text()

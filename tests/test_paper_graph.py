@@ -19,19 +19,19 @@ import pytest
 from import_closure import ROOT
 from people import People, draw_people
 from ruamel.yaml import YAML
+from toy import copy_project
 
 from pmnet.body import OPEN_BODY
 
 N = 6
 YAML_FILE = YAML(typ="safe", pure=True)
-IGNORED = ("__pycache__", "tmp", "cache", "config.local", "site", "data", "runs", "reports")
 RUNS = ("single", "naive_k3", "random_k3", "3dh_k3", "p3dh_k3_l5.0")
 WILD = {"coco_train": "coco", "mpii_train": "mpii", "lsp_extended_train": "lsp_extended"}
 
 
 def shrink(params: dict[str, Any]) -> None:
     """Make the paper's settings small enough for a test; its data sets stay as they are."""
-    params["machine"] |= {"device": "cpu", "workers": 1, "threads": 1}
+    params["machine"] |= {"device": "cpu", "workers": 1, "threads": 1, "log_every": 1}
     params["images"] |= {"size_px": 64}
     params["cluster"] |= {"k": 3, "max_iterations": 2}
     params["sweeps"] = {"k": [3] * 6, "limb_weight": [5.0] * 5}
@@ -93,11 +93,7 @@ def write_images(folder: Path, entry: dict[str, Any], people: People) -> None:
 def paper(tmp_path_factory) -> Path:
     """Return the folder paper/ of a copy of the project after one run of its whole graph."""
     root = tmp_path_factory.mktemp("paper") / "project"
-    for folder in ("pmnet", "stages", ".dvc", "paper"):
-        ignore = shutil.ignore_patterns(*(IGNORED if folder != "pmnet" else IGNORED[:1]))
-        shutil.copytree(ROOT / folder, root / folder, symlinks=True, ignore=ignore)
-    for file in ("dvc.yaml", "params.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / file, root / file)
+    copy_project(root)
     params = YAML_FILE.load((ROOT / "paper/params.yaml").read_text())
     shrink(params)
     with (root / "paper/params.yaml").open("w") as stream:
@@ -116,8 +112,8 @@ def paper(tmp_path_factory) -> Path:
     wanted = ["body", "sets", "cluster@single", *(f"run {run}" for run in RUNS)]
     wanted += [f"data {name}" for name in params["datasets"]]
     runs = (
-        "from pmnet import pool; tasks = pool.tasks_to_do(); "
-        f"pool._side_by_side([task for task in tasks if task.name in {wanted}], 2, [])"
+        "from pmnet.runs import pool; tasks = pool.tasks_to_do(); "
+        f"pool.run_tasks([task for task in tasks if task.name in {wanted}], 2, [])"
     )
     for command in (
         ("git", "init", "-q", ".."),

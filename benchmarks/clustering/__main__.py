@@ -1,8 +1,8 @@
 """P3DH K-Means beside its peers: same bodies, same start, same number of iterations, one run.
 
-`python -m benchmarks.clustering` writes reports/benchmarks/cluster_{cpu,gpu}.csv row by row; with `--quick` it
-prints a small comparison in under 50 s. The peers need scikit-learn and faiss-cpu (the extra `bench`), on a
-GPU flash-kmeans; those that are not installed are left out.
+`python -m benchmarks.clustering` writes reports/benchmarks/cluster_{cpu,gpu}.csv row by row; with `--quick`
+it prints a small comparison in under 50 s. The peers need scikit-learn and faiss-cpu (the extra `bench`), and
+flash-kmeans on a GPU; those that are not installed are left out.
 
 What is compared: the peers cluster the weighted vertex vectors, and their centres are mean vectors;
 ours are mean bodies (Algorithm 1), with an assignment that is exact on the same vectors. Vertex vectors

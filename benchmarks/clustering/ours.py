@@ -12,7 +12,7 @@ from benchmarks.rates import Busy
 from pmnet.body import BodyModel, BodyParams
 from pmnet.clustering.cuda_iteration import IterationGraph
 from pmnet.clustering.exact.assign import ROUGH, assign, search, settle
-from pmnet.clustering.exact.embedded import BodySource, EmbeddedBodies
+from pmnet.clustering.exact.embedded import BodySource, EmbeddedBodies, embed_bodies
 from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.refine import Centres
 from pmnet.clustering.init import start
@@ -61,7 +61,7 @@ class Ours:
         def made() -> EmbeddedBodies:
             sample = bodies[slice(0, LEARNT_FROM)]
             embedding = embedding_of(VertexSpace(self._body, self._weights), sample)
-            return EmbeddedBodies(embedding, bodies, self._cache_gib, self._device)
+            return embed_bodies(embedding, bodies, self._cache_gib, self._device)
 
         with Memory(self._device) as memory:
             embed_s, points = seconds(made, self._device)

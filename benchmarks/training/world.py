@@ -18,7 +18,7 @@ import torch
 from benchmarks.rates import Plan
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.body.camera import View, crop_to_px, project
-from pmnet.clustering.build import build_memory
+from pmnet.clustering.build import MemoryRequest, build_memory
 from pmnet.clustering.options import Cluster
 from pmnet.core import params
 from pmnet.core.device import Machine
@@ -113,10 +113,10 @@ def write_world(world: World, samples: int, device: str, k: int) -> None:
     make_images(world.samples, OPEN_BODY, raw, replace(world.images, encoding="raw"), machine)
     write_pixels(world.pixels, _grainy(Pixels(raw), world.images), *_form(world.images))
     raw.unlink()
-    where = torch.device(device) if device.startswith("cuda") else None
+    where = torch.device(device if device.startswith("cuda") else "cpu")
     cluster = replace(params.load(PAPER, "cluster", Cluster, {}), k=k)
-    memory = build_memory([world.samples], OPEN_BODY, cluster, "vertex", "parts", 4.0, where)
-    memory.save(world.memory)
+    request = MemoryRequest([world.samples], OPEN_BODY, cluster, "vertex", "parts", 4.0, where)
+    build_memory(request).save(world.memory)
 
 
 def _form(images: Images) -> tuple[int, Any, float]:

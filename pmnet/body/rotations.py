@@ -8,7 +8,6 @@ import roma
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 
 def rotvec_to_rotmat(rotvec: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
@@ -38,11 +37,7 @@ def rotmat_to_rot6d(rotmat: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 6"]:
 
 def rot6d_to_rotmat(rot6d: Float[Tensor, "*b 6"]) -> Float[Tensor, "*b 3 3"]:
     """Return rotation matrices of any six numbers by Gram-Schmidt (Zhou et al. 2019)."""
-    columns = rot6d.reshape(*rot6d.shape[:-1], 3, 2)
-    x = normalize(columns[..., 0], dim=-1)
-    y = columns[..., 1] - (x * columns[..., 1]).sum(-1, keepdim=True) * x
-    y = normalize(y, dim=-1)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
+    return roma.special_gramschmidt(rot6d.reshape(*rot6d.shape[:-1], 3, 2), epsilon=1e-12)
 
 
 def axis_rotation(axis: int, angle: Float[Tensor, "*b"]) -> Float[Tensor, "*b 3 3"]:

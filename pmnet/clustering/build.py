@@ -1,4 +1,4 @@
-"""A memory from files of samples: the five memories of Table II are one algorithm.
+"""A memory from files of samples: one algorithm makes the five memories of Table II.
 
 | memory | what differs from P3DH |
 | --- | --- |
@@ -8,7 +8,7 @@
 | 3DH | weights = flat |
 """
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,10 +20,10 @@ from torch.distributed import ProcessGroup
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import fit_camera
 from pmnet.body.parts import BODY_PARTS, vertex_weights
-from pmnet.clustering.exact.embedded import BodySlice, EmbeddedBodies
+from pmnet.clustering.exact.embedded import BodySlice, EmbeddedBodies, embed_bodies
 from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.projection import LEARNT_FROM
-from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.kmeans import kmeans
 from pmnet.clustering.options import Cluster
 from pmnet.clustering.reference import Clustering
 from pmnet.clustering.sharding import Shard
@@ -32,18 +32,41 @@ from pmnet.data.samples import Samples, load_all
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spaces import SpaceName, space_of
 
-FITTED: Final = 2000  # samples that the mean camera is fitted to
-FEWEST_KEYPOINTS: Final = 6  # that a camera is fitted to
+FITTED: Final = 2000  # most samples whose cameras are fitted for the mean camera
+CPU: Final = torch.device("cpu")
+FEWEST_KEYPOINTS: Final = 6  # with fewer, no camera is fitted to a sample
+
+
+@dataclass(frozen=True)
+class MemoryRequest:
+    """A memory to be made: from which files, how, and on which device.
+
+    Up to `cache_gib` of bodies and coordinates are kept; the others are made anew when needed.
+    """
+
+    samples: list[Path]
+    body: Path
+    options: Cluster
+    space: SpaceName
+    weights: Literal["parts", "flat"]
+    cache_gib: float
+    device: torch.device = CPU
+
+    def part_weights(self) -> dict[str, float]:
+        """Return the weight of each part of the body."""
+        if self.weights == "flat":
+            return dict.fromkeys(BODY_PARTS, 1.0)
+        return {"limb": self.options.limb_weight, **asdict(self.options.part_weights)}
 
 
 class StoredBodies:
-    """The bodies of files of samples, read row by row: the files stay on disk, mapped.
+    """The bodies of files of samples, which stay on disk, mapped, and are read row by row.
 
-    What is read is turned into rotation matrices on the device where it is wanted.
+    The rows that are read become rotation matrices on a device.
     """
 
-    def __init__(self, tables: list[Samples], device: torch.device | None = None) -> None:
-        self._tables, self._device = tables, device or torch.device("cpu")
+    def __init__(self, tables: list[Samples], device: torch.device) -> None:
+        self._tables, self._device = tables, device
         self._valid = [table.has_smpl.nonzero()[:, 0] for table in tables]
         self._ends = torch.tensor([len(rows) for rows in self._valid]).cumsum(0)
 
@@ -51,7 +74,7 @@ class StoredBodies:
         return int(self._ends[-1])
 
     def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> BodyParams:
-        """Return the bodies of some rows, in their order."""
+        """Return the bodies of some rows, in the order of the rows."""
         if isinstance(rows, slice):
             rows = torch.arange(*rows.indices(len(self)))
         rows = rows.cpu()
@@ -67,45 +90,39 @@ class StoredBodies:
         return BodyParams.from_rotvecs(rotvecs.to(self._device), betas.to(self._device))
 
     def spread(self, count: int) -> BodyParams:
-        """Return some bodies from all over."""
+        """Return at most `count` bodies, evenly spread."""
         return self[torch.arange(0, len(self), max(len(self) // count, 1))[:count]]
 
     def mean_camera(self, body: BodyModel) -> Float[Tensor, "3"]:
-        """Return the mean of the known cameras; where there is none, see `mean_camera`."""
+        """Return the mean of the known cameras; if none is known, the one of `mean_camera`."""
         pairs = list(zip(self._tables, self._valid, strict=True))
         cameras = torch.cat([table.camera[rows] for table, rows in pairs])
         known = cameras[torch.isfinite(cameras).all(1)]
         if len(known):
             return known.mean(0)
-        step = max(len(self) // (4 * FITTED), 1)  # some of them have too few keypoints
+        step = max(len(self) // (4 * FITTED), 1)  # four times as many: some have too few keypoints
         return mean_camera(Samples.cat([table.select(rows[::step]) for table, rows in pairs]), body)
 
 
 def build_memory(
-    samples: list[Path],
-    body: Path,
-    options: Cluster,
-    space: SpaceName,
-    weights: Literal["parts", "flat"],
-    cache_gib: float,
-    device: torch.device | None = None,
-    checkpoint: Path | None = None,
-    group: ProcessGroup | None = None,
+    request: MemoryRequest, checkpoint: Path | None = None, group: ProcessGroup | None = None
 ) -> PrototypeMemory:
-    """Return the memory of all samples of the files that have a pose and shape.
+    """Return the memory of all samples that have a pose and shape.
 
-    The processes of a `group` share the samples out, and all return the memory.
-    Raises InputError where the files do not belong to the body, or K exceeds the samples.
+    The processes of a `group` share the samples, and all return the memory. A search continues from its
+    `checkpoint`, if there is one. Raises InputError if the files do not belong to the body, or if K exceeds
+    the number of samples.
     """
-    model = BodyModel.load(body)
-    by_vertex = vertex_weights(model.parts, part_weights(options, weights))
-    bodies = training_bodies(samples, model, device)
+    body = BodyModel.load(request.body)
+    weights = vertex_weights(body.parts, request.part_weights())
+    bodies = StoredBodies(load_all(request.samples, body), request.device)
     shard = Shard.of(len(bodies), group) if group else Shard.whole(len(bodies))
-    points = points_of(space, bodies, by_vertex, model, cache_gib, device, shard)
-    found = kmeans(points, search_of(options), shard, checkpoint)
-    settings = {**asdict(options), "space": space, "weights": weights}
-    used = None if space == "parameter" else by_vertex
-    return memory_of(found, used, bodies.mean_camera(model.cpu()), model.sha256, settings)
+    embedded = embedded_bodies(request, bodies, weights, body, shard)
+    clustering = kmeans(embedded, effective(request.options), shard, checkpoint)
+    settings = {**asdict(request.options), "space": request.space, "weights": request.weights}
+    used = None if request.space == "parameter" else weights
+    camera = bodies.mean_camera(body.cpu())
+    return memory_of(clustering, used, camera, body.sha256, settings)
 
 
 def memory_of(
@@ -115,60 +132,48 @@ def memory_of(
     body: str,
     settings: dict[str, Any],
 ) -> PrototypeMemory:
-    """Return the memory that a clustering found; see `PrototypeMemory` for the other arguments."""
+    """Return the memory of a clustering; `PrototypeMemory` explains the other arguments."""
     c = clustering
     centres = c.centres.to(torch.device("cpu"))
     parts = centres, c.assignments.cpu(), c.distances.cpu()
     return PrototypeMemory(*parts, vertex_weights, camera, body, c.history, settings)
 
 
-def training_bodies(
-    files: list[Path], body: BodyModel, device: torch.device | None = None
-) -> StoredBodies:
-    """Return the bodies of all samples that can be clustered, in order, to be used on a device."""
-    return StoredBodies(load_all(files, body), device)
+def embedded_training_bodies(request: MemoryRequest) -> EmbeddedBodies:
+    """Return all samples of a request that have a pose and shape, embedded in its space."""
+    body = BodyModel.load(request.body)
+    weights = vertex_weights(body.parts, request.part_weights())
+    bodies = StoredBodies(load_all(request.samples, body), request.device)
+    return embedded_bodies(request, bodies, weights, body, Shard.whole(len(bodies)))
 
 
-def points_of(
-    name: SpaceName,
+def embedded_bodies(
+    request: MemoryRequest,
     bodies: StoredBodies,
-    by_vertex: Tensor | None,
+    weights: Float[Tensor, "v"],
     body: BodyModel,
-    cache_gib: float,
-    device: torch.device | None,
-    shard: Shard | None = None,
+    shard: Shard,
 ) -> EmbeddedBodies:
-    """Return the bodies, or those of a shard, as points of the space of a memory on a device.
+    """Return the bodies of a shard, embedded in the space of a request; `body` moves to its device."""
+    space = space_of(request.space, weights, body.to(request.device))
+    embedding = embedding_of(space, bodies.spread(LEARNT_FROM))
+    mine = BodySlice(bodies, shard.start, shard.stop)
+    return embed_bodies(embedding, mine, request.cache_gib, request.device)
 
-    Without a `device` it is the CPU.
+
+def effective(options: Cluster) -> Cluster:
+    """Return the options that K-Means runs with.
+
+    Random Select (no iterations) is one random draw, whatever `init` and `restarts` other memories use.
     """
-    body = body if device is None else body.to(device)
-    embedding = embedding_of(space_of(name, by_vertex, body), bodies.spread(LEARNT_FROM))
-    mine = bodies if shard is None else BodySlice(bodies, shard.start, shard.stop)
-    return EmbeddedBodies(embedding, mine, cache_gib, device)
-
-
-def search_of(options: Cluster) -> Search:
-    """Return the part of the options that the search for centres needs.
-
-    Random Select (no iterations) is one random draw, however other memories start.
-    """
-    search = Search(**{field.name: getattr(options, field.name) for field in fields(Search)})
-    return search if options.max_iterations else replace(search, init="random", restarts=1)
-
-
-def part_weights(options: Cluster, weights: Literal["parts", "flat"]) -> dict[str, float]:
-    """Return the weight of each part of the body."""
-    if weights == "flat":
-        return dict.fromkeys(BODY_PARTS, 1.0)
-    return {"limb": options.limb_weight, **asdict(options.part_weights)}
+    return options if options.max_iterations else replace(options, init="random", restarts=1)
 
 
 def mean_camera(table: Samples, body: BodyModel) -> Float[Tensor, "3"]:
     """Return the mean camera (s, tx, ty) of samples with bodies.
 
-    Where no sample knows its camera, cameras are fitted to the 2D keypoints of at most FITTED samples,
-    spread evenly; without such keypoints either, HMR's first guess.
+    If no camera is known, cameras are fitted to the 2D keypoints of at most FITTED samples, spread evenly.
+    Without keypoints either, it is HMR's first guess.
     """
     known = table.camera[torch.isfinite(table.camera).all(1)]
     if not len(known):
@@ -182,5 +187,5 @@ def _fitted_cameras(table: Samples, body: BodyModel) -> Float[Tensor, "n 3"]:
     params = part.body_params()
     on_skeleton = table.about.joints == "smpl24"
     joints = body.joints(params) if on_skeleton else body.keypoints(body.vertices(params))
-    found = fit_camera(joints, part.keypoints_in_crop(), part.keypoints_2d[..., 2])
-    return found[torch.isfinite(found).all(1) & (found[:, 0] > 0)]
+    cameras = fit_camera(joints, part.keypoints_in_crop(), part.keypoints_2d[..., 2])
+    return cameras[torch.isfinite(cameras).all(1) & (cameras[:, 0] > 0)]

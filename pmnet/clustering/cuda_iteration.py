@@ -177,13 +177,13 @@ def _searched(centres: Centres, k: int, rooms: Rooms) -> _Searched:
     """Return the nearest centres by the first coordinates, by all, and by centre against centre."""
     points = centres.points
     b, chunk, nobody = points.bounds, points.chunk(0), len(points)
-    found = centres.head.nearest(chunk.head)
+    found = centres.leading.nearest(chunk.leading)
     some = PaddedIndices(
         is_inaccurate(b, found.low, found.width, ROUGH) | ~found.is_decided, rooms.open
     )
 
     coordinates, own = chunk.coordinates.index_select(0, some.at), b[some.at]
-    better, above, reach = centres.all.compare(factor(coordinates, own))
+    better, above, reach = centres.full.compare(factor(coordinates, own))
     labels = PaddedScatter(found.centre)
     distances = PaddedScatter(squared_of(b, found.low, found.width).sqrt())
     labels.put(some.rows, better.centre)

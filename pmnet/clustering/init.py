@@ -1,4 +1,4 @@
-"""The centres that K-Means starts from: samples drawn at random (the paper), or far from each other."""
+"""The centres that K-Means starts from: samples drawn at random (the paper), or by k-means++."""
 
 from typing import Final, Literal
 
@@ -14,13 +14,13 @@ from pmnet.clustering.exact.refine import Centres
 from pmnet.clustering.sharding import Shard
 from pmnet.core.device import full_precision
 
-FIXED: Final = 2.0**20  # squared distances are drawn by as integers: the same draw on any machine
+FIXED: Final = 2.0**20  # squared distances are integers for the draw: it is the same on any machine
 
 
 def start(
     points: EmbeddedBodies, k: int, seed: int, init: Literal["random", "kmeans++"], shard: Shard
 ) -> BodyParams:
-    """Return K bodies of the samples; the numbers are drawn on the host, alike on every device."""
+    """Return K of the bodies. Random numbers are drawn on the CPU: the draw is the same on every device."""
     generator = torch.Generator().manual_seed(seed)
     if init == "random":
         rows = torch.randperm(shard.total, generator=generator)[:k].sort()[0]
@@ -30,7 +30,7 @@ def start(
 
 
 def taken(points: EmbeddedBodies, rows: Int[Tensor, "k"], shard: Shard) -> BodyParams:
-    """Return the bodies of any rows of all samples, whichever process has them."""
+    """Return the bodies of some rows of all samples, whichever process holds them."""
     rows = rows.to(points.device)
     mine = ((rows >= shard.start) & (rows < shard.stop)).nonzero()[:, 0]
     held = points.bodies(rows[mine] - shard.start)
@@ -50,9 +50,10 @@ def restart_seed(seed: int, restart: int) -> int:
 def _spread(
     points: EmbeddedBodies, k: int, generator: torch.Generator, shard: Shard
 ) -> Int[Tensor, "k"]:
-    """Return K rows, each drawn by its squared distance to those before (Arthur and Vassilvitskii 2007).
+    """Return K rows by k-means++ (Arthur and Vassilvitskii 2007).
 
-    The distances are lower bounds: a copy of a body that was drawn has none and is not drawn.
+    Each row is drawn with the squared distance to its nearest drawn body as its weight. The distances are
+    lower bounds: a copy of a drawn body has distance zero and is not drawn.
     """
     rows = [int(torch.randint(shard.total, (1,), generator=generator))]
     nearest = torch.full_like(points.bounds.squared, torch.inf)
@@ -64,20 +65,20 @@ def _spread(
         if sum(totals) == 0:  # only copies are left
             rows += torch.randint(shard.total, (k - len(rows),), generator=generator).tolist()
             break
-        # a share of the sum: where rounding makes it another one, the draw stays
+        # drawn as a share of the sum, so that the draw stays where rounding changes the sum
         share = float(torch.rand((), dtype=torch.float64, generator=generator))
         drawn = min(int(share * sum(totals)), sum(totals) - 1)
         before = sum(totals[: shard.rank])
-        found = 0
+        row = 0
         if before <= drawn < before + totals[shard.rank]:
-            found = shard.start + int(torch.searchsorted(sums, drawn - before, right=True))
-        rows.append(sum(shard.counts(found)))
+            row = shard.start + int(torch.searchsorted(sums, drawn - before, right=True))
+        rows.append(sum(shard.counts(row)))
     return torch.tensor(rows)
 
 
 def _squared(points: EmbeddedBodies, centre: BodyParams) -> Float[Tensor, "n"]:
-    """Return lower bounds of the squared distances of all bodies to one."""
-    scores, b = Centres(points, centre).all, points.bounds
+    """Return lower bounds of the squared distances of all bodies to one centre."""
+    scores, b = Centres(points, centre).full, points.bounds
     low = [
         scores.low(factor(points.chunk(index).coordinates, b[rows]))[0]
         for index, rows in enumerate(points.chunks())

@@ -1,10 +1,13 @@
-"""K-Means over a Space (Algorithm 1): Lloyd's loop, exact assignments, memory bounded by a budget."""
+"""K-Means over a Space (Algorithm 1): Lloyd's loop with exact assignments, in bounded memory.
+
+`reference.lloyd` is the same algorithm in a few lines.
+"""
 
 import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ from pmnet.clustering.cuda_iteration import IterationGraph, Outcome
 from pmnet.clustering.exact.assign import ROUGH, assign
 from pmnet.clustering.exact.embedded import EmbeddedBodies
 from pmnet.clustering.init import restart_seed, start
+from pmnet.clustering.options import Cluster
 from pmnet.clustering.reference import Clustering, stops
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import DISTANCE, Sums, moved, summed
@@ -25,21 +29,9 @@ from pmnet.memory.prototypes import Iteration
 SAVE_EVERY_S = 5.0
 
 
-@dataclass(frozen=True)
-class Search:
-    """How centres are looked for; the fields are those of `Cluster`."""
-
-    k: int
-    max_iterations: int
-    tolerance: float
-    seed: int
-    init: Literal["random", "kmeans++"]
-    restarts: int
-
-
 @dataclass
 class _State:
-    """Where a search is: all that it takes to go on after a kill."""
+    """The progress of a search: all that it needs to continue after a kill."""
 
     restart: int = 0
     centres: BodyParams | None = None
@@ -68,7 +60,7 @@ class _State:
 
     @staticmethod
     def of(plain: dict[str, Any], device: torch.device) -> "_State":
-        """Return the state that was written."""
+        """Return the state of a file."""
 
         def body(parts: tuple[Tensor, Tensor] | None) -> BodyParams | None:
             return None if parts is None else BodyParams(*parts).to(device)
@@ -86,7 +78,7 @@ class _State:
 
 def kmeans(
     points: EmbeddedBodies,
-    search: Search,
+    options: Cluster,
     shard: Shard | None = None,
     checkpoint: Path | None = None,
 ) -> Clustering:
@@ -94,18 +86,19 @@ def kmeans(
 
     The loop ends when no assignment changes, when the mean distance changes by less than the share
     `tolerance`, or after `max_iterations` updates; 0 keeps the start (Random Select of Table II). The
-    last step is an assignment, so that assignments and distances belong to the returned centres. The
-    mean body does not minimise the vertex distance, so the mean distance may rise: the best iteration
-    of the best restart is returned. An empty cluster keeps its centre.
-    Where there are several processes, each gives its own points and its `shard`; all get the whole
-    answer, the same as of one process. A search that finds its `checkpoint` goes on from there; only
-    the first process needs to know of it.
-    Raises InputError where K is not between 1 and the number of bodies.
+    mean body does not minimise the vertex distance, so the mean distance may rise: the best iteration of
+    the best restart is returned, with the assignments and distances of its centres. An empty cluster keeps
+    its centre. The mean distances of the history come from the bounds: each distance is within the share
+    ROUGH; the returned distances are within 0.2 %.
+
+    Several processes pass their own bodies and their `shard`; all return the whole result, which is the
+    result of one process. A search continues from its `checkpoint`; only the first process needs the path.
+    Raises InputError if K is not between 1 and the number of bodies.
     """
     shard = shard or Shard.whole(len(points))
-    if not 1 <= search.k <= shard.total:
+    if not 1 <= options.k <= shard.total:
         raise InputError(
-            f"cluster.k is {search.k}: it must be from 1 to the {shard.total} training samples"
+            f"cluster.k is {options.k}: it must be from 1 to the {shard.total} training samples"
         )
     state, plain = _State(), None
     if checkpoint is not None and checkpoint.exists():
@@ -113,14 +106,14 @@ def kmeans(
     plain = shard.of_first(plain)
     if plain is not None:
         state = _State.of(plain, points.device)
-    # the centre of everything does not depend on the start
-    restarts = 1 if search.k == 1 and search.max_iterations else max(search.restarts, 1)
-    alone = shard.group is None
-    graph = IterationGraph.where_it_fits(points, search.k) if alone else None
+    # the one centre of all bodies does not depend on the start
+    restarts = 1 if options.k == 1 and options.max_iterations else max(options.restarts, 1)
+    single = shard.group is None
+    graph = IterationGraph.where_it_fits(points, options.k) if single else None
     while state.restart < restarts:
-        _descend(points, search, shard, state, graph, checkpoint)
-        won = state.winner is None or state.least < state.winner.least
-        state = _State(state.restart + 1, winner=state if won else state.winner)
+        _descend(points, options, shard, state, graph, checkpoint)
+        better = state.winner is None or state.least < state.winner.least
+        state = _State(state.restart + 1, winner=state if better else state.winner)
     assert state.winner is not None and state.winner.best is not None
     best, history = state.winner.best, state.winner.history
     labels, distances = assign(points, best)
@@ -131,27 +124,27 @@ def kmeans(
 
 def _descend(
     points: EmbeddedBodies,
-    search: Search,
+    options: Cluster,
     shard: Shard,
     state: _State,
     graph: IterationGraph | None,
     checkpoint: Path | None,
 ) -> None:
-    """Run one restart to its end, from where the state is."""
-    sums = Sums(points, search.k)
+    """Run one restart to its end, from its state."""
+    sums = Sums(points, options.k)
     begun = saved = time.monotonic()
-    last = search.max_iterations
-    if state.history:  # the assignment was made before the kill
+    last = options.max_iterations
+    if state.history:  # the assignment of the last row was made before the kill
         assert state.centres is not None
         sums.move(assign(points, state.centres, ROUGH)[0])
         state.centres = moved(state.centres, points.space, *sums.means(shard))
-    elif search.k == 1 and last:
+    elif options.k == 1 and last:
         everything = Sums(points, 1)
         everything.move(torch.zeros_like(points.bounds.squared, dtype=torch.long))
         state.centres, last = points.space.mean_body(everything.means(shard)[0]), 0
     else:
-        seed = restart_seed(search.seed, state.restart)
-        state.centres = start(points, search.k, seed, search.init, shard)
+        seed = restart_seed(options.seed, state.restart)
+        state.centres = start(points, options.k, seed, options.init, shard)
     done = len(state.history)
     for iteration in range(done, last + 1):
         assert state.centres is not None
@@ -160,8 +153,8 @@ def _descend(
         if row.mean_distance < state.least:
             state.best, state.least = state.centres, row.mean_distance
         if shard.rank == 0:
-            _tell(row, state.restart, (time.monotonic() - begun) / (iteration + 1 - done), last)
-        if iteration == last or stops(state.history, search.tolerance):
+            _report(row, state.restart, (time.monotonic() - begun) / (iteration + 1 - done), last)
+        if iteration == last or stops(state.history, options.tolerance):
             break
         if checkpoint is not None and shard.rank == 0 and time.monotonic() - saved >= SAVE_EVERY_S:
             state.save(checkpoint)
@@ -177,22 +170,23 @@ def iterate(
     graph: IterationGraph | None = None,
     iteration: int = 0,
 ) -> tuple[Iteration, BodyParams]:
-    """Return what an assignment to these centres is like, and the centres that follow from it.
+    """Assign all bodies to these centres; return the row of the history and the next centres.
 
-    The `graph` does the same work, faster, if it has one process only.
+    The `graph` of a single process does the same work faster.
     """
-    found = graph(centres, sums) if graph and sums.begun else None
-    if found is None:
+    outcome = graph(centres, sums) if graph and sums.begun else None
+    if outcome is None:
         labels, distances = assign(points, centres, ROUGH)
         changed = sum(shard.counts(sums.move(labels)))
         means, sizes = sums.means(shard)
         after = moved(centres, points.space, means, sizes)
-        found = Outcome(after, int(shard.sum(summed(distances))), changed, int((sizes == 0).sum()))
-    mean = found.distance / DISTANCE / shard.total
-    return Iteration(iteration, mean, found.changed, found.empty), found.centres
+        distance = int(shard.sum(summed(distances)))
+        outcome = Outcome(after, distance, changed, int((sizes == 0).sum()))
+    mean = outcome.distance / DISTANCE / shard.total
+    return Iteration(iteration, mean, outcome.changed, outcome.empty), outcome.centres
 
 
-def _tell(row: Iteration, restart: int, each_s: float, last: int) -> None:
+def _report(row: Iteration, restart: int, each_s: float, last: int) -> None:
     left = f", at most {each_s * (last - row.iteration):.0f} s left" if row.iteration < last else ""
     again = f" (restart {restart})" if restart else ""
     say(

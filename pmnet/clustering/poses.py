@@ -7,8 +7,8 @@ import torch
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import PartWeights, vertex_weights
-from pmnet.clustering.build import memory_of, part_weights, search_of
-from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.build import effective, memory_of
+from pmnet.clustering.exact.embedded import embed_bodies
 from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.projection import LEARNT_FROM
 from pmnet.clustering.kmeans import kmeans
@@ -56,13 +56,11 @@ def cluster_poses(
         init=init,
         restarts=restarts,
     )
-    weights = vertex_weights(body.parts, part_weights(options, "parts"))
-    device = body.faces.device
+    weights = vertex_weights(body.parts, {"limb": limb_weight, **asdict(other_weights)})
     sample = params[slice(None, None, max(len(params) // LEARNT_FROM, 1))][slice(0, LEARNT_FROM)]
     embedding = embedding_of(VertexSpace(body, weights), sample)
-    where = None if device.type == "cpu" else device
-    embedded = EmbeddedBodies(embedding, params, cache_gib, where)
-    clustering = kmeans(embedded, search_of(options))
+    embedded = embed_bodies(embedding, params, cache_gib, body.faces.device)
+    clustering = kmeans(embedded, effective(options))
     settings = {**asdict(options), "space": "vertex", "weights": "parts"}
     camera = torch.tensor(DEFAULT_CAMERA)
     return memory_of(clustering, weights.cpu(), camera, body.sha256, settings)

@@ -1,4 +1,4 @@
-"""How good and how stable a memory is, for several K: what a builder asks before choosing one."""
+"""How good and how stable a memory is, for several K: what to look at before choosing K."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pmnet.clustering.exact.assign import assign
-from pmnet.clustering.exact.embedded import EmbeddedBodies
-from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.exact.embedded import EmbeddedBodies, embed_bodies
+from pmnet.clustering.kmeans import kmeans
+from pmnet.clustering.options import Cluster
 from pmnet.clustering.reference import Clustering
 
 TAIL_PERCENT = 10
@@ -17,12 +18,12 @@ TAIL_PERCENT = 10
 
 @dataclass(frozen=True)
 class Quality:
-    """A row of the table: one K, means over the seeds. Distances are those of the space.
+    """A row of the table: one K, means over the seeds. Distances are in the units of the space.
 
-    Head and tail are the samples nearest to and farthest from the single prototype: the farthest 10 %,
-    and all others. `drift` is the mean distance from a prototype of one seed to the nearest of another,
-    and `drift_share` its ratio to the mean distance of a sample: far below 1, the prototypes are found
-    again whatever the seed.
+    The tail is the 10 % of samples that are farthest from the single prototype, the head all others.
+    `drift` is the mean distance from a prototype of one seed to the nearest prototype of another seed, and
+    `drift_share` its ratio to the mean distance of a sample. Far below 1, every seed finds the same
+    prototypes.
     """
 
     k: int
@@ -39,13 +40,14 @@ class Quality:
 
 
 def qualities(
-    points: EmbeddedBodies, search: Search, ks: list[int], seeds: int
+    points: EmbeddedBodies, options: Cluster, ks: list[int], seeds: int
 ) -> Iterator[Quality]:
-    """Yield the quality of the clusterings into each number of prototypes; `seeds` searches each."""
-    single = kmeans(points, replace(search, k=1, max_iterations=max(search.max_iterations, 1)))
+    """Yield the quality for each number of prototypes, from clusterings of that many `seeds`."""
+    one = replace(options, k=1, max_iterations=max(options.max_iterations, 1))
+    single = kmeans(points, one)
     tail = _tail(single.distances)
     for k in ks:
-        runs = [kmeans(points, replace(search, k=k, seed=search.seed + s)) for s in range(seeds)]
+        runs = [kmeans(points, replace(options, k=k, seed=options.seed + s)) for s in range(seeds)]
         yield _quality(points, runs, tail)
 
 
@@ -85,7 +87,7 @@ def _quality(points: EmbeddedBodies, runs: list[Clustering], tail: Tensor) -> Qu
 
 
 def _drift(points: EmbeddedBodies, run: Clustering, other: Clustering) -> float:
-    """Return the mean distance from the prototypes of a run to the nearest of another run."""
-    centres = EmbeddedBodies(points.embedding, run.centres, 0.0)
+    """Return the mean distance from the prototypes of a run to the nearest ones of another run."""
+    centres = embed_bodies(points.embedding, run.centres, 0.0)
     _, distances = assign(centres, other.centres)
     return float(distances.double().mean())

@@ -1,7 +1,7 @@
-"""Samples shared out among processes: each holds a run of whole chunks, sums go over all.
+"""Samples shared among processes: each holds consecutive whole chunks, and sums go over all of them.
 
-What is summed is int64, or a row that one process has and the others have as zeros. So the sums do not
-depend on how many processes there are, to the last bit.
+Sums are of int64, or of rows that are zero in all processes but one. So they are the same, to the last bit,
+for any number of processes.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-CHUNK = 8192  # bodies that are worked on at a time; a shard starts at a multiple of it
+from pmnet.clustering.exact import chunks
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Shard:
 
     @staticmethod
     def whole(total: int) -> "Shard":
-        """Return the shard of a process that is alone."""
+        """Return the shard of a single process: all samples."""
         return Shard(0, total, total)
 
     @staticmethod
     def of(total: int, group: distributed.ProcessGroup) -> "Shard":
-        """Return this process's share of the chunks."""
+        """Return the shard of this process."""
         rank, size = distributed.get_rank(group), distributed.get_world_size(group)
-        chunks = -(-total // CHUNK)
-        edges = [min(chunks * r // size * CHUNK, total) for r in (rank, rank + 1)]
+        count = -(-total // chunks.CHUNK)
+        edges = [min(count * r // size * chunks.CHUNK, total) for r in (rank, rank + 1)]
         return Shard(edges[0], edges[1], total, group)
 
     @property
@@ -41,8 +41,8 @@ class Shard:
         return 0 if self.group is None else distributed.get_rank(self.group)
 
     @property
-    def _where(self) -> torch.device:
-        """Return where tensors have to be to be sent: NCCL sends from the GPU of the process."""
+    def _sender(self) -> torch.device:
+        """Return the device that tensors are sent from: the GPU of the process for NCCL, else the CPU."""
         nccl = distributed.get_backend(self.group) == "nccl"
         return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")
 
@@ -50,12 +50,12 @@ class Shard:
         """Return the sum over all processes."""
         if self.group is None:
             return values
-        total = values.to(self._where, copy=True)
+        total = values.to(self._sender, copy=True)
         distributed.all_reduce(total, group=self.group)
         return total.to(values.device)
 
     def gather(self, mine: Tensor) -> Tensor:
-        """Return the numbers of all samples, from those of each process's own."""
+        """Return the rows of all samples, given the rows of this process's samples."""
         if self.group is None:
             return mine
         every = torch.zeros(self.total, *mine.shape[1:], dtype=mine.dtype, device=mine.device)
@@ -63,7 +63,7 @@ class Shard:
         return self.sum(every)
 
     def counts(self, here: int) -> list[int]:
-        """Return a number that each process has, by rank."""
+        """Return the number of every process, by rank; `here` is the number of this one."""
         if self.group is None:
             return [here]
         numbers = torch.zeros(distributed.get_world_size(self.group), dtype=torch.long)
@@ -71,9 +71,9 @@ class Shard:
         return self.sum(numbers).tolist()
 
     def of_first(self, here: Any) -> Any:
-        """Return what the first process has."""
+        """Return the object of the first process."""
         if self.group is None:
             return here
         held = [here]
-        distributed.broadcast_object_list(held, src=0, group=self.group, device=self._where)
+        distributed.broadcast_object_list(held, src=0, group=self.group, device=self._sender)
         return held[0]

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, files, params, stages as commands, devices, checkpoints."""
+"""The ground floor: errors, files, params, stages as commands, devices, processes, checkpoints."""

@@ -1,5 +1,5 @@
-"""The one kind of error that is the user's to mend."""
+"""The error of everything that a user can correct."""
 
 
 class InputError(ValueError):
-    """A file, key or value that the user can mend: the message names it, what was expected and what to do."""
+    """A wrong file, key or value; the message names it, what was expected, and what to do."""

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and reading those of others."""
+"""Writing files whole or not at all."""
 
 import errno
 import os
@@ -24,8 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}); what was there before is kept: make room on "
-            "the disk and run the same command again"
+            f"{path}: cannot be written ({error.strerror}); the file that was there is kept: make room "
+            "on the disk and run the same command again"
         ) from None
     finally:
         partial.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ LINE_EVERY_S = 10.0
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Yield `items`, showing how far it is, `what` it is, and how long it will take."""
+    """Yield `items` while showing the progress of `what` and the time that is left."""
     if not _is_first():
         yield from items
         return
@@ -32,11 +32,11 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 
 def say(line: str) -> None:
-    """Print one plain line at once, on the error stream: standard output is for results."""
+    """Print one line to standard error at once; standard output is for results."""
     if _is_first():
         print(line, file=sys.stderr, flush=True)
 
 
 def _is_first() -> bool:
-    """Return whether this process speaks for those that torchrun started with it."""
+    """Return whether this is the first of the processes of a launcher: only the first one prints."""
     return os.environ.get("RANK", "0") == "0"

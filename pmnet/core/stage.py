@@ -20,7 +20,7 @@ from pmnet.core import params
 from pmnet.core.errors import InputError
 
 PARAMS = Path("params.yaml")
-FIRST_SPEAKS_S = 3.0  # torchrun ends all processes when one has failed: one of them says why
+FIRST_SPEAKS_S = 3.0  # torchrun ends all processes once one has failed: the first process gets time to say why
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,15 @@ class _Argument:
 
 def arguments(function: Callable[..., None]) -> list[_Argument]:
     """Return the arguments of a stage function."""
-    found = []
+    stage_arguments = []
     for name, hint in get_type_hints(function, include_extras=True).items():
         if name == "return":
             continue
         kind, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         named = [extra.name for extra in extras if isinstance(extra, Section)]
         section = named[0] if named else name if is_dataclass(kind) else None
-        found.append(_Argument(name, kind, section))
-    return found
+        stage_arguments.append(_Argument(name, kind, section))
+    return stage_arguments
 
 
 def as_command(function: Callable[..., None]) -> Callable[..., None]:

@@ -20,12 +20,6 @@ from pmnet.core.files import replacing
 
 METHODS: Final = ("single", "naive", "random", "3dh", "p3dh")
 METRICS: Final = ("mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm")
-DATASET_NAMES: Final = {
-    "h36m": "Human3.6M",
-    "pw3d": "3DPW",
-    "up3d": "UP-3D",
-    "mpi_inf_3dhp": "MPI-INF-3DHP",
-}
 # of a data set without bodies: the columns that are NaN, and the inferences without rows
 OF_BODIES: Final = ("distance_to_mean_mm", "mpvpe_mm")
 NEED_BODIES: Final = ("oracle", "assigned_prototype")

@@ -16,7 +16,7 @@ from pmnet.report.options import FigureSize
 
 Look = tuple[str, str, str]  # label, colour, marker
 INK, PALE = "#333333", "#d0d4d9"
-# colours of Okabe and Ito: told apart by every kind of colour vision; the markers serve in grey
+# colours of Okabe and Ito, which colour-blind people can tell apart; markers differ for print in grey
 MEMORIES: Final[dict[str, Look]] = {
     "naive": ("K-Means Naive", "#E69F00", "^"),
     "random": ("Random Select", "#56B4E9", "s"),
@@ -39,14 +39,14 @@ STYLE: Final[dict[str, Any]] = {
 
 
 def save(figure: Figure, path: Path, size: FigureSize) -> None:
-    """Write a figure as PNG, the same bytes for the same figure."""
+    """Write a figure as PNG; the same figure gives the same bytes."""
     with replacing(path) as partial, context(["default", STYLE]):
         figure.savefig(partial, format="png", dpi=size.dpi, metadata={"Software": None})
 
 
 @contextmanager
 def new_figure(size: FigureSize, title: str) -> Iterator[Figure]:
-    """Yield an empty figure in our style, whatever the user's own is."""
+    """Yield an empty figure in our style, whatever style the user has set."""
     with context(["default", STYLE]):
         inches = (size.width_in, size.height_in)
         figure = Figure(figsize=inches, dpi=size.dpi, layout="constrained")
@@ -56,7 +56,7 @@ def new_figure(size: FigureSize, title: str) -> Iterator[Figure]:
 
 
 def legend_below(figure: Figure) -> None:
-    """Write the legend of the first panel, which is that of all, below the figure."""
+    """Write the legend below the figure. All panels share it: it is taken from the first."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
 

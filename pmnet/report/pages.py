@@ -4,7 +4,8 @@ from typing import Final
 
 import pandas as pd
 
-from pmnet.evaluation.error_table import DATASET_NAMES, METRICS
+from pmnet.evaluation.error_table import METRICS
+from pmnet.report.labels import DATASET_NAMES
 from pmnet.report.markdown import grid
 
 ROMAN: Final = {2: "II", 3: "III", 4: "IV", 5: "V", 6: "VI"}
@@ -14,7 +15,7 @@ ROOM: Final = 6  # columns up to which the cells show their intervals
 
 
 def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
-    """Return a page with two blocks: what we measured, and what the paper printed."""
+    """Return a page with two blocks: our measurements, and the numbers that the paper printed."""
     ours, printed = (table[table["source"] == source] for source in ("ours", "published"))
     on_paper_data = bool(set(ours["dataset"]) & set(printed["dataset"]))
     data = "the paper's data sets" if on_paper_data else "open data"
@@ -39,7 +40,7 @@ def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
 
 
 def _grid(rows: pd.DataFrame, intervals: bool) -> str:
-    """Return one block: a row a method, a column a data set, subset and metric."""
+    """Return one block: one row per method, one column per data set, subset and metric."""
     cells = list(zip(rows["dataset"], rows["subset"], rows["metric"], strict=True))
     columns = _columns(rows)
     texts = {

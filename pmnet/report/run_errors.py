@@ -24,7 +24,7 @@ NO_PROTOTYPE: Final = -1
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of all errors of a run."""
+    """The settings of a run, and the seeds and inferences whose errors there are."""
 
     method: str
     k: int
@@ -33,7 +33,7 @@ class RunFacts:
     selection: str
     seeds: tuple[int, ...]
     inferences: tuple[str, ...]
-    label: str = ""  # these three as the file of an experiment says, or empty
+    label: str = ""  # these three are set by experiments (pmnet sweep)
     group: str = ""
     settings: str = ""
 
@@ -90,7 +90,7 @@ class RunErrors:
         return self.of_samples(self.samples["distance_to_mean_mm"].notna().to_numpy())
 
     def of_dataset(self, dataset: str | None) -> "RunErrors":
-        """Return the samples of one test set: that of this name, or the only one with bodies.
+        """Return the errors on one test set: the one of this name, or the only one with bodies.
 
         Raises InputError where there is none or, without a name, where there are several.
         """
@@ -108,7 +108,7 @@ class RunErrors:
         return run in self.runs and (inference or "model") in self.runs[run].inferences
 
     def facts(self, name: str) -> RunFacts:
-        """Return what is known of a RUN or RUN:INFERENCE."""
+        """Return the facts of a RUN or RUN:INFERENCE."""
         return self.runs[name.partition(":")[0]]
 
     def errors(self, name: str, inference: str, metric: str) -> Float[np.ndarray, "seeds samples"]:

@@ -2,7 +2,7 @@
 
 All runs are measured on the same samples, and the samples of a sequence are not independent. So
 errors are averaged over training seeds sample by sample, compared in pairs, and resampled by whole
-sequences. An interval covers the choice of the test sequences, not that of the training seed.
+sequences. An interval covers the choice of the test sequences, but not the choice of the training seed.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ def tail(samples: pd.DataFrame, percent: int) -> Bool[np.ndarray, "samples"]:
     far = far.sort_values(["distance_to_mean_mm", "sample"], ascending=[False, True])
     by_dataset = far.groupby("dataset")["sample"]
     size = (by_dataset.transform("size") * percent // 100).clip(lower=1)
-    found = np.zeros(len(samples), bool)
-    found[far.index[by_dataset.cumcount() < size]] = True
-    return found
+    in_tail = np.zeros(len(samples), bool)
+    in_tail[far.index[by_dataset.cumcount() < size]] = True
+    return in_tail
 
 
 def subsets(samples: pd.DataFrame, tails: Sequence[int]) -> dict[str, Bool[np.ndarray, "samples"]]:
@@ -50,19 +50,14 @@ def widest_first(
     return subsets(samples, sorted(tails, reverse=True))
 
 
-def subset_label(subset: str) -> str:
-    """Return the words for a subset."""
-    return "all" if subset == "all" else f"tail {subset.removeprefix('tail_')} %"
-
-
 def distance_bins(samples: pd.DataFrame, bins: int) -> Int[np.ndarray, "samples"]:
     """Return the bin of each sample, 0 the nearest; equal widths over a data set's distances."""
     by_dataset = samples.groupby("dataset")["distance_to_mean_mm"]
     nearest = by_dataset.transform("min")
     width = (by_dataset.transform("max") - nearest) / bins
     steps = (samples["distance_to_mean_mm"] - nearest) / width.where(width > 0, 1.0)
-    found: np.ndarray = steps.astype(int).clip(upper=bins - 1).to_numpy()
-    return found
+    numbers: np.ndarray = steps.astype(int).clip(upper=bins - 1).to_numpy()
+    return numbers
 
 
 def deciles(samples: pd.DataFrame) -> Int[np.ndarray, "samples"]:
@@ -89,9 +84,9 @@ def sd_over_seeds(values: Float[np.ndarray, "seeds samples"]) -> float:
 def gain(
     errors: Float[np.ndarray, "seeds samples"], against: Float[np.ndarray, "other_seeds samples"]
 ) -> Float[np.ndarray, "samples"]:
-    """Return how much lower an error is than that of another run, by sample: positive is better."""
-    found: np.ndarray = against.mean(0) - errors.mean(0)
-    return found
+    """Return by sample how much lower the error is than another run's: positive is better."""
+    by_sample: np.ndarray = against.mean(0) - errors.mean(0)
+    return by_sample
 
 
 def interval(
@@ -111,9 +106,9 @@ def interval(
 def bootstrap_interval(
     values: NDArray[Any], sequences: NDArray[Any], draws: int, seed: int
 ) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean of `values`, whole sequences being redrawn.
+    """Return the 95 % percentile interval of the mean of `values` over bootstrap draws of sequences.
 
-    NaN for a single sequence, which says nothing about others. Differences of pairs are values too.
+    Whole sequences are redrawn. NaN for a single sequence, which says nothing about others.
     """
     codes, names = pd.factorize(np.asarray(sequences))
     if len(names) < 2:

@@ -62,15 +62,15 @@ def _means(
     """Return the mean errors of a run by data set; MPVPE of the tails too."""
     if inference not in errors.runs[run].inferences:
         return {}
-    found = {}
+    by_dataset = {}
     for dataset, where in errors.datasets().items():
         here = errors.of_samples(where)
         means = {metric: mean(here.errors(run, inference, metric)) for metric in METRICS}
         mpvpe = here.errors(run, inference, "mpvpe_mm")
         for subset, part in subsets(here.samples, report.tails).items():
             means[f"{_prefix(subset)}mpvpe_mm"] = mean(mpvpe[:, part])
-        found[dataset] = _rounded(means)
-    return found
+        by_dataset[dataset] = _rounded(means)
+    return by_dataset
 
 
 def _gain(errors: RunErrors, report: ReportOptions) -> dict[str, float]:
@@ -79,13 +79,13 @@ def _gain(errors: RunErrors, report: ReportOptions) -> dict[str, float]:
         errors.errors(errors.run_of(method), "model", "mpvpe_mm") for method in ("p3dh", "single")
     )
     sequences = errors.samples["sequence"].to_numpy()
-    found: dict[str, float] = {}
+    gains: dict[str, float] = {}
     for subset, part in subsets(errors.samples, report.tails).items():
         low, high = interval(own[:, part], sequences[part], report, other[:, part])
         name = f"{_prefix(subset)}mpvpe"
-        found[f"{name}_mm"] = mean(gain(own, other)[part])
-        found[f"{name}_low_mm"], found[f"{name}_high_mm"] = low, high
-    return _rounded(found)
+        gains[f"{name}_mm"] = mean(gain(own, other)[part])
+        gains[f"{name}_low_mm"], gains[f"{name}_high_mm"] = low, high
+    return _rounded(gains)
 
 
 def _prefix(subset: str) -> str:

@@ -1,4 +1,4 @@
-"""Tables II to VI: what we measured, and below it, apart, what the paper printed."""
+"""Tables II to VI: our measurements first, then, apart from them, the numbers that the paper printed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
@@ -64,7 +64,7 @@ def paper() -> pd.DataFrame:
 
 
 def table2(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
-    """Return MPVPE of the five memories and of what bounds them (Table II)."""
+    """Return MPVPE of the five memories and of the predictors that bound them (Table II)."""
     rows: list[dict[str, Any]] = []
     for method, label in MEMORIES.items():
         run = errors.run_of(method)
@@ -145,7 +145,7 @@ def _sweep(
     for value, runs in sorted(by_value.items()):
         if len(runs) > 1:
             raise InputError(
-                f"{', '.join(runs)} all have {column} {value}; give --errors of one of them"
+                f"{', '.join(runs)} all have {column} {value}; give --errors of only one of them"
             )
         facts = errors.runs[runs[0]]
         shape = {"k": facts.k, "limb_weight": facts.limb_weight}
@@ -154,7 +154,7 @@ def _sweep(
 
 
 def _memory(errors: RunErrors, run: str) -> str:
-    """Return the size of a run's memory, and the weight of the limbs where they have one."""
+    """Return a run's number of prototypes and, for P3DH, its limb weight, as a note."""
     facts = errors.runs[run]
     return f"K = {facts.k}" + f", limb weight {facts.limb_weight:g}" * (facts.method == "p3dh")
 
@@ -201,7 +201,7 @@ def _statistics(
 
 
 def _with_published(rows: list[dict[str, Any]], number: int) -> pd.DataFrame:
-    """Return our rows, then those of the paper's table of that number."""
+    """Return our rows, then the rows of the paper's table of that number."""
     if not rows:
         raise InputError(
             f"table {number}: no run of P3DH, or no test set with bodies (SMPL parameters); give some "

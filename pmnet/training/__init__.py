@@ -1,1 +1,1 @@
-"""Training: what makes a batch, how it reaches the device, the step, the loop and its log."""
+"""Training: data and batches, the step, the loop with its log and checkpoints."""

@@ -1,4 +1,4 @@
-"""Which samples make a batch: the same rows for a step, wherever training starts or goes on."""
+"""Which samples make a batch: a step has the same rows, wherever training starts or resumes."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,9 +11,9 @@ from pmnet.core.errors import InputError
 
 
 def batches(n: int, batch_size: int, seed: int, first: int, last: int) -> Iterator[Tensor]:
-    """Yield the rows of steps `first` to `last`: the same rows for a step, wherever one starts.
+    """Yield the rows of steps `first` to `last` - 1; a step has the same rows for every `first`.
 
-    Each pass over the data has an order of its own; what is left of a pass is dropped.
+    Each pass over the data has its own order; an incomplete batch at the end of a pass is dropped.
     """
     per_pass = max(n // batch_size, 1)
     order, current = torch.empty(0, dtype=torch.long), -1
@@ -34,10 +34,10 @@ def drawn_batches(
     first: int,
     last: int,
 ) -> Iterator[Tensor]:
-    """Yield the rows of steps `first` to `last`, drawn from groups of rows by their shares.
+    """Yield the rows of steps `first` to `last` - 1, drawn from groups of rows by their shares.
 
-    Each place of a batch is drawn by itself, with replacement, as SPIN draws from its data sets: a
-    share is that of the expectation.
+    Each row is drawn independently with replacement, as SPIN draws from its data sets, so a batch has
+    these shares on average.
     """
     for step in range(first, last):
         generator = torch.Generator().manual_seed(combined_seed(seed, 3, step))
@@ -51,31 +51,31 @@ def drawn_batches(
 
 
 class Group:
-    """Rows to draw from, each as often as its weight says (None: all alike)."""
+    """Rows to draw from, in proportion to their weights (None: all equally often)."""
 
     def __init__(self, rows: Int[Tensor, "n"], weights: Float[Tensor, "n"] | None = None) -> None:
         self._rows = rows
         self._ends = None if weights is None else weights.double().cumsum(0)
 
     def at(self, place: Float[Tensor, "b"]) -> Int[Tensor, "b"]:
-        """Return the rows at places from 0 to 1 of the line of all weights."""
+        """Return the rows at `place`, from 0 to 1, in the cumulative sum of all weights."""
         if self._ends is None:
             return self._rows[(place * len(self._rows)).long()]
-        found = torch.searchsorted(self._ends, place * self._ends[-1], right=True)
-        return self._rows[found.clamp_max(len(self._rows) - 1)]
+        index = torch.searchsorted(self._ends, place * self._ends[-1], right=True)
+        return self._rows[index.clamp_max(len(self._rows) - 1)]
 
 
 def inverse_frequency(kinds: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
-    """Return weights under which all kinds that occur are equally frequent; their mean is 1."""
+    """Return weights that make all kinds that occur equally frequent; their mean is 1."""
     sizes = torch.bincount(kinds).double()
     return (len(kinds) / (sizes > 0).sum() / sizes)[kinds].float()
 
 
 def shares_of(mix: Mapping[str, float], sizes: Mapping[str, int]) -> Float[Tensor, "g"]:
-    """Return the share of each data set of `sizes`: as `mix` says, the rest by size.
+    """Return the share of each data set in `sizes`: that of `mix`, and the rest in proportion to size.
 
-    Raises InputError where `mix` names a data set that is not there or has no sample, where its shares
-    are negative or exceed 1, or where they leave a rest to nobody.
+    Raises InputError where `mix` names a data set that is missing or empty, where shares are negative
+    or sum to more than 1, or where `mix` names all data sets and the shares sum to less than 1.
     """
     for name, share in mix.items():
         if not sizes.get(name):
@@ -88,8 +88,8 @@ def shares_of(mix: Mapping[str, float], sizes: Mapping[str, int]) -> Float[Tenso
         raise InputError(
             f"train.mix: the shares sum to {1 - rest:g}; give at most 1, and 1 where all are named"
         )
-    found = [mix[k] if k in mix else max(rest, 0.0) * n / others for k, n in sizes.items()]
-    return torch.tensor(found, dtype=torch.float64)
+    shares = [mix[k] if k in mix else max(rest, 0.0) * n / others for k, n in sizes.items()]
+    return torch.tensor(shares, dtype=torch.float64)
 
 
 def combined_seed(*numbers: int) -> int:

@@ -1,4 +1,4 @@
-"""What a network is trained on: images with their ground truth, and who is drawn how often."""
+"""The training data: images with their ground truth, and how often each sample is drawn."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from pmnet.model.losses import TrainingTargets
 from pmnet.training.batches import Group, batches, drawn_batches, inverse_frequency, shares_of
 from pmnet.training.options import Train
 
-BINS: Final = 20  # of the distance of the joints to the mean joints
-RAREST: Final = 20.0  # a sample is drawn at most so many times as often as the average
+BINS: Final = 20  # of the distance between the joints and the mean joints
+MAX_WEIGHT: Final = 20.0  # a sample is drawn at most 20 times as often as the average sample
 
 
 @dataclass(frozen=True)
 class TrainingData:
     """Training images with their ground truth, in the order of the samples.
 
-    `sizes` says how many samples come from each data set, in order; samples whose image is not
-    present are never drawn.
+    `sizes` lists the data sets in order, each with its number of samples. Samples without an image are
+    never drawn.
     """
 
     image_names: list[str]
@@ -45,7 +45,7 @@ class TrainingData:
         prototypes: Int[Tensor, "n"],
         sizes: list[tuple[str, int]],
     ) -> "TrainingData":
-        """Return samples with their images and their prototypes (-1: not assigned)."""
+        """Return the data of samples, their images, and their prototypes (-1: not assigned)."""
         keypoints_2d = torch.cat([samples.keypoints_in_crop(), samples.keypoints_2d[..., 2:]], 2)
         targets = TrainingTargets(
             params=samples.body_params(),
@@ -62,12 +62,15 @@ class TrainingData:
         return len(self.image_names)
 
     def batches(self, options: Train, seed: int, first: int) -> Iterator[Int[Tensor, "b"]]:
-        """Yield the rows of the steps from `first` on; raises InputError for a mix that cannot be."""
+        """Yield the rows of the steps from `first` on.
+
+        Raises InputError where no sample has an image, and for an impossible `mix` (see `shares_of`).
+        """
         present = self.images.present
         usable = present.nonzero()[:, 0]
         if not len(usable):
             raise InputError(
-                "no training sample has an image; look where the images stage found none"
+                "no training sample has an image; check the output of the images stage"
             )
         size, last = options.batch_size, options.steps
         if not options.mix and options.balance.sampling == "uniform":
@@ -85,18 +88,18 @@ class TrainingData:
         return drawn_batches(groups, shares, size, seed, first, last)
 
     def weights(self, options: Train) -> Float[Tensor, "n"] | None:
-        """Return how often each sample is drawn, 1 being the average; None: all alike."""
+        """Return the sampling weight of each sample, 1 on average; None: all are equal."""
         known, kinds = self.targets.has_smpl, self.targets.prototype
         if options.balance.sampling == "uniform":
             return None
         if options.balance.sampling == "distance":
             known, kinds = self._distance_bins()
         weights = torch.ones(len(self))
-        weights[known] = inverse_frequency(kinds[known]).clamp_max(RAREST)
+        weights[known] = inverse_frequency(kinds[known]).clamp_max(MAX_WEIGHT)
         return weights
 
     def _distance_bins(self) -> tuple[Bool[Tensor, "n"], Int[Tensor, "n"]]:
-        """Return who has all 3D joints, and in which of BINS their distance to the mean joints is."""
+        """Return which samples have all 3D joints, and the bin of their distance to the mean joints."""
         joints, confidence = self.targets.keypoints_3d.split([3, 1], 2)
         known = self.targets.has_keypoints_3d & (confidence[..., 0] > 0).all(1)
         if not known.any():
@@ -112,16 +115,17 @@ class TrainingData:
 
 @lru_cache(maxsize=1)
 def _opened(files: tuple[tuple[Path, float], ...]) -> ImageStore:
-    """Return the images of files as they were at a time: several trainings of a process share them."""
+    """Return the images of files, by path and time of change: trainings of one process share them."""
     return ImageStore([Pixels(path) for path, _ in files])
 
 
 def load_training_data(
     samples: list[Path], images: list[Path], memory: PrototypeMemory, body: BodyModel
 ) -> TrainingData:
-    """Return all samples with their images, checked to belong together.
+    """Return all samples with their images, and the prototypes that the memory assigns to them.
 
-    The memory's assignments are those of the samples with SMPL, in order; the others have none.
+    The memory's assignments are those of the samples with SMPL, in order; other samples have none.
+    Raises InputError where the files do not belong together.
     """
     if len(samples) != len(images):
         raise InputError(f"{len(samples)} files of samples, but {len(images)} of images")

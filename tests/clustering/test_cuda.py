@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from bodies import embedding, random_bodies, twins
+from bodies import embedding, options, random_bodies, twins
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
@@ -16,9 +16,9 @@ from pmnet.body.rotations import (
 )
 from pmnet.clustering.cuda_iteration import IterationGraph
 from pmnet.clustering.exact.assign import assign
-from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.exact.embedded import embed_bodies
 from pmnet.clustering.init import start
-from pmnet.clustering.kmeans import Search, iterate, kmeans
+from pmnet.clustering.kmeans import iterate, kmeans
 from pmnet.clustering.reference import nearest_points
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import Sums
@@ -96,7 +96,7 @@ CASES = {
 def test_assignments_are_those_of_brute_force(body, there, name, case):
     params, centres = CASES[case]()
     expected = brute_force(body, name, params, centres)
-    points = EmbeddedBodies(embedding(space_of(name, there)), params, 1.0, GPU)
+    points = embed_bodies(embedding(space_of(name, there)), params, 1.0, GPU)
     for tolerance in (0.05, 2e-3):
         labels, _ = assign(points, centres.to(GPU), tolerance)
         assert torch.equal(labels.cpu(), expected)
@@ -107,9 +107,9 @@ def test_assignments_are_those_of_brute_force(body, there, name, case):
 def test_assignments_and_distances_are_those_of_the_cpu(body, there, name, cache_gib):
     params = random_bodies(9000, 8)  # more than what is made at once
     centres = params[torch.arange(0, 9000, 90)]
-    here = assign(EmbeddedBodies(embedding(space_of(name, body)), params, 1.0), centres)
+    here = assign(embed_bodies(embedding(space_of(name, body)), params, 1.0), centres)
     labels, distances = assign(
-        EmbeddedBodies(embedding(space_of(name, there)), params, cache_gib, GPU), centres.to(GPU)
+        embed_bodies(embedding(space_of(name, there)), params, cache_gib, GPU), centres.to(GPU)
     )
     assert torch.equal(labels.cpu(), here[0])
     torch.testing.assert_close(distances.cpu(), here[1], atol=1e-3, rtol=4e-3)
@@ -117,9 +117,9 @@ def test_assignments_and_distances_are_those_of_the_cpu(body, there, name, cache
 
 @pytest.mark.parametrize("name", SPACES)
 def test_two_runs_are_the_same_to_the_last_bit(there, name):
-    params, search = random_bodies(6000, 9), Search(30, 5, 0.0, 0, "random", 1)
+    params, search = random_bodies(6000, 9), options(30, max_iterations=5)
     first, second = (
-        kmeans(EmbeddedBodies(embedding(space_of(name, there)), params, 1.0, GPU), search)
+        kmeans(embed_bodies(embedding(space_of(name, there)), params, 1.0, GPU), search)
         for _ in range(2)
     )
     assert first.history == second.history
@@ -132,7 +132,7 @@ def test_two_runs_are_the_same_to_the_last_bit(there, name):
 @pytest.mark.parametrize("name", SPACES)
 def test_a_recorded_iteration_finds_what_one_step_by_step_finds(there, name):
     points, k = (
-        EmbeddedBodies(embedding(space_of(name, there)), random_bodies(9000, 6), 1.0, GPU),
+        embed_bodies(embedding(space_of(name, there)), random_bodies(9000, 6), 1.0, GPU),
         40,
     )
     graph, shard = IterationGraph.where_it_fits(points, k), Shard.whole(len(points))

@@ -10,7 +10,7 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation
 from pmnet.clustering.cuda_iteration import IterationGraph, PaddedIndices, PaddedScatter, Rooms
-from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.exact.embedded import EmbeddedBodies, embed_bodies
 from pmnet.clustering.kmeans import iterate
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import DISTANCE, Sums
@@ -71,7 +71,7 @@ def begun(points: EmbeddedBodies, k: int) -> Sums:
 @pytest.mark.parametrize("case", CASES)
 def test_fixed_rooms_find_what_lists_find(spaces, name, case):
     params, centres = CASES[case]()
-    points, k = EmbeddedBodies(embedding(spaces[name]), params, 1.0), len(centres)
+    points, k = embed_bodies(embedding(spaces[name]), params, 1.0), len(centres)
     expected, found, graph = begun(points, k), begun(points, k), IterationGraph(points, k)
     graph._make(Rooms(400, 2000, 2000, 400, 600), False)
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_fixed_rooms_find_what_lists_find(spaces, name, case):
 def test_a_body_that_is_its_own_centre_is_no_reason_to_give_up(spaces):
     # a cluster of one: coordinates do not tell a distance of zero to a share of it
     params, k = random_bodies(80, 6), 80
-    points = EmbeddedBodies(embedding(spaces["vertex"]), params, 1.0)
+    points = embed_bodies(embedding(spaces["vertex"]), params, 1.0)
     graph, sums = IterationGraph(points, k), begun(points, 7)
     sums.total = torch.cat([sums.total, sums.total.new_zeros(k - 7, sums.total.shape[1])])
     graph._make(Rooms(100, 2000, 2000, 100, 600), False)
@@ -102,7 +102,7 @@ def test_a_body_that_is_its_own_centre_is_no_reason_to_give_up(spaces):
 
 def test_every_list_is_used_by_near_ties(spaces, monkeypatch):
     params, centres = near_ties()
-    points = EmbeddedBodies(embedding(spaces["vertex"]), params, 1.0)
+    points = embed_bodies(embedding(spaces["vertex"]), params, 1.0)
     graph, told = IterationGraph(points, len(centres)), []
     graph._make(Rooms(400, 2000, 2000, 400, 600), False)
     run = graph._run
@@ -113,7 +113,7 @@ def test_every_list_is_used_by_near_ties(spaces, monkeypatch):
 
 def test_a_list_that_fills_its_room_changes_nothing_and_gets_more_room(spaces):
     params, centres = near_ties()
-    points, k = EmbeddedBodies(embedding(spaces["vertex"]), params, 1.0), len(centres)
+    points, k = embed_bodies(embedding(spaces["vertex"]), params, 1.0), len(centres)
     sums, graph = begun(points, k), IterationGraph(points, k)
     labels, total = sums.labels.clone(), sums.total.clone()
     graph._make(Rooms(400, 6, 2000, 400, 600), True)
@@ -125,7 +125,7 @@ def test_a_list_that_fills_its_room_changes_nothing_and_gets_more_room(spaces):
 
 def test_rooms_are_found_out_before_they_are_recorded(spaces):
     params, k = random_bodies(300, 6), 5
-    points = EmbeddedBodies(embedding(spaces["vertex"]), params, 1.0)
+    points = embed_bodies(embedding(spaces["vertex"]), params, 1.0)
     graph, sums, centres = IterationGraph(points, k), begun(points, k), random_bodies(k, 8)
     graph._make(Rooms(300, 300, 300, 300, 300), False)
     recorded = []

@@ -1,12 +1,13 @@
 """K-Means: exact assignments, Lloyd's loop by hand on points of a plane, and its contracts."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
-from bodies import embedding, mirrored, random_bodies
+from bodies import embedding, mirrored, options, random_bodies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -14,11 +15,12 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation
+from pmnet.clustering.exact import chunks
 from pmnet.clustering.exact import embedded as module
 from pmnet.clustering.exact.assign import assign
 from pmnet.clustering.exact.bounds import Bounds
-from pmnet.clustering.exact.embedded import EmbeddedBodies
-from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.exact.embedded import embed_bodies
+from pmnet.clustering.kmeans import kmeans
 from pmnet.clustering.reference import Clustering, nearest_centres
 from pmnet.core.errors import InputError
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
@@ -33,15 +35,10 @@ def spaces(body: BodyModel) -> dict[str, Space]:
     return {"vertex": VertexSpace(body, weights), "parameter": ParameterSpace()}
 
 
-OPTIONS = {"max_iterations": 20, "tolerance": 0.0, "seed": 0, "init": "random", "restarts": 1}
-
-
 def cluster(
     space: Space, params: BodyParams, k: int, cache_gib: float = 1.0, **changed: Any
 ) -> Clustering:
-    return kmeans(
-        EmbeddedBodies(embedding(space), params, cache_gib), Search(k, **(OPTIONS | changed))
-    )
+    return kmeans(embed_bodies(embedding(space), params, cache_gib), options(k, **changed))
 
 
 def drawn(n: int, k: int, seed: int) -> list[int]:
@@ -192,7 +189,7 @@ def test_laws_of_any_points_of_a_plane(points, k, seed):
 
 
 def arms(count: int, raised_deg: float) -> BodyParams:
-    """Return mean bodies whose left arm is raised by so much, give or take 5 degrees."""
+    """Return mean bodies whose left arm is raised by this angle, give or take 5 degrees."""
     rotvecs = torch.zeros(count, 24, 3)
     raised = torch.linspace(-5, 5, count) + raised_deg
     rotvecs[:, JOINTS.index("left_shoulder"), 2] = raised.deg2rad()
@@ -224,9 +221,7 @@ def test_assignments_are_those_of_brute_force_in_float64(spaces, name):
     twins = torch.tensor([0, 30, 1, 31, 60, 5, 35, 65, 2, 0, 71])
     for rows in (twins, twins.flip(0), torch.arange(7), torch.tensor([3])):
         centres = params[rows]
-        assignments, distances = assign(
-            EmbeddedBodies(embedding(spaces[name]), params, 1.0), centres
-        )
+        assignments, distances = assign(embed_bodies(embedding(spaces[name]), params, 1.0), centres)
         expected, gaps = nearest_centres(spaces[name], params, centres)
         assert assignments.tolist() == expected.tolist()
         # a sample that is a centre belongs to the first copy of it
@@ -243,7 +238,7 @@ def test_centres_nearer_to_each_other_than_float32_can_tell(spaces):
     rungs = BodyParams(samples.rotmats[:1].repeat(6, 1, 1, 1), samples.betas[:1].repeat(6, 1))
     angles = math.radians(40) + 2e-6 * (torch.arange(6) - 2.5)
     rungs.rotmats[:, shoulder] = axis_rotation(2, angles)
-    assignments, _ = assign(EmbeddedBodies(embedding(spaces["vertex"]), samples, 1.0), rungs)
+    assignments, _ = assign(embed_bodies(embedding(spaces["vertex"]), samples, 1.0), rungs)
     expected, _ = nearest_centres(spaces["vertex"], samples, rungs)
     assert assignments.tolist() == expected.tolist()
     assert len(set(expected.tolist())) > 1
@@ -254,7 +249,7 @@ def test_the_last_step_is_an_assignment_to_the_returned_centres(spaces, name):
     params = random_bodies(60)
     for max_iterations in (0, 1, 2, 20):
         found = cluster(spaces[name], params, 5, max_iterations=max_iterations)
-        again = assign(EmbeddedBodies(embedding(spaces[name]), params, 1.0), found.centres)
+        again = assign(embed_bodies(embedding(spaces[name]), params, 1.0), found.centres)
         assert torch.equal(again[0], found.assignments)
         assert torch.equal(again[1], found.distances)
         means = [row.mean_distance for row in found.history]
@@ -336,9 +331,9 @@ def test_the_same_seed_gives_the_same_result(spaces, name):
 
 
 def in_chunks_of(size: int, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let chunks be of so many bodies, made in so many pieces."""
+    """Let a chunk have `size` bodies, embedded in `pieces` pieces."""
     monkeypatch.setattr(module, "CPU_CHUNK", size)
-    monkeypatch.setattr(module, "CHUNK", size // pieces)
+    monkeypatch.setattr(chunks, "CHUNK", size // pieces)
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -346,8 +341,8 @@ def test_points_that_are_kept_and_points_made_anew_give_the_same_result(spaces, 
     in_chunks_of(16, 1, monkeypatch)
     params = random_bodies(50)
     kept, streamed = (cluster(spaces[name], params, 5, cache_gib=gib) for gib in (1.0, 0.0))
-    assert len(EmbeddedBodies(embedding(spaces[name]), params, 0.0)._kept) == 0
-    assert len(EmbeddedBodies(embedding(spaces[name]), params, 1.0)._kept) == 4
+    assert len(embed_bodies(embedding(spaces[name]), params, 0.0).kept) == 0
+    assert len(embed_bodies(embedding(spaces[name]), params, 1.0).kept) == 4
     assert same(kept, streamed)
 
 
@@ -355,30 +350,30 @@ def test_the_budget_counts_the_bytes_of_what_is_kept(spaces, monkeypatch):
     in_chunks_of(10, 1, monkeypatch)
     gib = 20 * (192 + 76 + 226) * 4 / 2**30
     params = random_bodies(30)
-    assert len(EmbeddedBodies(embedding(spaces["vertex"]), params, gib)._kept) == 2
-    assert len(EmbeddedBodies(embedding(spaces["vertex"]), params, 0.99 * gib)._kept) == 1
+    assert len(embed_bodies(embedding(spaces["vertex"]), params, gib).kept) == 2
+    assert len(embed_bodies(embedding(spaces["vertex"]), params, 0.99 * gib).kept) == 1
 
 
 def test_points_are_whole_where_all_is_kept_in_one_chunk(spaces, monkeypatch):
     in_chunks_of(10, 1, monkeypatch)
     gib = 20 * (192 + 76 + 226) * 4 / 2**30  # for two chunks
     for bodies, budget, whole in ((10, gib, True), (20, gib, False), (20, 0.6 * gib, False)):
-        points = EmbeddedBodies(embedding(spaces["vertex"]), random_bodies(bodies), budget)
-        points.scale = 1.0  # as on a GPU
-        assert points.whole == whole
+        points = embed_bodies(embedding(spaces["vertex"]), random_bodies(bodies), budget)
+        assert replace(points, scale=1.0).whole == whole  # as on a GPU
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_size_of_a_chunk_does_not_change_assignments(spaces, name, monkeypatch):
     params = random_bodies(50)
     centres = params[slice(0, 50, 7)]
-    whole, _ = assign(EmbeddedBodies(embedding(spaces[name]), params, 1.0), centres)
+    whole, _ = assign(embed_bodies(embedding(spaces[name]), params, 1.0), centres)
     in_chunks_of(21, 3, monkeypatch)
-    parts, _ = assign(EmbeddedBodies(embedding(spaces[name]), params, 1.0), centres)
+    parts, _ = assign(embed_bodies(embedding(spaces[name]), params, 1.0), centres)
     assert torch.equal(parts, whole)
 
 
-def test_progress_is_told(capsys):
+def test_progress_is_reported(capsys):
     cluster(Plane(), plane([(0, 0), (0, 2), (10, 0), (10, 2)]), 2)
-    told = capsys.readouterr()
-    assert told.out == "" and "K-Means 0: mean distance " in told.err and "0 empty" in told.err
+    printed = capsys.readouterr()
+    assert printed.out == "" and "0 empty" in printed.err
+    assert "K-Means 0: mean distance " in printed.err

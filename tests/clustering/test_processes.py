@@ -13,7 +13,7 @@ import torch
 from pmnet.body import OPEN_BODY
 from pmnet.body.camera import View
 from pmnet.body.parts import PartWeights
-from pmnet.clustering import sharding
+from pmnet.clustering.exact import chunks
 from pmnet.clustering.options import Cluster
 from pmnet.core.device import Machine
 from pmnet.datasets import synthetic
@@ -72,6 +72,5 @@ def test_the_stage_in_two_processes_writes_what_one_writes(body, tmp_path, monke
 
 
 if __name__ == "__main__":
-    sharding.CHUNK = 32
-    sys.modules["pmnet.clustering.exact.embedded"].CHUNK = 32
+    chunks.CHUNK = 32
     stage(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from bodies import embedding, random_bodies
+from bodies import embedding, options, random_bodies
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import vertex_weights
-from pmnet.clustering.exact.embedded import EmbeddedBodies
-from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.exact.embedded import embed_bodies
+from pmnet.clustering.kmeans import kmeans
 from pmnet.clustering.reference import Clustering, lloyd, mean_bodies, nearest_points
 from pmnet.memory.spaces import BodyPoseSpace, ParameterSpace, Space, VertexSpace
 
@@ -30,9 +30,9 @@ def both(
     space: Space, bodies: BodyParams, k: int, seed: int, iterations: int, tolerance: float
 ) -> tuple[Clustering, Clustering]:
     """Return the clusterings of `kmeans` and of the reference, from the same bodies."""
-    search = Search(k, iterations, tolerance, seed, "random", 1)
+    search = options(k, seed=seed, max_iterations=iterations, tolerance=tolerance)
     drawn = torch.randperm(len(bodies), generator=torch.Generator().manual_seed(seed))[:k]
-    fast = kmeans(EmbeddedBodies(embedding(space), bodies, 1.0), search)
+    fast = kmeans(embed_bodies(embedding(space), bodies, 1.0), search)
     return fast, lloyd(space, bodies, bodies[drawn.sort()[0]], iterations, tolerance)
 
 

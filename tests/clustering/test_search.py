@@ -8,26 +8,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from bodies import embedding, random_bodies
+from bodies import embedding, options, random_bodies
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
 from pmnet.body.parts import BODY_PARTS, vertex_weights
 from pmnet.clustering import kmeans as module
-from pmnet.clustering import sharding
-from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.exact import chunks
+from pmnet.clustering.exact.embedded import EmbeddedBodies, embed_bodies
 from pmnet.clustering.init import start
-from pmnet.clustering.kmeans import Search, kmeans
+from pmnet.clustering.kmeans import kmeans
+from pmnet.clustering.options import Cluster
 from pmnet.clustering.reference import Clustering
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import Sums
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
 
-SEARCH = Search(k=6, max_iterations=8, tolerance=0.0, seed=0, init="random", restarts=1)
+OPTIONS = options(6, max_iterations=8)
 
 
 @pytest.fixture(scope="module")
 def points() -> EmbeddedBodies:
-    return EmbeddedBodies(embedding(ParameterSpace()), random_bodies(150), 1.0)
+    return embed_bodies(embedding(ParameterSpace()), random_bodies(150), 1.0)
 
 
 def same(first: Clustering, second: Clustering) -> bool:
@@ -43,7 +44,7 @@ def same(first: Clustering, second: Clustering) -> bool:
 
 
 def test_kmeans_plus_plus_draws_different_bodies_far_apart(points):
-    copies = EmbeddedBodies(points.embedding, BodyParams.cat([random_bodies(8)] * 20), 1.0)
+    copies = embed_bodies(points.embedding, BodyParams.cat([random_bodies(8)] * 20), 1.0)
     drawn = start(copies, 8, 0, "kmeans++", Shard.whole(160))
     assert len(drawn.betas.unique(dim=0)) == 8  # each place once, though there are 20 copies
     many = start(copies, 12, 0, "kmeans++", Shard.whole(160))
@@ -53,20 +54,22 @@ def test_kmeans_plus_plus_draws_different_bodies_far_apart(points):
 
 
 def test_the_best_of_the_restarts_is_kept(points):
-    alone = [kmeans(points, replace(SEARCH, restarts=1))]
-    several = kmeans(points, replace(SEARCH, restarts=4))
+    alone = [kmeans(points, replace(OPTIONS, restarts=1))]
+    several = kmeans(points, replace(OPTIONS, restarts=4))
     least = min(row.mean_distance for row in several.history)
     assert least <= min(row.mean_distance for row in alone[0].history)
-    assert kmeans(points, replace(SEARCH, restarts=2)).distances.mean() <= alone[0].distances.mean()
-    assert same(several, kmeans(points, replace(SEARCH, restarts=4)))
+    assert (
+        kmeans(points, replace(OPTIONS, restarts=2)).distances.mean() <= alone[0].distances.mean()
+    )
+    assert same(several, kmeans(points, replace(OPTIONS, restarts=4)))
 
 
 @pytest.mark.parametrize("restarts", [1, 3])
 def test_a_search_that_is_killed_goes_on_to_the_same_end(points, tmp_path, monkeypatch, restarts):
-    search = replace(SEARCH, restarts=restarts)
+    search = replace(OPTIONS, restarts=restarts)
     whole, checkpoint = kmeans(points, search), tmp_path / "search.ckpt"
     monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
-    tell = module._tell
+    tell = module._report
     for at in (1, 2, 1):
         told = []
 
@@ -76,11 +79,11 @@ def test_a_search_that_is_killed_goes_on_to_the_same_end(points, tmp_path, monke
                 raise KeyboardInterrupt
             tell(*line)
 
-        monkeypatch.setattr(module, "_tell", killed)
+        monkeypatch.setattr(module, "_report", killed)
         with pytest.raises(KeyboardInterrupt):
             kmeans(points, search, checkpoint=checkpoint)
         assert checkpoint.exists()
-    monkeypatch.setattr(module, "_tell", tell)
+    monkeypatch.setattr(module, "_report", tell)
     assert same(kmeans(points, search, checkpoint=checkpoint), whole)
     assert not checkpoint.exists()
 
@@ -109,25 +112,24 @@ def spaces() -> dict[str, Space]:
     return {"vertex": VertexSpace(body, weights), "parameter": ParameterSpace()}
 
 
-def searches() -> list[tuple[str, Search]]:
+def searches() -> list[tuple[str, Cluster]]:
     return [
-        ("vertex", SEARCH),
-        ("vertex", replace(SEARCH, init="kmeans++", k=9)),
-        ("parameter", replace(SEARCH, restarts=2)),
-        ("parameter", replace(SEARCH, k=1)),
+        ("vertex", OPTIONS),
+        ("vertex", replace(OPTIONS, init="kmeans++", k=9)),
+        ("parameter", replace(OPTIONS, restarts=2)),
+        ("parameter", replace(OPTIONS, k=1)),
     ]
 
 
 def run(shard_of: object, params: BodyParams) -> list[Clustering]:
     shard = shard_of(len(params))
     here, known = params[slice(shard.start, shard.stop)], spaces()
-    cached = {name: EmbeddedBodies(embedding(space), here, 1.0) for name, space in known.items()}
+    cached = {name: embed_bodies(embedding(space), here, 1.0) for name, space in known.items()}
     return [kmeans(cached[name], search, shard) for name, search in searches()]
 
 
 def test_two_processes_find_what_one_finds(tmp_path, monkeypatch):
-    monkeypatch.setattr(sharding, "CHUNK", 64)
-    monkeypatch.setattr("pmnet.clustering.exact.embedded.CHUNK", 64)
+    monkeypatch.setattr(chunks, "CHUNK", 64)
     store = tmp_path / "store"
     tests = Path(__file__).parents[1] / "helpers"
     paths = {"PYTHONPATH": os.pathsep.join([str(tests), str(tests.parents[1])])}
@@ -153,8 +155,7 @@ def test_two_processes_find_what_one_finds(tmp_path, monkeypatch):
 
 def main(rank: int, store: Path, out: Path) -> None:
     """Be one of two processes."""
-    sharding.CHUNK = 64
-    sys.modules["pmnet.clustering.exact.embedded"].CHUNK = 64
+    chunks.CHUNK = 64
     torch.set_num_threads(1)
     group = torch.distributed
     group.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)

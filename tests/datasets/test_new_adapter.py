@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import typer
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from pmnet import cli, datasets
 from pmnet.body import OPEN_BODY

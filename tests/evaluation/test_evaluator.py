@@ -8,7 +8,7 @@ import torch
 from tiny_world import CLUSTER, MACHINE, OPTIONS, N, World, write_images, write_world
 
 from pmnet.body import OPEN_BODY
-from pmnet.clustering.build import build_memory
+from pmnet.clustering.build import MemoryRequest, build_memory
 from pmnet.core import checkpoints
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
@@ -157,8 +157,9 @@ def test_a_network_of_another_memory_is_refused(world, tmp_path):
     with pytest.raises(InputError, match=r"seed_0\.pt: trained on another prototype memory"):
         evaluator(world, memory=world.single)
     other = tmp_path / "other.npz"
-    flat = build_memory([world.samples], OPEN_BODY, replace(CLUSTER, seed=8), "vertex", "flat", 0.1)
-    flat.save(other)
+    options = replace(CLUSTER, seed=8)
+    request = MemoryRequest([world.samples], OPEN_BODY, options, "vertex", "flat", 0.1)
+    build_memory(request).save(other)
     with pytest.raises(InputError, match=r"seed_0\.pt: trained on another prototype memory"):
         evaluator(world, memory=other)
 

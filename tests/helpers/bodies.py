@@ -2,13 +2,15 @@
 
 import math
 from functools import cache
+from typing import Any
 
 import torch
 
 from pmnet.body import BodyParams
-from pmnet.body.parts import JOINTS, mirror_rotvecs
+from pmnet.body.parts import JOINTS, PartWeights, mirror_rotvecs
 from pmnet.body.rotations import axis_rotation
 from pmnet.clustering.exact.embedding import Embedding, embedding_of
+from pmnet.clustering.options import Cluster
 from pmnet.memory.spaces import Space
 
 
@@ -43,6 +45,13 @@ def twins() -> tuple[BodyParams, BodyParams]:
     centres = BodyParams.cat([some, mirrored(some), some])
     between = BodyParams(torch.eye(3).repeat(12, 24, 1, 1), some.betas)
     return BodyParams.cat([centres, between]), centres
+
+
+def options(k: int, **changed: Any) -> Cluster:
+    """Return the options of a clustering: 20 iterations at most, no tolerance, one random start."""
+    others = {"max_iterations": 20, "tolerance": 0.0, "seed": 0, "init": "random", "restarts": 1}
+    weights = PartWeights(torso=1.0, foot=0.5, head=0.3, hand=0.3)
+    return Cluster(k=k, limb_weight=5.0, part_weights=weights, **(others | changed))
 
 
 @cache

@@ -6,8 +6,10 @@ from typing import Any
 import fake_errors
 import pandas as pd
 
-from pmnet.report.benchmark.packed import Packed
+from pmnet.evaluation.error_table import METRICS, NEED_BODIES
+from pmnet.report.benchmark.packed import load_packed
 from pmnet.report.benchmark.packing import pack
+from pmnet.report.run_errors import ABOUT, PROTOTYPES, RunErrors
 
 SWEEPS: dict[str, dict[str, Any]] = {
     "p3dh_k10_l5.0": {"k": 10},
@@ -45,10 +47,26 @@ def write_benchmark(folder: Path, **shape: Any) -> list[Path]:
     ]
 
 
-def packed_benchmark(folder: Path, **shape: Any) -> Packed:
+def packed_benchmark(folder: Path, **shape: Any) -> RunErrors:
     """Return the benchmark as two packed files: the graph's runs, the others."""
     paths = write_benchmark(folder / "runs", **shape)
     controls = [path for path in paths if path.parent.name in CONTROLS]
     pack([path for path in paths if path not in controls], folder / "errors.parquet")
     pack(controls, folder / "errors_controls.parquet")
-    return Packed.load([folder / "errors.parquet", folder / "errors_controls.parquet"])
+    return load_packed([folder / "errors.parquet", folder / "errors_controls.parquet"])
+
+
+def to_rows(errors: RunErrors) -> pd.DataFrame:
+    """Return the errors of all runs as rows of `read_errors`."""
+    parts = []
+    for run, facts in errors.runs.items():
+        about = {name: getattr(facts, name) for name in ABOUT}
+        for seed in facts.seeds:
+            for inference in facts.inferences:
+                names = (*PROTOTYPES, *METRICS)
+                numbers = {name: errors.column(run, seed, inference, name) for name in names}
+                rows = errors.samples.assign(run=run, seed=seed, inference=inference, **numbers)
+                if inference in NEED_BODIES:
+                    rows = rows.dropna(subset="distance_to_mean_mm")
+                parts.append(rows.assign(**about))
+    return pd.concat(parts, ignore_index=True)

@@ -5,6 +5,9 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PUBLIC_API = (
+    ROOT / "pmnet/__init__.py"
+)  # imports its names when they are first used: no stage uses them
 PUBLIC_API = ROOT / "pmnet/__init__.py"
 
 
@@ -17,7 +20,7 @@ def import_closure(start: Path) -> set[str]:
     queue = [start]
     while queue:
         path = queue.pop()
-        if path in seen:
+        if path in seen or path == PUBLIC_API:
             continue
         seen.add(path)
         if path == PUBLIC_API:  # what it imports for editors is not run

@@ -14,8 +14,8 @@ from pmnet.body.rotations import mean_rotation, moments_of_rotmats, unitquat_to_
 from pmnet.body.skinning import VertexBlocks
 from pmnet.clustering.exact.assign import assign
 from pmnet.clustering.exact.bounds import Bounds
-from pmnet.clustering.exact.embedded import EmbeddedBodies
-from pmnet.clustering.exact.embedding import embedding_of
+from pmnet.clustering.exact.embedded import embed_bodies
+from pmnet.clustering.exact.embedding import ParameterEmbedding, embedding_of
 from pmnet.clustering.exact.half_precision import HalfCentreBounds, bodies_in_halves, scale_of
 from pmnet.clustering.reference import nearest_points
 from pmnet.clustering.sums import Sums, shifted
@@ -125,7 +125,7 @@ def test_assignments_are_those_of_brute_force(body: BodyModel, monkeypatch, name
     if name == "vertex":
         fused = VertexSpace(body, weights)
         found.space, found._blocks = fused, fused.blocks
-    points = EmbeddedBodies(found, params, 1.0)
+    points = embed_bodies(found, params, 1.0)
     for tolerance in (0.05,) if name == "vertex" else (0.05, 2e-3):
         labels, between = assign(points, centres, tolerance)
         assert torch.equal(labels, expected)
@@ -140,7 +140,7 @@ def test_sums_of_who_moved(monkeypatch):
     for kernels in (False, True):
         if kernels:
             monkeypatch.setenv("TRITON_INTERPRET", "1")
-        points = EmbeddedBodies(embedding(ParameterSpace()), params, 1.0)
+        points = embed_bodies(embedding(ParameterSpace()), params, 1.0)
         sums = Sums(points, 5)
         moved = [sums.move(labels) for labels in places]
         found.append((moved, sums.total))
@@ -148,8 +148,9 @@ def test_sums_of_who_moved(monkeypatch):
     # betas are large, and no multiple of the unit
     space = VertexSpace(BodyModel.load(OPEN_BODY), torch.zeros(6890))
     monkeypatch.delenv("TRITON_INTERPRET")
-    points = EmbeddedBodies(embedding(ParameterSpace()), params, 1.0)
-    points.space = space
+    numbers = ParameterEmbedding(ParameterSpace())
+    numbers.space = space
+    points = embed_bodies(numbers, params, 1.0)
     expected = Sums(points, 5)
     expected.move(places[0])
     monkeypatch.setenv("TRITON_INTERPRET", "1")

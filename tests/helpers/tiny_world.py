@@ -8,7 +8,7 @@ import torch
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.body.camera import View
 from pmnet.body.parts import PartWeights
-from pmnet.clustering.build import build_memory
+from pmnet.clustering.build import MemoryRequest, build_memory
 from pmnet.clustering.options import Cluster
 from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine
@@ -125,5 +125,6 @@ def write_world(folder: Path, body: BodyModel, samples: Samples | None = None) -
     write_images(world.images, N)
     for path, k in ((world.memory, 3), (world.single, 1)):
         options = replace(CLUSTER, k=k)
-        build_memory([world.samples], OPEN_BODY, options, "vertex", "parts", 0.1).save(path)
+        request = MemoryRequest([world.samples], OPEN_BODY, options, "vertex", "parts", 0.1)
+        build_memory(request).save(path)
     return world

@@ -1,6 +1,7 @@
 """A copy of the project with tiny settings, its own git and its own DVC, and the graph really run in it."""
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -53,11 +54,30 @@ def copy_project(root: Path) -> None:
         shutil.copy(ROOT / file, root / file)
 
 
+class _Dvc:
+    """A process that runs commands of DVC one after the other; it starts with the first."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+
+    def __call__(self, request: str) -> tuple[int, str]:
+        if self.process is None:
+            command = [sys.executable, str(Path(__file__).with_name("dvc_server.py"))]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            self.process = subprocess.Popen(command, **pipes, text=True)  # type: ignore[call-overload]
+        print(request, file=self.process.stdin, flush=True)
+        code, printed = json.loads(self.process.stdout.readline())
+        return code, printed
+
+
+DVC = _Dvc()  # ends with its standard input: with the tests
+
+
 class Toy:
     """A project with tiny settings; `folder` is where DVC runs: the root, or one of its profiles."""
 
     def __init__(self, root: Path, site: Path, folder: str = ".") -> None:
-        self.root = root
+        self.root, self.site = root, site
         self.folder = root / folder
         self.params_file = self.folder / "params.yaml"
         self.ran: set[str] = set()
@@ -115,9 +135,12 @@ class Toy:
         self.git("add", "-A", str(self.root))
         self.git("commit", "-q", "--no-gpg-sign", "--allow-empty", "-m", message)
 
-    def dvc(self, *arguments: str, **env: str) -> str:
-        """Run DVC."""
-        return self.run(sys.executable, "-m", "dvc", *arguments, **env)
+    def dvc(self, *words: str, **env: str) -> str:
+        """Return what a command of DVC and the stages that it ran printed; it must succeed."""
+        request = {"words": words, "folder": str(self.folder), "env": {**self.env, **env}}
+        code, printed = DVC(json.dumps(request))
+        assert code == 0, f"dvc {' '.join(words)}\n{printed[-3000:]}"
+        return printed
 
     def repro(self, *, side_by_side: bool = False) -> set[str]:
         """Run the graph and return the stages that ran."""
@@ -140,5 +163,15 @@ def finished_toy(folder: Path) -> Toy:
     toy.git("init", "-q")
     toy.commit("code")
     toy.ran = toy.repro(side_by_side=True)
+    fill_profile(toy, "open")
     toy.commit("results")
     return toy
+
+
+def fill_profile(toy: Toy, name: str) -> None:
+    """Give a profile the settings and the results of the root: the cache is one, the graph is equal."""
+    profile = Toy(toy.root, toy.site, name)
+    shutil.copy(toy.params_file, profile.params_file)
+    shutil.copy(toy.folder / "dvc.lock", profile.folder / "dvc.lock")
+    shutil.copytree(toy.folder / "reports", profile.folder / "reports")
+    profile.dvc("checkout", "--quiet")

@@ -16,7 +16,7 @@ from pmnet.body import OPEN_BODY
 from pmnet.body.camera import View, crop_to_px, project
 from pmnet.body.parts import PartWeights, vertex_weights
 from pmnet.clustering import build
-from pmnet.clustering.build import build_memory, mean_camera, memory_of
+from pmnet.clustering.build import MemoryRequest, build_memory, mean_camera, memory_of
 from pmnet.clustering.options import Cluster
 from pmnet.clustering.reference import Clustering
 from pmnet.core.errors import InputError
@@ -211,6 +211,11 @@ OPTIONS = Cluster(
 )
 
 
+def made(*request: Any) -> PrototypeMemory:
+    """Return the memory of a request."""
+    return build_memory(MemoryRequest(*request))
+
+
 @pytest.fixture(scope="module")
 def samples(body) -> Samples:
     view = View(20.0, 0.2, 5.0, 2.0, 0.88, 0.04, 0.04)
@@ -230,7 +235,7 @@ def files(samples, tmp_path) -> list[Path]:
 
 
 def test_a_memory_is_made_of_all_samples_with_a_pose(body, samples, files, tmp_path):
-    found = build_memory(files, OPEN_BODY, OPTIONS, "vertex", "parts", 1.0)
+    found = made(files, OPEN_BODY, OPTIONS, "vertex", "parts", 1.0)
     assert len(found) == 4 and len(found.assignments) == 35
     assert found.body == body.sha256
     torch.testing.assert_close(found.camera, samples.camera[:15].mean(0))
@@ -238,13 +243,13 @@ def test_a_memory_is_made_of_all_samples_with_a_pose(body, samples, files, tmp_p
     assert torch.equal(found.vertex_weights, vertex_weights(body.parts, weights))
     assert (found.settings["space"], found.settings["k"]) == ("vertex", 4)
     for name in ("a", "b"):
-        build_memory(files, OPEN_BODY, OPTIONS, "vertex", "parts", 0.0).save(tmp_path / name)
+        made(files, OPEN_BODY, OPTIONS, "vertex", "parts", 0.0).save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_the_memories_of_table_2_are_one_algorithm(files):
     def build(space: str, weights: str, **changed: int) -> PrototypeMemory:
-        return build_memory(files, OPEN_BODY, replace(OPTIONS, **changed), space, weights, 1.0)
+        return made(files, OPEN_BODY, replace(OPTIONS, **changed), space, weights, 1.0)
 
     flat = build("vertex", "flat")
     assert (flat.vertex_weights == 1).all()
@@ -262,7 +267,7 @@ def test_the_memories_of_table_2_are_one_algorithm(files):
 
 
 def test_where_no_camera_is_known_it_is_fitted_to_2d_keypoints(body, samples, files):
-    found = build_memory(files[1:], OPEN_BODY, OPTIONS, "parameter", "flat", 1.0)
+    found = made(files[1:], OPEN_BODY, OPTIONS, "parameter", "flat", 1.0)
     second = Samples.load(files[1])
     rows = second.has_smpl.nonzero()[:, 0]
     expected = mean_camera(replace(samples, camera=samples.camera.clone()), body)
@@ -302,10 +307,10 @@ def test_without_cameras_and_keypoints_the_first_guess_is_hmrs(body, samples):
 
 def test_too_many_prototypes_and_other_bodies_are_refused(samples, files, tmp_path):
     with pytest.raises(InputError, match=r"cluster.k is 36: .* to the 35 training samples"):
-        build_memory(files, OPEN_BODY, replace(OPTIONS, k=36), "vertex", "parts", 1.0)
+        made(files, OPEN_BODY, replace(OPTIONS, k=36), "vertex", "parts", 1.0)
     stranger = replace(samples, about=replace(samples.about, body="other"))
     stranger.save(tmp_path / "other.arrow")
     with pytest.raises(InputError, match=r"other\.arrow: ingested with another body model"):
-        build_memory([tmp_path / "other.arrow"], OPEN_BODY, OPTIONS, "vertex", "parts", 1.0)
+        made([tmp_path / "other.arrow"], OPEN_BODY, OPTIONS, "vertex", "parts", 1.0)
     with pytest.raises(InputError, match=r"other\.arrow: ingested with another body model"):
-        build_memory([*files, tmp_path / "other.arrow"], OPEN_BODY, OPTIONS, "vertex", "flat", 1.0)
+        made([*files, tmp_path / "other.arrow"], OPEN_BODY, OPTIONS, "vertex", "flat", 1.0)

@@ -13,7 +13,7 @@ from pmnet.body.parts import BODY_PARTS, JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation
 from pmnet.body.skinning import VertexBlocks
 from pmnet.clustering.exact.assign import assign
-from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.exact.embedded import embed_bodies
 from pmnet.clustering.reference import nearest_centres
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import Sums
@@ -41,7 +41,7 @@ def means_of(
     space: Space, params: BodyParams, members: Tensor, count: int
 ) -> tuple[BodyParams, Tensor]:
     """Return the mean body of each group, as K-Means finds it, and the sizes."""
-    sums = Sums(EmbeddedBodies(embedding(space), params, 1.0), count)
+    sums = Sums(embed_bodies(embedding(space), params, 1.0), count)
     sums.move(members)
     means, sizes = sums.means(Shard.whole(len(params)))
     return space.mean_body(means), sizes
@@ -86,7 +86,7 @@ def test_dense_correctives_as_of_smpl_give_the_same_answers(body):
     error = (space.embed(params).double() - space.exact(params)).norm(dim=1)
     assert (3 * error <= space.noise_of(params)).all()
     centres = params[torch.arange(0, 60, 7)]
-    labels, _ = assign(EmbeddedBodies(embedding(space), params, 1.0), centres)
+    labels, _ = assign(embed_bodies(embedding(space), params, 1.0), centres)
     expected, _ = nearest_centres(space, params, centres)
     assert torch.equal(labels, expected)
 

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from pmnet.core.errors import InputError
+from pmnet.evaluation.error_table import read_errors
 from pmnet.report.options import ReportOptions
-from pmnet.report.statistics import over_seeds, read_errors, tail
+from pmnet.report.pages import to_page
+from pmnet.report.run_errors import RunErrors
+from pmnet.report.statistics import tail
 from pmnet.report.tables import COLUMNS, paper, table2, table3, table4, table5, table6, write_table
-from pmnet.report.tables import to_markdown as page_of
 
 REPORT = ReportOptions(tails=[5, 10], bins=10, bootstrap=200, seed=0)
 PROTOCOL = "alignment pelvis, hard selection"
@@ -30,7 +32,9 @@ def tables(memories, tmp_path_factory: pytest.TempPathFactory) -> dict[int, pd.D
     by_k = read_errors(fake_errors.write_sweep(folder, "k", [5, 50, 1000], seeds=1))
     by_limb = read_errors(fake_errors.write_sweep(folder, "limb_weight", [1.0, 5.0]))
     given = {2: memories, 3: memories, 4: memories, 5: by_k, 6: by_limb}
-    return {number: make(given[number], REPORT) for number, make in TABLES.items()}
+    return {
+        number: make(RunErrors.of_rows(given[number]), REPORT) for number, make in TABLES.items()
+    }
 
 
 def one(table: pd.DataFrame, /, **where: object) -> pd.Series:
@@ -147,7 +151,9 @@ def test_tables_3_and_4_compare_two_systems(tables, memories):
     assert set(tables[3].query("source == 'ours'")["metric"]) == {"mpvpe", "mpjpe", "pa_mpjpe"}
     rows = memories[(memories["method"] == "single") & (memories["inference"] == "model")]
     row = one(tables[4], method="Single prototype (baseline)", subset="tail_5")
-    assert row["mean_mm"] == round(over_seeds(tail(rows, 5), "mpvpe_mm")["mpvpe_mm"].mean(), 2)
+    samples = rows[rows["seed"] == 0]
+    farthest = samples[tail(samples, 5)]["sample"]
+    assert row["mean_mm"] == round(rows[rows["sample"].isin(farthest)]["mpvpe_mm"].mean(), 2)
     assert row["n"] == 10
     pm_net = one(tables[4], method="PM-Net (P3DH)", subset="tail_10")
     assert pm_net["n"] == 20
@@ -166,7 +172,7 @@ def test_the_sweeps_carry_their_values(tables):
 
 def test_missing_or_doubled_runs_are_refused(memories, tmp_path):
     with pytest.raises(InputError, match="one run of the method 3dh, got none"):
-        table2(memories[memories["method"] != "3dh"], REPORT)
+        table2(RunErrors.of_rows(memories[memories["method"] != "3dh"]), REPORT)
     twice = read_errors(
         [
             fake_errors.write(tmp_path / "a.parquet", fake_errors.frame_of("a", 0.1)),
@@ -174,11 +180,12 @@ def test_missing_or_doubled_runs_are_refused(memories, tmp_path):
         ]
     )
     with pytest.raises(InputError, match="a, b all have k 50"):
-        table5(twice, REPORT)
+        table5(RunErrors.of_rows(twice), REPORT)
     with pytest.raises(InputError, match="one run of the method p3dh, got a, b"):
-        table4(pd.concat([memories[memories["method"] == "single"], twice]), REPORT)
+        both = pd.concat([memories[memories["method"] == "single"], twice])
+        table4(RunErrors.of_rows(both), REPORT)
     with pytest.raises(InputError, match="table 6: no run of P3DH"):
-        table6(memories[memories["method"] == "naive"], REPORT)
+        table6(RunErrors.of_rows(memories[memories["method"] == "naive"]), REPORT)
 
 
 PAPERS = {"datasets": ("h36m", "pw3d", "up3d", "mpi_inf_3dhp"), "bodiless": "mpi_inf_3dhp"}
@@ -193,7 +200,9 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, pd.DataFrame]:
     by_limb = read_errors(fake_errors.write_sweep(folder, "limb_weight", [1.0, 5.0], **shape))
     given = {2: runs, 3: runs, 4: runs, 5: by_k, 6: by_limb}
     report = ReportOptions(tails=[5, 10, 20], bins=10, bootstrap=50, seed=0)
-    return {number: make(given[number], report) for number, make in TABLES.items()}
+    return {
+        number: make(RunErrors.of_rows(given[number]), report) for number, make in TABLES.items()
+    }
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 5, 6])
@@ -207,7 +216,7 @@ def test_every_cell_that_the_paper_printed_has_ours_beside_it(papers, number):
     assert wanted - found == set()
     assert ("mpi_inf_3dhp", "all", "mpvpe") not in found
     assert not ours["mean_mm"].isna().any()
-    page = page_of(papers[number], number, "title", PROTOCOL)
+    page = to_page(papers[number], number, "title", PROTOCOL)
     assert "the paper's data sets" in page and "nan" not in page
 
 
@@ -220,7 +229,7 @@ def test_a_data_set_without_bodies_is_in_table_3_only_and_by_its_joints(papers):
 
 def test_only_data_sets_without_bodies_make_table_3_alone(tmp_path):
     shape = {"datasets": ("mpi_inf_3dhp",), "bodiless": "mpi_inf_3dhp", "samples": 20}
-    frame = read_errors(fake_errors.write_runs(tmp_path, **shape))
+    frame = RunErrors.read(fake_errors.write_runs(tmp_path, **shape))
     assert len(table3(frame, REPORT).query("source == 'ours'")) == 4
     for make in (table2, table4):
         with pytest.raises(InputError, match="no test set with bodies"):
@@ -232,7 +241,7 @@ def test_only_data_sets_without_bodies_make_table_3_alone(tmp_path):
 
 @pytest.mark.parametrize("number", TABLES)
 def test_a_page_has_two_blocks_that_do_not_mix(tables, number):
-    page = page_of(tables[number], number, "what it is", PROTOCOL)
+    page = to_page(tables[number], number, "what it is", PROTOCOL)
     assert page.startswith("# Table ") and page.splitlines()[0].endswith(": what it is")
     ours, published = page.split("## ")[1:]
     assert ours.startswith(f"Ours (open data, {PROTOCOL}, {1 if number == 5 else 2} seed")
@@ -245,22 +254,22 @@ def test_a_page_has_two_blocks_that_do_not_mix(tables, number):
 
 
 def test_cells_and_columns_of_a_page(tables):
-    page = page_of(tables[4], 4, "tails", PROTOCOL)
+    page = to_page(tables[4], 4, "tails", PROTOCOL)
     row = one(tables[4], method="PM-Net (P3DH)", subset="tail_5")
     cell = "{mean_mm:.1f} ± {sd_mm:.1f} [{low_mm:.1f}, {high_mm:.1f}]".format(**row)
     assert cell in page
     assert "| Method | cmu tail 5 % | cmu tail 10 % |" in page
     assert re.search(r"^\| n \| 10 \| 20 \|", page, re.MULTILINE)
     assert "| CMR | 2019 | 92.5 | 97.3 | 209.9 | 194.3 | 170.4 | 149.2 | trained on UP-3D |" in page
-    systems = page_of(tables[3], 3, "systems", PROTOCOL)
+    systems = to_page(tables[3], 3, "systems", PROTOCOL)
     spin = "| SPIN | 2019 | 78.8 | 62.5 | 41.1 | 117.8 | 98.3 | 60.2 | 119.3 | 105.2 | 67.5 |"
     assert spin in systems
     assert "| HKMR | 2020 | - | - | - | - | - | - | - | - | - | 60.0 in a column" in systems
 
 
 def test_on_the_papers_data_the_page_says_so(tmp_path):
-    frame = read_errors(fake_errors.write_runs(tmp_path, datasets=("h36m",), samples=40))
-    page = page_of(table3(frame, REPORT), 3, "systems", PROTOCOL)
+    frame = RunErrors.read(fake_errors.write_runs(tmp_path, datasets=("h36m",), samples=40))
+    page = to_page(table3(frame, REPORT), 3, "systems", PROTOCOL)
     assert "## Ours (the paper's data sets, " in page and "may differ from ours" in page
 
 

@@ -14,7 +14,7 @@ from tiny_world import CLUSTER, MACHINE, OPTIONS, SIZE_PX, write_images
 from pmnet.body import OPEN_BODY, BodyModel, read_body, write_body
 from pmnet.body.files import with_gender
 from pmnet.body.keypoints import J14, J17, J24, J24_HIPS, J24_PELVIS
-from pmnet.clustering.build import build_memory
+from pmnet.clustering.build import MemoryRequest, build_memory
 from pmnet.core import checkpoints
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
@@ -26,9 +26,12 @@ from pmnet.evaluation.evaluator import Evaluator, write_errors
 from pmnet.evaluation.metrics import Protocol
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.file import encode, write_pixels
-from pmnet.report import statistics
+from pmnet.model.weights import load_memory
+from pmnet.report.curves import curves
 from pmnet.report.gallery import draw_gallery
 from pmnet.report.options import Pictures, ReportOptions
+from pmnet.report.run_errors import RunErrors
+from pmnet.report.summary import summary
 from pmnet.training.data import TrainingData, load_training_data
 from pmnet.training.options import Train
 from pmnet.training.run import build_network
@@ -95,10 +98,9 @@ def folder(tmp_path_factory) -> Path:
         patch.setattr(checkpoints, "FOLDER", made / "work")
         for run, k in (("p3dh", 3), ("single", 1)):
             options = replace(CLUSTER, k=k)
-            memory = build_memory(
-                files(made, TRAIN, "samples"), OPEN_BODY, options, "vertex", "parts", 0.1
-            )
-            memory.save(made / f"{run}.npz")
+            samples = files(made, TRAIN, "samples")
+            request = MemoryRequest(samples, OPEN_BODY, options, "vertex", "parts", 0.1)
+            build_memory(request).save(made / f"{run}.npz")
             train(made, run, QUICK)
     return made
 
@@ -303,8 +305,9 @@ def test_error_files_of_both_runs_are_read_and_summed_up(folder):
     assert set(frame["protocol"]) == {protocol}
     told = frame[frame["inference"].isin(NEED_BODIES)]
     assert set(told["dataset"]) == {"pw3d"}
-    assert set(statistics.curves(frame, REPORT)["dataset"]) == {"pw3d"}
-    found = statistics.summary(frame, REPORT)
+    errors = RunErrors.of_rows(frame)
+    assert set(curves(errors, REPORT)["dataset"]) == {"pw3d"}
+    found = summary(errors, REPORT)
     assert set(found["p3dh"]["mpi_inf_3dhp"]) == {"mpjpe_mm", "pa_mpjpe_mm"}
     assert set(found["gain"]) == set(found["prototype_accuracy"]) == {"pw3d"}
 

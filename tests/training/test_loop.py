@@ -16,8 +16,10 @@ import torch
 from bodies import embedding
 from tiny_world import MACHINE, OPTIONS, SIZE_PX, SPIN, STILL, N, World, write_images, write_world
 
-from pmnet.clustering.kmeans import Points, assign
+from pmnet.clustering.exact.assign import assign
+from pmnet.clustering.exact.embedded import embed_bodies
 from pmnet.core import checkpoints
+from pmnet.core.device import Machine
 from pmnet.core.distributed import fabric_of
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
@@ -297,7 +299,7 @@ def test_mirrored_and_turned_people_get_the_prototype_that_is_near_then(world, b
     assert torch.equal(batch_of(STILL).prototype, memory.assignments)
     turned = replace(STILL, rotation_deg=90.0, rotation_share=1.0)
     truth = batch_of(turned)
-    points = Points(
+    points = embed_bodies(
         embedding(space_of(memory.space, memory.vertex_weights, body)), truth.params, 0.1
     )
     assert torch.equal(truth.prototype, assign(points, memory.prototypes)[0])
@@ -368,6 +370,72 @@ def test_a_run_that_another_process_trains_is_refused(world, tmp_path, work, mon
             world.train(tmp_path / "second")
     assert not (tmp_path / "second/seed_0.pt").exists()
     world.train(tmp_path / "second")
+
+
+def checkpoints_after(world: World, out: Path, options: Train, machine: Machine) -> set[str]:
+    world.train_once(out, options, machine)
+    return {path.name for path in checkpoints.FOLDER.glob("*.ckpt")}
+
+
+def test_the_precision_names_a_checkpoint_and_the_intervals_do_not(world, tmp_path):
+    first = checkpoints_after(world, tmp_path / "train", OPTIONS, MACHINE)
+    often = replace(MACHINE, checkpoint_every=1, log_every=2)
+    assert checkpoints_after(world, tmp_path / "train", OPTIONS, often) == first
+    other = replace(OPTIONS, precision="tf32")
+    assert len(checkpoints_after(world, tmp_path / "train", other, MACHINE) - first) == 1
+
+
+def test_the_intervals_do_not_change_the_weights(world, undisturbed, tmp_path):
+    world.train(tmp_path / "train", machine=replace(MACHINE, checkpoint_every=3, log_every=4))
+    one, two = (folder / "seed_0.pt" for folder in (tmp_path / "train", undisturbed))
+    assert one.read_bytes() == two.read_bytes()
+    assert [row["step"] for row in rows_of(tmp_path / "train")] == ["4"]
+
+
+def test_another_seed_of_a_run_may_train_at_the_same_time(world, undisturbed, tmp_path):
+    with checkpoints.held_seed(tmp_path / "train", 1):
+        world.train(tmp_path / "train")
+    assert_same_bytes(tmp_path / "train", undisturbed)
+
+
+def test_what_another_seed_is_writing_is_left_alone(world, tmp_path):
+    (tmp_path / "train").mkdir()
+    writing = tmp_path / "train/.seed_1.pt.123.partial"
+    writing.touch()
+    world.train(tmp_path / "train")
+    assert writing.exists()
+
+
+def test_a_checkpoint_of_a_seed_in_training_is_not_forgotten(world, tmp_path, work):
+    out = tmp_path / "train"
+    world.train_once(out, replace(OPTIONS, seeds=[0, 1]))
+    with checkpoints.held_seed(out, 1):
+        checkpoints.forget(out)
+        assert len(list(work.glob("*.ckpt"))) == 1
+    checkpoints.forget(out)
+    assert not list(work.glob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), PermissionError(13, "no")]
+)
+def test_a_lock_that_cannot_be_written_is_one_line(monkeypatch, error):
+    def fails(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", fails)
+        with pytest.raises(InputError, match=r"key\.lock: cannot be locked .*PMNET_WORK"):
+            checkpoints.held("key").__enter__()
+    with checkpoints.held("key"):  # the lock is free again
+        pass
+
+
+def test_a_folder_of_checkpoints_that_is_a_file_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "file")
+    with pytest.raises(InputError, match=r"key\.lock: cannot be locked"):
+        checkpoints.held("key").__enter__()
 
 
 def test_the_key_tells_settings_files_and_code(tmp_path, monkeypatch):

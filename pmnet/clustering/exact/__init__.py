@@ -1,1 +1,1 @@
-"""The certified search: the nearest centre of float64, found at a fraction of the work."""
+"""The certified search: exact nearest centres at a fraction of the work of brute force."""

@@ -1,13 +1,17 @@
 """Bounds of |x - c|^2 - |x|^2, for many bodies x and centres c, by one matrix product.
 
-With x = U y + e, e orthogonal to U, for a body and c likewise for a centre,
+A body is x = U y + e: y are its coordinates, e is what they leave out, orthogonal to the columns of U. The
+same holds for a centre c. Then
 
     |x - c|^2 - |x|^2 = |c|^2 - 2 y_x.y_c - 2 e_x.e_c,   |e_x.e_c| <= |e_x| |e_c|  (Cauchy-Schwarz).
 
-`Bounds` holds |e| and the error n of the computed y and |x|; a float32 product of d terms is off by at
-most gamma |y_x| |y_c|, gamma = d u / (1 - d u), in any order of summation. All this adds up to a product of
-four numbers of the body (the last is 1) with four of the centre, so that one matrix product gives the *lower
-bound* of every score, and the lower bound plus twice the product of the four the upper one.
+This difference is the score of a body and a centre: the nearest centre has the lowest score. `Bounds` holds
+|e| and the error n of the computed y and |x|. A float32 product of d terms is off by at most
+gamma |y_x| |y_c|, gamma = d u / (1 - d u), in any order of summation. The sum of all these errors is the
+product of four numbers of the body (the last is 1) and four of the centre. So one matrix product over d + 4
+columns gives the *lower bound* of every score; the upper bound is higher by twice the product of the four.
+
+What the error n rests on is measured, not proven: see VERTEX_NOISE_M in `memory.spaces`.
 """
 
 from dataclasses import dataclass
@@ -17,48 +21,48 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-ROUND_UP: Final = 1 + 1e-4  # more than the rounding of the bounds themselves
+ROUND_UP: Final = 1 + 1e-4  # covers the rounding of the bounds themselves
 PAIRWISE: Final = 32 * 2.0**-24  # relative rounding of a pairwise sum of float32
 UNIT = 2.0**-24  # rounding of one float32 operation
-NOTHING = 2.0**-100  # more than the low bits of a zero
-GROUP = 16  # centres of which one stands for all at first, where there are MANY
+NOTHING = 2.0**-100  # above any float32 that differs from zero in its low bits only
+GROUP = 16  # from MANY centres on, the least of each group is found first
 MANY = 8 * GROUP
-FAR = 1e30  # the score of no centre
+FAR = 1e30  # the score of a row without a centre
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the coordinates y of a point x do not tell; all are upper bounds but `squared`."""
+    """What the coordinates y of a point x leave out. `residual` and `noise` are upper bounds."""
 
-    residual: Float[Tensor, "b"]  # length of the part of x outside of the projection
+    residual: Float[Tensor, "b"]  # |e|, the length of what y leaves out
     noise: Float[Tensor, "b"]  # error of y, and of the length of x
-    squared: Float[Tensor, "b"]  # |x|^2 as computed
+    squared: Float[Tensor, "b"]  # |x|^2, as computed
 
     def __getitem__(self, rows: Int[Tensor, "n"] | slice) -> "Bounds":
         return Bounds(self.residual[rows], self.noise[rows], self.squared[rows])
 
     @staticmethod
     def cat(parts: "list[Bounds]") -> "Bounds":
-        """Return the bounds of all parts, in order."""
+        """Return the bounds of several parts, one after the other."""
         columns = zip(*((b.residual, b.noise, b.squared) for b in parts), strict=True)
         return Bounds(*(torch.cat(column) for column in columns))
 
     def without(self, dropped: Float[Tensor, "b t"]) -> "Bounds":
-        """Return the bounds where these coordinates are left out too."""
+        """Return the bounds if the `dropped` coordinates are left out, too."""
         residual = (self.residual**2 + dropped.square().sum(1)).sqrt()
-        # the noise of y may be in what is dropped
+        # the error of y may lie in the dropped coordinates
         return Bounds(ROUND_UP * (residual + self.noise), self.noise, self.squared)
 
 
 def gamma(terms: int) -> float:
-    """Return the bound on the rounding of a float32 product of so many terms, summed in any order."""
-    terms += 8  # the terms of the bounds, and what is added
+    """Return the relative bound on a float32 product of `terms` terms, summed in any order."""
+    terms += 8  # the columns of the bounds, and the numbers added to them
     return terms * UNIT / (1 - terms * UNIT)
 
 
 @dataclass(frozen=True)
 class Factor:
-    """Bodies as one factor of the product: coordinates and bounds."""
+    """Bodies as one factor of the product: a column per body, coordinates above bounds."""
 
     columns: Float[Tensor, "f b"]
 
@@ -67,17 +71,17 @@ class Factor:
 
     @property
     def bounds(self) -> Float[Tensor, "4 b"]:
-        """Return the bounds alone."""
+        """Return the rows of the bounds."""
         return self.columns[-4:]
 
     @property
     def nbytes(self) -> int:
-        """Return how much memory they take."""
+        """Return how much memory the factor takes."""
         return self.columns.nbytes
 
 
 def factor(coordinates: Float[Tensor, "b d"], b: Bounds) -> Factor:
-    """Return bodies as a factor of the product of `CentreBounds`."""
+    """Return bodies as the factor that `CentreBounds` takes."""
     norm = coordinates.norm(dim=1)
     noise = b.noise + gamma(coordinates.shape[1]) * norm
     bounds = ROUND_UP * torch.stack([b.residual, noise, norm + b.noise])
@@ -86,18 +90,18 @@ def factor(coordinates: Float[Tensor, "b d"], b: Bounds) -> Factor:
 
 @dataclass(frozen=True)
 class NearestCentre:
-    """The centre of the lowest bound of each body, and where no other can be nearer."""
+    """The centre with the lowest bound per body; where `is_decided`, no other centre can be nearer."""
 
     centre: Int[Tensor, "b"]
-    low: Float[Tensor, "b"]
+    low: Float[Tensor, "b"]  # the lower bound of its score
     width: Float[Tensor, "b"]  # from the lower to the upper bound
     is_decided: Bool[Tensor, "b"]
 
 
 class CentreBounds:
-    """Centres as the other factor of the product.
+    """Centres as the other factor: the product has a row per centre with its bounds for all bodies.
 
-    A row is a centre's scores: what is looked for among centres goes through whole rows at a time.
+    Minima over centres go down the columns, so that whole rows are compared at a time.
     """
 
     def __init__(self, coordinates: Float[Tensor, "k d"], b: Bounds) -> None:
@@ -108,33 +112,36 @@ class CentreBounds:
         self._widths = torch.cat([bounds, own[None]])
         rows = torch.cat([-2 * coordinates, -bounds.T, (b.squared - own)[:, None]], 1)
         self._count = len(rows)
-        if self._count > MANY:  # whole groups
+        if self._count > MANY:  # fill up the last group
             rows = torch.nn.functional.pad(rows, (0, 0, 0, -self._count % GROUP))
             rows[self._count :, -1] = FAR
         self._factor = rows
-        self._room = rows.new_empty(0)
+        self._buffer = rows.new_empty(0)
 
     def low(self, bodies: Factor) -> Float[Tensor, "k b"]:
-        """Return lower bounds of all scores."""
+        """Return the lower bounds of all scores."""
         return self._factor[: self._count] @ bodies.columns
 
     def _product(self, bodies: Factor, centres: int) -> Float[Tensor, "c b"]:
-        """Return those of the first centres, in memory that the next call takes again (on a CPU)."""
+        """Return the bounds of the first `centres`; on a CPU the next call overwrites them."""
         factor, count = self._factor[:centres], bodies.columns.shape[1]
-        if factor.device.type != "cpu":  # there memory that is new costs nothing
+        if factor.device.type != "cpu":  # torch keeps the memory of a GPU for reuse
             return factor @ bodies.columns
-        if len(self._room) < centres * count:
-            self._room = factor.new_empty(centres * count)
-        room = self._room[: centres * count].view(centres, count)
-        return torch.mm(factor, bodies.columns, out=room)
+        if len(self._buffer) < centres * count:
+            self._buffer = factor.new_empty(centres * count)
+        product = self._buffer[: centres * count].view(centres, count)
+        return torch.mm(factor, bodies.columns, out=product)
 
     def compare(
         self, bodies: Factor
     ) -> tuple[NearestCentre, Float[Tensor, "k b"], Float[Tensor, "b"]]:
-        """Return the nearest, how far above its bound those of others are, and up to where they matter."""
-        nearest, least, above, second = _least(self._product(bodies, self._count))
-        found, reach = self._found(bodies, nearest, least, second)
-        return found, above, reach
+        """Return the nearest centres, how far above their bound all bounds lie, and the reach.
+
+        A centre that lies above by no more than the reach may be nearer.
+        """
+        row, least, above, second = _least(self._product(bodies, self._count))
+        nearest, reach = self._nearest(bodies, row, least, second)
+        return nearest, above, reach
 
     def nearest(self, bodies: Factor) -> NearestCentre:
         """Return the centres of the lowest bounds."""
@@ -143,35 +150,37 @@ class CentreBounds:
         low = self._product(bodies, len(self._factor)).unflatten(0, (-1, GROUP))
         group, least, _, second = _least(low.amin(1))
         inside, _, _, other = _least(low.gather(0, group.expand(1, GROUP, -1))[0])
-        return self._found(bodies, group * GROUP + inside, least, torch.minimum(second, other))[0]
+        second = torch.minimum(second, other)
+        return self._nearest(bodies, group * GROUP + inside, least, second)[0]
 
     def rivals(self, bodies: Factor) -> tuple[NearestCentre, Int[Tensor, "p"], Tensor]:
-        """Return the same, and pairs: the bodies that are not settled, with each other near centre."""
-        found, above, reach = self.compare(bodies)
-        unsure = (~found.is_decided).nonzero()[:, 0]
+        """Return the nearest centres, and pairs: each undecided body with every centre in its reach."""
+        nearest, above, reach = self.compare(bodies)
+        unsure = (~nearest.is_decided).nonzero()[:, 0]
         near = reach[unsure, None] >= above[:, unsure].T
         body, centre = near.nonzero(as_tuple=True)
-        return found, unsure[body], centre
+        return nearest, unsure[body], centre
 
-    def _found(
-        self, bodies: Factor, nearest: Tensor, least: Tensor, second: Tensor
+    def _nearest(
+        self, bodies: Factor, row: Tensor, least: Tensor, second: Tensor
     ) -> tuple[NearestCentre, Float[Tensor, "b"]]:
-        """Return the nearest, given how far above its bound the next one is; up to where others matter."""
-        width = (self._widths.index_select(1, nearest) * bodies.bounds).sum(0).mul_(2 * ROUND_UP)
+        """Return the centres of these rows, and the reach; the next bound is higher by `second`."""
+        width = (self._widths.index_select(1, row) * bodies.bounds).sum(0).mul_(2 * ROUND_UP)
         reach = width * (1 + 2.0 ** (_bits(self._count) - 22)) + NOTHING
-        return NearestCentre(nearest, least, width, second > reach), reach
+        return NearestCentre(row, least, width, second > reach), reach
 
 
 def _bits(count: int) -> int:
-    """Return the bits that tell so many rows apart."""
+    """Return how many bits the index of one of `count` rows takes."""
     return max(count - 1, 0).bit_length()
 
 
 def _least(values: Float[Tensor, "k b"]) -> tuple[Int[Tensor, "b"], Tensor, Tensor, Tensor]:
-    """Return the row of the least of each column, the least, how far others are above, the next one.
+    """Return per column: the row of the least value, the least, the rest above it, the least of the rest.
 
-    `values` become how far they are above. Their low bits say of which row they are, so that the least of
-    them does; that of the least itself is infinite.
+    `values` is overwritten: each value becomes its difference from the least of its column, infinite for
+    the least itself. The low bits of a difference hold the index of its row, so one minimum over a column
+    gives the row, too; the reach of `_nearest` allows for the lost bits.
     """
     bits = _bits(len(values))
     numbers = torch.arange(len(values), dtype=torch.int32, device=values.device)

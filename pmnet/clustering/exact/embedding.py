@@ -1,6 +1,6 @@
-"""EmbeddedBodies of a space as few coordinates, with bounds on what these leave out.
+"""Points of a space as a few coordinates, with bounds on what the coordinates leave out.
 
-`Embedding` says what the coordinates do not tell; `assign` turns that into certain answers.
+`assign` turns coordinates and bounds into certain answers.
 """
 
 from typing import Final, Protocol, runtime_checkable
@@ -15,10 +15,10 @@ from pmnet.clustering.exact.projection import Projection
 from pmnet.core.device import has_kernels
 from pmnet.memory.spaces import ParameterSpace, Space, VertexSpace
 
-RANK: Final = 64  # coordinates of vertices for each axis
-COORD_NOISE_FACTOR: Final = (
-    2.0  # coordinates are made of larger terms than vertices: they round more
-)
+RANK: Final = 64  # coordinates per axis
+# Coordinates are sums of larger terms than vertices and round more. Their error is measured, not proven: at
+# most a third of this factor times the noise of the vertices (tests/clustering/exact/test_embedding.py).
+COORD_NOISE_FACTOR: Final = 2.0
 SUBTRACTED: Final = 16  # points subtracted at a time: they stay in the cache of a core
 
 
@@ -38,15 +38,15 @@ class Embedding(Protocol):
         coordinates: Float[Tensor, "b d"],
         points: Float[Tensor, "b p"] | None = None,
     ) -> Bounds:
-        """Return what these coordinates leave out; `points` is `space.embed` where it is at hand."""
+        """Return what these coordinates leave out; `points` is `space.embed(params)`, if already made."""
         ...
 
 
 class VertexEmbedding:
-    """Weighted vertices by 64 coordinates an axis, made without a vertex.
+    """Weighted vertices as 64 coordinates per axis, computed without any vertex.
 
-    `sample` is some of the bodies to be compared: the better they represent the others, the fewer
-    comparisons need whole points; no answer depends on them.
+    `sample` is some of the bodies that are compared. The better it represents them, the fewer comparisons
+    need whole points; no answer depends on it.
     """
 
     def __init__(self, space: VertexSpace, sample: BodyParams | None = None) -> None:
@@ -58,7 +58,7 @@ class VertexEmbedding:
         self._origin = space.blocks.pack(self.projection.origin.to(space.weights))
 
     def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
-        """Return 64 coordinates an axis (weighted m)."""
+        """Return 64 coordinates per axis (weighted m)."""
         return self.projection.coordinates(self._seen(params))
 
     def bounds(
@@ -67,7 +67,7 @@ class VertexEmbedding:
         coordinates: Float[Tensor, "b d"],
         points: Float[Tensor, "b p"] | None = None,
     ) -> Bounds:
-        """Return the bounds by |e|^2 = |x|^2 - |y|^2, of vertices that are made and dropped."""
+        """Return the bounds from |e|^2 = |x|^2 - |y|^2; the vertices x are made and not kept."""
         if points is None:
             squared = self._blocks.squared_norms(self._seen(params), self._origin)
         else:
@@ -80,7 +80,7 @@ class VertexEmbedding:
 
 
 class ParameterEmbedding:
-    """EmbeddedBodies of the parameter space are short: they are their own coordinates."""
+    """Points of the parameter space, which are short: they are their own coordinates."""
 
     def __init__(self, space: ParameterSpace) -> None:
         self.space: Space = space
@@ -95,7 +95,7 @@ class ParameterEmbedding:
         coordinates: Float[Tensor, "b d"],
         points: Float[Tensor, "b p"] | None = None,
     ) -> Bounds:
-        """Return that nothing is left out."""
+        """Return bounds of zero: nothing is left out."""
         nothing = torch.zeros_like(coordinates[:, 0])
         return Bounds(nothing, nothing, coordinates.square().sum(1))
 
@@ -109,7 +109,7 @@ def embedding_of(space: Space, sample: BodyParams | None = None) -> Embedding:
 
 
 def _squared_lengths(points: Float[Tensor, "b p"], origin: Float[Tensor, "p"]) -> Tensor:
-    """Return the squared lengths of points less an origin, from sums of at most 32 roundings."""
+    """Return the squared distances of points from an origin, in pairwise sums (see PAIRWISE)."""
     if has_kernels(points.device):
         from pmnet.clustering.exact.kernels import gaps
 

@@ -1,4 +1,4 @@
-"""What a GPU does in kernels of its own, because operations of torch would write it to memory.
+"""Kernels for a GPU: with operations of torch, intermediate results would go through its memory.
 
 Imported only where `device.has_kernels`.
 """
@@ -11,8 +11,8 @@ import triton.language as tl
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-BODIES, CENTRES = 128, 64  # of a tile of scores
-LENGTH = 2048  # numbers of two points that are compared at a time: at most 32 roundings of a sum
+BODIES, CENTRES = 128, 64  # the shape of a tile of scores
+LENGTH = 2048  # numbers subtracted at a time: at most 32 additions follow each other in a sum
 
 
 def nearest(
@@ -22,11 +22,11 @@ def nearest(
     centre_bounds: Float[Tensor, "k 3"],
     up: float,
 ) -> tuple[Int[Tensor, "b"], Float[Tensor, "b"], Float[Tensor, "b"], Bool[Tensor, "b"]]:
-    """Return the least of the products of each body with all centres: which, its size, its width.
+    """Return the least product of each body with all centres: its centre, its value, its width.
 
-    The last says whether all other products are larger than that one and its width. Rows are of half
-    precision, k is a multiple of CENTRES. The width is twice the product of the bounds and of `up`,
-    and what it takes to keep the number of the tile in the low bits of a score.
+    The fourth result says whether all other products exceed the value plus the width. Rows are in half
+    precision; k is a multiple of CENTRES. The width is twice the product of the bounds and of `up`, plus
+    the loss of the low bits of a score, which hold the index of the tile.
     """
     count, tiles = len(bodies), len(centres) // CENTRES
     bits = max(tiles - 1, 0).bit_length()
@@ -83,7 +83,7 @@ def _nearest(
     column = tl.arange(0, WIDTH)
     lane = tl.arange(0, CENTRES)
     body = tl.load(bodies + row[:, None] * WIDTH + column[None, :], real[:, None], 0.0)
-    # the least two scores of each lane; their low bits say which tile they are of
+    # the two least scores of each lane; their low bits hold the index of their tile
     first = tl.full((BODIES, CENTRES), float("inf"), tl.float32)
     second = tl.full((BODIES, CENTRES), float("inf"), tl.float32)
     for tile in range(tiles):
@@ -146,10 +146,10 @@ def shift(
     after: Int[Tensor, "n"],
     fixed: float,
 ) -> None:
-    """Take rows of numbers from the sums `before` (none, where negative) and add them to those `after`.
+    """Move rows of numbers from the sum of their cluster `before` to the sum of their cluster `after`.
 
-    The numbers, those of the parts side by side, are rounded to integers in units of 1 / `fixed`; the
-    last column counts rows.
+    A negative `before` means no cluster. The columns of the parts, side by side, are rounded to integers
+    in units of 1 / `fixed`; the last column of `total` counts rows.
     """
     column, rows = 0, 16
     for part in parts:
@@ -197,7 +197,7 @@ def _shift(
             lane = tl.arange(0, WIDTH)
             real = lane < width
             number = tl.load(part + row * width + lane, real, 0.0).to(tl.float64) * fixed
-            # 1.5 * 2^52 leaves no room for a fraction: it is rounded, half to even
+            # next to 1.5 * 2^52 a float64 has no fraction: this rounds half to even
             number = ((number + 6755399441055744.0) - 6755399441055744.0).to(tl.int64)
             known = (of >= 0).to(tl.int64)
             of = tl.maximum(of, 0)

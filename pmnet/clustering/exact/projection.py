@@ -1,10 +1,12 @@
-"""A basis in which weighted bodies have few coordinates, and the coordinates without a vertex.
+"""A basis in which weighted bodies have few coordinates, which are computed without any vertex.
 
-A vertex is linear in what moves it, x_v = w_v sum_j s_vj (R_j (T_v + D_v f - J_j) + p_j), with the same
-matrix for its x, y and z. So the projection on the columns of U is linear in it too: with the sums over
-vertices done once (`_joint_maps`), a body needs one matrix product and 24 rotations of what comes out.
-The bodies of a data set lie near a space of few dimensions, and which one is a property of the body
-model far more than of the poses: random poses teach it nearly as well.
+A weighted vertex is x_v = w_v sum_j s_vj (R_j (T_v + D_v f - J_j) + p_j): linear in the features f, in the
+rotation R_j and in the position p_j of each joint j, with the same weights for its x, y and z. So its
+projection on the columns of U is linear in them, too. With the sums over vertices done once
+(`_joint_maps`), a body takes one matrix product and the rotation of 24 results.
+
+The bodies of a data set lie near a subspace of few dimensions. The subspace depends on the body model far
+more than on the poses: random poses give nearly the same one.
 """
 
 import math
@@ -18,9 +20,9 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.body.skinning import VertexBlocks
 from pmnet.core.device import has_kernels
 
-LEARNT_FROM = 128  # bodies of each kind: given ones and random ones
-DRAWN = 0.1  # how much random ones count: they matter where the given ones say nothing
-# at a time: what is made of them stays in cache, or is bounded
+LEARNT_FROM = 128  # bodies of each kind: given and random
+DRAWN = 0.1  # weight of random bodies: they matter in directions that the given ones do not span
+# bodies at a time, so that intermediate results stay in the cache of a CPU or in little memory of a GPU
 CPU_BODIES, GPU_BODIES = 128, 1 << 14
 JOINT_SPREAD_RAD = 0.4
 
@@ -40,9 +42,9 @@ class Projection:
     def learn(
         body: BodyModel, weights: Float[Tensor, "v"], sample: BodyParams | None, rank: int
     ) -> "Projection":
-        """Return the `rank` main directions of the sample and of random bodies, as many.
+        """Return the `rank` principal directions of a sample of bodies and of random bodies.
 
-        The origin is the mean of the sample, so that its points are short and round little.
+        The origin is the mean of the sample: about it points are short, so their rounding is small.
         """
         drawn = random_bodies(LEARNT_FROM).to(body.faces.device)
         sample = sample if sample is not None and len(sample) else None
@@ -86,7 +88,7 @@ class Projection:
         return made.transpose(1, 2).flatten(1)
 
     def _posed(self, params: BodyParams) -> tuple[Float[Tensor, "b 3 72"], Float[Tensor, "b 24 3"]]:
-        """Return the rotations of all joints, axis by axis, and the joints (m)."""
+        """Return the rotations of all joints, with the axis first, and the joints (m)."""
         if has_kernels(params.betas.device):
             from pmnet.body.kernels import pose
 
@@ -100,7 +102,7 @@ class Projection:
 def _joint_maps(
     body: BodyModel, weights: Tensor, columns: Tensor
 ) -> tuple[Float[Tensor, "218 m"], Float[Tensor, "24 r"]]:
-    """Return, for each joint j, the sum over v of w_v s_vj U_v (T_v - J_j, D_v), and of w_v s_vj U_v."""
+    """Return sums over v for each joint j: of w_v s_vj U_v (T_v - J_j, D_v), and of w_v s_vj U_v."""
     template, directions = (part.double() for part in body.rest_shape())
     nobody = torch.zeros(1, 10, dtype=torch.float32, device=body.faces.device)
     shapes = torch.cat([nobody, torch.eye(10).to(nobody)])
@@ -118,7 +120,7 @@ def _joint_maps(
 
 
 def random_bodies(count: int) -> BodyParams:
-    """Return bodies in random poses from all sides: the same ones whenever it is called."""
+    """Return bodies in random poses, seen from all sides; the same bodies at every call."""
     generator = torch.Generator().manual_seed(0)
     rotvecs = torch.randn(count, 24, 3, generator=generator) * JOINT_SPREAD_RAD
     rotvecs[:, 0] *= math.pi / JOINT_SPREAD_RAD

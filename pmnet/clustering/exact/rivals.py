@@ -2,9 +2,9 @@
 
     |x - c2|^2 - |x - c1|^2 = |c2|^2 - |c1|^2 - 2 x.d,   d = c2 - c1,   x.d = y_x.y_d + e_x.e_d
 
-as in `scores`, but what is left out is at most |e_x| |e_d|. Centres that rival for a body are alike, and so
-is what their coordinates leave out: |e_d| is about a third of the |e_1| + |e_2| that whole rows of scores
-must take. So most of the pairs that scores leave open need no whole point of the body.
+as in `bounds`, but the coordinates leave out at most |e_x| |e_d|. Two centres that are both near a body are
+alike, and so are the parts that their coordinates leave out: |e_d| is about a third of |e_1| + |e_2|, which
+`bounds` must allow for. So most pairs that `bounds` leaves open are decided here, without whole points.
 """
 
 import torch
@@ -22,7 +22,7 @@ def compared(
     one: Int[Tensor, "p"],
     two: Int[Tensor, "p"],
 ) -> tuple[Bool[Tensor, "p"], Bool[Tensor, "p"]]:
-    """Return where centre `two` is certainly farther from a body than `one`, and where nearer."""
+    """Return where centre `two` is certainly farther from a body than centre `one`, and where nearer."""
     c, y = centres.bounds, centres.coordinates
     apart = y[two].double() - y[one]
     noise, length = c.noise[one] + c.noise[two], apart.norm(dim=1)
@@ -37,13 +37,13 @@ def compared(
 
 
 def _gap(centres: Centres, one: Tensor, two: Tensor) -> Float[Tensor, "p"]:
-    """Return upper bounds of the distances of centres, by whole points."""
+    """Return upper bounds of the distances between centres, by whole points."""
     points, where = centres.whole(torch.cat([one, two]))
     one_at, two_at = where.split(len(one))
-    if points.device.type == "cpu":  # the same few centres rival for many bodies
+    if points.device.type == "cpu":  # the same few pairs of centres come up for many bodies
         pair = torch.minimum(one_at, two_at) * len(points) + torch.maximum(one_at, two_at)
         pairs, place = pair.unique(return_inverse=True)
-        found = lengths(points, points, pairs // len(points), pairs % len(points))[place]
+        gaps = lengths(points, points, pairs // len(points), pairs % len(points))[place]
     else:
-        found = lengths(points, points, one_at, two_at)
-    return found * (1 + PAIRWISE) + centres.noise[one] + centres.noise[two]
+        gaps = lengths(points, points, one_at, two_at)
+    return gaps * (1 + PAIRWISE) + centres.noise[one] + centres.noise[two]

@@ -1,4 +1,4 @@
-"""What means over seeds and samples hide: each seed by itself, and right choices beside wrong ones."""
+"""Details behind the means: errors of each seed, and errors after right and wrong choices."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from pmnet.report.statistics import mean, widest_first
 
 
 def by_seed(packed: RunErrors, runs: list[BenchmarkRun], report: ReportOptions) -> pd.DataFrame:
-    """Return the mean error (mm) of each run, seed and subset: a row each, a column an error."""
+    """Return the mean errors (mm), one row per run, seed and subset, one column per error."""
     where = widest_first(packed.samples, report.tails)
     rows = []
     for run in runs:
@@ -27,9 +27,9 @@ def by_seed(packed: RunErrors, runs: list[BenchmarkRun], report: ReportOptions) 
 
 
 def by_choice(packed: RunErrors, runs: list[BenchmarkRun], report: ReportOptions) -> pd.DataFrame:
-    """Return the MPVPE (mm) where the right and where a wrong prototype was chosen, over all seeds.
+    """Return the MPVPE (mm) of samples with the right and with a wrong prototype, over all seeds.
 
-    `against_mm` is that of the first reference on the same samples, a mean over its seeds.
+    `against_mm` is the first reference's MPVPE on the same samples, averaged over its seeds.
     """
     where = widest_first(packed.samples, report.tails)
     choosing = (run for run in runs if run.references and packed.facts(run.run).k > 1)

@@ -1,4 +1,4 @@
-"""Figures of the findings: gains with intervals, what the right prototype would give, deciles."""
+"""Figures of the findings: gains with intervals, errors by start, error and accuracy by decile."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -19,11 +19,11 @@ from pmnet.report.drawing import (
     legend_below,
     new_figure,
 )
+from pmnet.report.labels import subset_label
 from pmnet.report.options import FigureSize
-from pmnet.report.statistics import subset_label
 
 WIDTH_IN, DPI = 11.0, 130
-ROW_IN, MARGIN_IN = 0.24, 1.5  # of figures with a row a run
+ROW_IN, MARGIN_IN = 0.24, 1.5  # of figures with one row per run
 DECILES: Final = FigureSize(width_in=10.0, height_in=4.4, dpi=DPI)
 LOOKS: Final[dict[str, Look]] = {"single": ("single prototype", "#0072B2", "v"), **MEMORIES}
 # column -> label, colour, marker, its size
@@ -34,19 +34,19 @@ STARTS: Final = {
     "soft_mm": ("soft", "#0072B2", "s", 3.0),
     "oracle_mm": ("oracle", "#009E73", "D", 4.5),
 }
-FARTHEST: Final = -1.5  # losses beyond so many times the largest gain are told, not drawn
+FARTHEST: Final = -1.5  # losses beyond this multiple of the largest gain are written, not drawn
 
 
 def size_of(rows: int) -> FigureSize:
-    """Return the size of a figure of so many rows."""
+    """Return the size of a figure with this number of rows."""
     return FigureSize(WIDTH_IN, MARGIN_IN + ROW_IN * rows, DPI)
 
 
 def gain_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, FigureSize]:
-    """Return the gain in MPVPE of each run over its first reference, a panel a subset, and the size.
+    """Return the gain in MPVPE of each run over its first reference, one panel per subset, and the size.
 
-    Bars are 95 % intervals; right of zero the run is better. References that are not that of the
-    first run are named at the right. `table` is that of `paired`.
+    Bars are 95 % intervals; right of zero the run is better. A reference that differs from the first
+    run's is named at the right. `table` is the one that `paired` returns.
     """
     labels = {run.run: run.label for run in runs}
     shown = [run for run in runs if run.references]
@@ -65,7 +65,7 @@ def gain_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, 
 
 
 def _gains(axes: Axes, rows: pd.DataFrame) -> None:
-    """Draw a subset's gains, a colour a group; large losses are written, so that the rest has room."""
+    """Draw a subset's gains, one colour per group; large losses are written to leave room for the rest."""
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_xlabel("gain [mm]")
     lowest = FARTHEST * rows["gain_mm"].max()
@@ -82,7 +82,7 @@ def _gains(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def gap_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, FigureSize]:
-    """Return MPVPE by where inference starts from, a panel a subset, a row a run, and the size.
+    """Return MPVPE by the start of inference, one panel per subset, one row per run, and the size.
 
     Runs of several prototypes only; the tick is the run's first reference.
     """
@@ -102,9 +102,9 @@ def gap_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, F
 
 
 def decile_figure(deciles: pd.DataFrame, main: dict[str, BenchmarkRun]) -> Figure:
-    """Return error and error reduction by decile of distance, a line a memory; bands are 95 % intervals.
+    """Return error and error reduction by decile of distance, one line per memory.
 
-    `main` are the runs drawn, by method.
+    Bands are 95 % intervals. `main` has the runs by method.
     """
     with new_figure(DECILES, _title("Error and reduction", deciles)) as figure:
         errors, reductions = figure.subplots(1, 2)
@@ -140,7 +140,7 @@ def accuracy_figure(deciles: pd.DataFrame, main: dict[str, BenchmarkRun]) -> Fig
 
 
 def _first(table: pd.DataFrame, shown: list[BenchmarkRun]) -> pd.DataFrame:
-    """Return the rows of MPVPE against first references, with the place of each run."""
+    """Return the rows of MPVPE against the first references, with the place of each run."""
     first = {run.run: (run.references or [""])[0] for run in shown}
     places = {run.run: place for place, run in enumerate(shown)}
     rows = table[(table["metric"] == "mpvpe") & (table["against"] == table["run"].map(first))]
@@ -150,7 +150,7 @@ def _first(table: pd.DataFrame, shown: list[BenchmarkRun]) -> pd.DataFrame:
 def _panels(
     figure: Figure, rows: pd.DataFrame, shown: list[BenchmarkRun]
 ) -> Iterator[tuple[Axes, pd.DataFrame]]:
-    """Yield a panel a subset, with a labelled row a run from the top down."""
+    """Yield one panel per subset, with one labelled row per run from the top down."""
     names = list(rows["subset"].unique())
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     for axes, subset in zip(panels, names, strict=True):
@@ -167,7 +167,7 @@ def _note(axes: Axes, x: float, row: int, text: str) -> None:
 
 
 def _cut_losses(axes: Axes, deciles: pd.DataFrame, main: dict[str, BenchmarkRun]) -> None:
-    """Leave out what lies far below zero, so that the rest can be told apart; name it."""
+    """Cut the axis above large losses, which would flatten all other lines, and write these losses."""
     reductions = {LOOKS[m][0]: part["reduction_mm"] for m, part in _lines(deciles, main)}
     lowest = FARTHEST * max(values.max() for values in reductions.values())
     below = {name: values.min() for name, values in reductions.items() if values.min() < lowest}

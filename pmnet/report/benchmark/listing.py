@@ -1,13 +1,13 @@
-"""`runs.csv`, beside the packed errors: what each run is, what it is compared with, how to call it.
+"""`runs.csv`, beside the packed errors: the group, the references and the label of each run.
 
 | column | holds |
 | --- | --- |
 | `run` | the name that its errors have; `RUN:INFERENCE` for another selection of its prototype |
 | `group` | `main`: the five memories of Table II, one each; `sweep`: further runs of Tables V and VI; \
-`control`: what a reviewer would ask for; `beyond`: what the paper has not |
-| `against` | the runs that it is compared with, separated by spaces, that of the figures first |
+`control`: a reviewer's questions; `beyond`: not in the paper |
+| `against` | the runs that it is compared with, separated by spaces; figures show the first |
 | `label` | its name in pages and figures |
-| `settings` | what differs from the recipe of the main runs, in words |
+| `settings` | the differences from the recipe of the main runs, in words |
 """
 
 from collections import Counter
@@ -53,10 +53,10 @@ COLUMNS: Final = [field.name for field in fields(BenchmarkRun)]
 
 
 def read_listing(path: Path, packed: RunErrors) -> list[BenchmarkRun]:
-    """Return the lines of runs.csv by group, in order: they are the runs of the packed errors.
+    """Return the lines of runs.csv, sorted by group; each run of the packed errors has one line.
 
     Raises InputError, naming file and run, where a run is missing, unknown, listed twice or compared
-    with one that is not there, where a group is unknown, and where `main` is not one run a memory.
+    with one that is not there, where a group is unknown, and where `main` does not have one run per memory.
     """
     runs = _lines(path)
     names = [run.run for run in runs]
@@ -86,7 +86,7 @@ def read_listing(path: Path, packed: RunErrors) -> list[BenchmarkRun]:
 def add_drafts(path: Path, packed: RunErrors) -> list[str]:
     """Add a line to runs.csv for each packed run that it lacks; return their names.
 
-    Lines that are there stay as they are. Group and label are guesses from the names of the graph.
+    Existing lines stay as they are. Group and label are guessed from the names of the graph.
     """
     there = _lines(path) if path.exists() else []
     added = [run for run in _drafts(packed.runs) if run.run not in {line.run for line in there}]
@@ -118,7 +118,7 @@ def _lines(path: Path) -> list[BenchmarkRun]:
 
 
 def _drafts(runs: dict[str, RunFacts]) -> list[BenchmarkRun]:
-    """Return guesses: P3DH of the commonest K and limb weight is main, others of the graph are sweeps."""
+    """Return guessed lines: P3DH of the commonest K and limb weight is main, the others are sweeps."""
     named = {run: facts for run, facts in runs.items() if run == _graph_name(facts.method, facts)}
     p3dh = {run: facts for run, facts in named.items() if facts.method == "p3dh"}
     k = mode([facts.k for facts in named.values() if facts.k > 1] or [0])

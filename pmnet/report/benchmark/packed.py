@@ -3,8 +3,8 @@
 Columns are named RUN/SEED/INFERENCE/WHAT. Errors are whole tenths of a millimetre (uint16: at most
 0.05 mm off, at most 6553.5 mm), prototypes int16; the facts of a sample are kept as they were. Of equal
 columns only the first is stored: `same`, in the file's metadata, maps the others to it. An error that
-starts from the same prototype is not repeated: an empty cell of `chosen_prototype` equals that of
-`assigned_prototype`, an empty cell of the other inferences that of `model`.
+starts from the same prototype is not repeated: an empty cell of `chosen_prototype` equals the
+cell of `assigned_prototype`, an empty cell of the other inferences the cell of `model`.
 """
 
 import json
@@ -128,7 +128,9 @@ def _joined(first: _PackedFiles, other: _PackedFiles, path: Path) -> _PackedFile
     """Return the errors of both; refuse `other`, from the file `path`, where it does not fit."""
     there = next(iter(first.files.values()))
     if not _same_samples(first.samples, other.samples):
-        raise InputError(f"{path}: other samples than {there}; {CURE}, of the same test sets")
+        raise InputError(
+            f"{path}: other samples than in {there}; {CURE}, all on the same test sets"
+        )
     if twice := sorted(first.files.keys() & other.files.keys()):
         there = first.files[twice[0]]
         raise InputError(f"{path}: {', '.join(twice)}: also in {there}; pack a seed once")
@@ -136,6 +138,8 @@ def _joined(first: _PackedFiles, other: _PackedFiles, path: Path) -> _PackedFile
     for run, facts in other.runs.items():
         known = runs.get(run, facts)
         if replace(known, seeds=facts.seeds) != facts:
-            raise InputError(f"{path}: {run}: by other settings than before; rename that run")
+            raise InputError(
+                f"{path}: {run} has other settings than in the files before; rename that run"
+            )
         runs[run] = replace(facts, seeds=tuple(sorted({*known.seeds, *facts.seeds})))
     return replace(first, runs=runs, files=first.files | other.files, same=first.same | other.same)

@@ -24,7 +24,7 @@ LARGEST_MM: Final = float(np.iinfo(np.uint16).max / TENTHS)
 
 
 class _Columns:
-    """Columns by name, each content once."""
+    """Columns by name; equal columns are kept once."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, pa.Array] = {}
@@ -32,7 +32,7 @@ class _Columns:
         self._first: dict[tuple[str, bytes], str] = {}
 
     def add(self, name: str, array: pa.Array) -> None:
-        """Keep a column, or the name of an equal one."""
+        """Keep a column or, where an equal column is kept already, its name."""
         empty = array.is_null().to_numpy(zero_copy_only=False)
         content = array.fill_null(0).to_numpy().tobytes() + np.packbits(empty).tobytes()
         first = self._first.setdefault((str(array.type), content), name)
@@ -65,14 +65,14 @@ def pack(paths: Sequence[Path], out: Path) -> None:
 
 
 def _order(samples: pd.DataFrame, errors: RunErrors) -> np.ndarray:
-    """Return where each sample is among those of another run."""
+    """Return the row of each sample among the samples of a run."""
     there = pd.MultiIndex.from_frame(errors.samples[KEY])
     places: np.ndarray = there.get_indexer(pd.MultiIndex.from_frame(samples[KEY]))
     return places
 
 
 def _facts(facts: RunFacts, frame: pd.DataFrame, path: Path) -> RunFacts:
-    """Return what is known of a run, with what the file of an experiment says of it."""
+    """Return the facts of a run, with label, group and settings from the file's header."""
     if frame.groupby(["seed", "inference"]).ngroups != len(facts.seeds) * len(facts.inferences):
         raise InputError(f"{path}: an inference lacks a seed; evaluate that run again (dvc repro)")
     header = json.loads(pq.read_schema(path).metadata[b"pmnet.errors"])
@@ -82,7 +82,7 @@ def _facts(facts: RunFacts, frame: pd.DataFrame, path: Path) -> RunFacts:
 
 
 def _add(columns: _Columns, run: str, errors: RunErrors, order: np.ndarray, path: Path) -> None:
-    """Keep the columns of one run, in the order of the samples."""
+    """Add the columns of one run, in the order of the samples."""
     facts = errors.runs[run]
     for seed in facts.seeds:
         for inference in facts.inferences:
@@ -102,7 +102,7 @@ def _add(columns: _Columns, run: str, errors: RunErrors, order: np.ndarray, path
 
 
 def _tenths(errors: np.ndarray, metric: str, path: Path) -> np.ndarray:
-    """Return errors in whole tenths of a millimetre, as floats, for the sake of NaN."""
+    """Return errors in whole tenths of a millimetre, as floats because some are NaN."""
     _refuse_above(LARGEST_MM, errors, metric, path)
     tenths: np.ndarray = np.rint(errors * TENTHS)
     return tenths

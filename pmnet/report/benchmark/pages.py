@@ -5,8 +5,8 @@ from typing import Final
 import pandas as pd
 
 from pmnet.report.benchmark.listing import GROUPS, BenchmarkRun
+from pmnet.report.labels import subset_label
 from pmnet.report.markdown import grid
-from pmnet.report.statistics import subset_label
 
 TEXTS: Final = ("Run", "Against", "Settings")  # columns that hold no numbers
 GAPS: Final = {
@@ -18,9 +18,9 @@ GAPS: Final = {
 
 
 def to_page(table: pd.DataFrame, runs: list[BenchmarkRun], protocol: str) -> str:
-    """Return a page: errors and gains by group, other comparisons, what the right prototype would give.
+    """Return a page: errors and gains by group, other comparisons, errors from the right prototype.
 
-    `table` is that of `paired`.
+    `table` is the one that `paired` returns.
     """
     labels = {run.run: run.label for run in runs}
     first = {run.run: (run.references or [""])[0] for run in runs}
@@ -51,7 +51,7 @@ def _of(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _gains(rows: pd.DataFrame, labels: dict[str, str], runs: list[BenchmarkRun]) -> str:
-    """Return a row a run and reference: MPVPE of each subset, PA-MPJPE of all."""
+    """Return one row per run and reference: MPVPE of each subset, PA-MPJPE of all samples."""
     settings = {run.run: run.settings for run in runs}
     columns = [("mpvpe", subset) for subset in rows["subset"].unique()] + [("pa_mpjpe", "all")]
     names = {"mpvpe": "MPVPE", "pa_mpjpe": "PA-MPJPE"}
@@ -79,14 +79,14 @@ def _gain(cell: pd.Series) -> str:
 
 
 def _closed(rows: pd.DataFrame) -> str:
-    """Return the shares of the gap that are won over all and in the farthest tail."""
+    """Return the shares of the gap that are closed, over all samples and in the farthest tail."""
     if rows["gap_closed_percent"].isna().all():
         return "-"
     return " / ".join(f"{rows['gap_closed_percent'].iloc[at]:.0f} %" for at in (0, -1))
 
 
 def _gaps(rows: pd.DataFrame) -> tuple[str, str]:
-    """Return what the cells are, and a row a run, a cell a subset."""
+    """Return the meaning of the cells, and a grid with one row per run and one column per subset."""
     names = [name for name in GAPS if rows[name].notna().any()]
     lines = []
     for _, part in rows.groupby("run", sort=False):

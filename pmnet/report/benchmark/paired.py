@@ -1,4 +1,4 @@
-"""Every run against its references, on the same samples: gains, intervals, spread over seeds, gaps."""
+"""Compares every run with its references on the same samples: gains, intervals, spread, gaps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pmnet.report.options import ReportOptions
 from pmnet.report.run_errors import RunErrors
 from pmnet.report.statistics import gain, interval, mean, sd_over_seeds, widest_first
 
-# what else a run of several prototypes can start from -> the column of its error
+# other starts of a run with several prototypes -> the column of the error from that start
 STARTS: Final = {
     "oracle": "oracle_mm",
     "soft": "soft_mm",
@@ -30,17 +30,17 @@ COLUMNS: Final = {
     "metric": "str",
     "seeds": "Int64",
     "n": "Int64",  # samples
-    "mean_mm": "float",  # over seeds and samples, as all that follow
+    "mean_mm": "float",  # over seeds and samples, like all columns below
     "against_mm": "float",
-    "gain_mm": "float",  # error of the reference minus that of the run: positive is better
-    "low_mm": "float",  # 95 % interval of the gain: of pairs, over seeds, sequences redrawn
+    "gain_mm": "float",  # error of the reference minus error of the run: positive is better
+    "low_mm": "float",  # 95 % interval of the gain (statistics.interval)
     "high_mm": "float",
-    "seed_sd_mm": "float",  # of the gain over seeds; of the run's mean where seeds differ
+    "seed_sd_mm": "float",  # of the gain; of the run's mean where the two runs have different seeds
     "accuracy_percent": "float",  # chosen prototype = assigned prototype
-    "oracle_mm": "float",  # the network, told the right prototype
-    "soft_mm": "float",  # the network, from the mean of the prototypes by score
+    "oracle_mm": "float",  # the network, started from the right prototype
+    "soft_mm": "float",  # the network, started from the mean of all prototypes by score
     "prototype_alone_mm": "float",  # the chosen prototype, unrefined
-    "gap_closed_percent": "float",  # of the reference's gap between its own choice and the oracle's
+    "gap_closed_percent": "float",  # of the reference's error, own choice minus oracle
 }
 
 
@@ -49,8 +49,8 @@ def paired(
 ) -> pd.DataFrame:
     """Return gains and gaps of each run, reference, subset and error (`COLUMNS`).
 
-    `also` names runs that every run is compared with, beside its own references. A run without
-    any has rows with `against` empty. Raises InputError where `also` names no run.
+    `also` names runs that every run is compared with, beside its own references. `against` is empty
+    in the rows of a run without references. Raises InputError where a name of `also` is no run.
     """
     if strange := {name for name in also if name not in packed}:
         raise InputError(
@@ -72,14 +72,14 @@ def paired(
 
 @dataclass(frozen=True)
 class _Comparison:
-    """What all comparisons share: `where` has the samples of each subset."""
+    """What all comparisons share; `where` says which samples are in each subset."""
 
     packed: RunErrors
     where: dict[str, np.ndarray]
     report: ReportOptions
 
     def own(self, run: str, metric: str) -> Iterator[dict[str, Any]]:
-        """Yield what is known of a run alone, subset by subset."""
+        """Yield the numbers of a run by itself, subset by subset."""
         facts = self.packed.facts(run)
         several = facts.k > 1
         starts = {start: name for start, name in STARTS.items() if start in facts.inferences}
@@ -114,7 +114,7 @@ class _Comparison:
             }
 
     def _gap(self, other: str, metric: str) -> np.ndarray | None:
-        """Return by sample what a run would win by the right prototype; None where it has no choice."""
+        """Return by sample how much lower the oracle's error is; None for a run with nothing to choose."""
         if "oracle" not in self.packed.facts(other).inferences:
             return None
         own, oracle = (self.packed.errors(other, start, metric) for start in ("model", "oracle"))

@@ -39,8 +39,8 @@ def write_findings(
 ) -> dict[str, Any]:
     """Write `tables/`, `figures/` and `claim.json` from `errors*.parquet` and `runs.csv` of a folder.
 
-    Returns the claim. Raises InputError where the folder has no packed errors, and where these or
-    the list of runs are broken, naming the file.
+    Returns the claim. Raises InputError where the folder has no packed errors, and, naming the file,
+    where packed errors or the list of runs are broken.
     """
     files = sorted(folder.glob("errors*.parquet"))
     if not files:
@@ -48,10 +48,10 @@ def write_findings(
     packed = load_packed(files).of_dataset(dataset)
     runs = read_listing(folder / LISTING, packed)
     protocol = _write_tables(folder, packed, runs, report)
-    found = _write_comparisons(folder, packed, runs, also, report, protocol)
+    claimed = _write_comparisons(folder, packed, runs, also, report, protocol)
     with replacing(folder / "claim.json") as partial:
-        partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    return found
+        partial.write_text(json.dumps(claimed, indent=2) + "\n", encoding="utf-8")
+    return claimed
 
 
 def _write_tables(
@@ -75,7 +75,7 @@ def _write_tables(
 
 
 def _sweeps(packed: RunErrors, runs: list[BenchmarkRun], main: str) -> tuple[RunErrors, RunErrors]:
-    """Return the runs of P3DH that differ from the main one in K, and those in the limb weight."""
+    """Return the runs of P3DH with the main run's limb weight and any K, and with its K and any weight."""
     p3dh = packed.runs[main]
     sweep = {run.run: packed.runs[run.run] for run in runs if run.group in ("main", "sweep")}
     sweep = {run: facts for run, facts in sweep.items() if facts.method == "p3dh"}

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pmnet.evaluation.error_table import DATASET_NAMES
 from pmnet.report.drawing import PALE, Look, band
+from pmnet.report.labels import DATASET_NAMES
 
 COLUMNS: Final = (
     "run dataset bin distance_mm mpvpe_mm reduction_mm n low high reduction_low reduction_high"

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pmnet.evaluation.error_table import DATASET_NAMES
 from pmnet.report.drawing import SUBSETS, bars, legend_below, new_figure, tick_at
+from pmnet.report.labels import DATASET_NAMES
 from pmnet.report.options import FigureSize
 
 COLUMNS: Final = "source dataset subset value mean_mm low_mm high_mm n"

@@ -6,7 +6,7 @@ from bodies import embedding, random_bodies
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import vertex_weights
-from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.exact.embedded import embed_bodies
 from pmnet.memory.spaces import BodyPoseSpace, Space, VertexSpace
 
 PAPER = {"limb": 5.0, "torso": 1.0, "foot": 0.5, "head": 0.3, "hand": 0.3}
@@ -64,15 +64,15 @@ def test_columns_are_orthonormal_and_few_tell_nearly_all(spaces):
 
 
 def test_chunks_made_in_threads_are_those_made_one_after_the_other(spaces, monkeypatch):
-    monkeypatch.setattr("pmnet.clustering.exact.embedded.CHUNK", 16)
+    monkeypatch.setattr("pmnet.clustering.exact.chunks.CHUNK", 16)
     params, space = random_bodies(70), spaces["parts"]
     means = torch.cat(
         space.statistics(random_bodies(600)), 1
     ).double()  # more than are averaged at a time
-    alone, middle = EmbeddedBodies(embedding(space), params, 1.0), space.mean_body(means)
+    alone, middle = embed_bodies(embedding(space), params, 1.0), space.mean_body(means)
     torch.set_num_threads(2)
     try:
-        together, also = EmbeddedBodies(embedding(space), params, 1.0), space.mean_body(means)
+        together, also = embed_bodies(embedding(space), params, 1.0), space.mean_body(means)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)

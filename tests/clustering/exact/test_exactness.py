@@ -14,7 +14,7 @@ from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation
 from pmnet.clustering.exact import assign as assign_module
 from pmnet.clustering.exact.assign import assign, search
-from pmnet.clustering.exact.embedded import EmbeddedBodies
+from pmnet.clustering.exact.embedded import embed_bodies
 from pmnet.clustering.exact.refine import Centres
 from pmnet.clustering.exact.rivals import compared
 from pmnet.clustering.reference import nearest_centres
@@ -32,7 +32,7 @@ def space(body: BodyModel) -> VertexSpace:
 def check(space: VertexSpace, params: BodyParams, centres: BodyParams) -> Tensor:
     """Assert that both tolerances give the assignments of the reference, and the distances they promise."""
     expected, gaps = nearest_centres(space, params, centres)
-    points = EmbeddedBodies(embedding(space), params, 1.0)
+    points = embed_bodies(embedding(space), params, 1.0)
     for tolerance in (0.05, 2e-3):
         labels, distances = assign(points, centres, tolerance)
         assert torch.equal(labels, expected)
@@ -82,7 +82,7 @@ def test_centres_that_are_nearly_the_same(space, step_rad):
 
 def test_hardly_any_body_is_compared_whole(space, monkeypatch):
     params = random_bodies(400, 6)
-    points = EmbeddedBodies(embedding(space), params, 1.0)
+    points = embed_bodies(embedding(space), params, 1.0)
     made = []
     embed = VertexSpace.embed
     monkeypatch.setattr(
@@ -103,7 +103,7 @@ def around(body: BodyParams, count: int, step_rad: float) -> BodyParams:
 def test_what_a_pair_of_centres_tells_is_true(space, step_rad, share):
     params = random_bodies(40, 8)
     near = around(params[slice(0, 1)], 8, step_rad)
-    points = EmbeddedBodies(embedding(space), params, 1.0)
+    points = embed_bodies(embedding(space), params, 1.0)
     centres = Centres(points, BodyParams.cat([near, near[slice(0, 1)]]))
     body, one, two = torch.cartesian_prod(torch.arange(40), torch.arange(9), torch.arange(9)).T
     coordinates = points.chunk(0).coordinates[body]
@@ -119,7 +119,7 @@ def test_what_a_pair_of_centres_tells_is_true(space, step_rad, share):
 def test_pairs_of_centres_leave_fewer_bodies_to_be_compared_whole(space, monkeypatch):
     params = random_bodies(400, 10)
     points, centres = (
-        EmbeddedBodies(embedding(space), params, 1.0),
+        embed_bodies(embedding(space), params, 1.0),
         around(params[slice(0, 1)], 12, 0.02),
     )
 

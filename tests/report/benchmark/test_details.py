@@ -4,20 +4,24 @@ import pytest
 from fake_benchmark import packed_benchmark
 
 from pmnet.report.benchmark.details import by_choice, by_seed
-from pmnet.report.benchmark.listing import Run
-from pmnet.report.benchmark.packed import Packed
+from pmnet.report.benchmark.listing import BenchmarkRun
+from pmnet.report.benchmark.packed import load_packed
 from pmnet.report.options import ReportOptions
+from pmnet.report.run_errors import RunErrors
 
 REPORT = ReportOptions(tails=[10], bins=5, bootstrap=10, seed=0)
 P3DH = "p3dh_k50_l5.0"
-RUNS = [Run("single", "main", "", "single", ""), Run(P3DH, "main", "single", "P3DH", "")]
+RUNS = [
+    BenchmarkRun("single", "main", "", "single", ""),
+    BenchmarkRun(P3DH, "main", "single", "P3DH", ""),
+]
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory) -> Packed:
+def packed(tmp_path_factory) -> RunErrors:
     folder = tmp_path_factory.mktemp("details")
     packed_benchmark(folder, samples=60)
-    return Packed.load(sorted(folder.glob("errors*.parquet")))
+    return load_packed(sorted(folder.glob("errors*.parquet")))
 
 
 def test_the_mean_over_seeds_is_that_of_all_errors(packed):

@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from fake_benchmark import packed_benchmark, write_benchmark
+from fake_benchmark import packed_benchmark, to_rows, write_benchmark
 
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import METRICS
+from pmnet.evaluation.error_table import METRICS, read_errors
 from pmnet.report import tables
-from pmnet.report.benchmark.packed import Packed
+from pmnet.report.benchmark.packed import load_packed
 from pmnet.report.benchmark.packing import pack
+from pmnet.report.curves import curves
 from pmnet.report.options import ReportOptions
-from pmnet.report.statistics import curves, read_errors
+from pmnet.report.run_errors import RunErrors
 
 REPORT = ReportOptions(tails=[5, 10], bins=6, bootstrap=50, seed=0)
 ORDER = ["run", "dataset", "seed", "inference", "sample"]
@@ -36,8 +37,7 @@ def both(files) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of the files, and those of the packed file."""
     out = files[0].parent.parent / "packed.parquet"
     pack(files, out)
-    packed = Packed.load([out])
-    return ordered(read_errors(files)), ordered(packed.frame(list(packed.runs)))
+    return ordered(read_errors(files)), ordered(to_rows(load_packed([out])))
 
 
 def test_errors_come_back_to_a_twentieth_of_a_millimetre_and_all_else_as_it_was(both):
@@ -52,7 +52,7 @@ def test_errors_come_back_to_a_twentieth_of_a_millimetre_and_all_else_as_it_was(
 def test_tables_and_curves_are_those_of_the_files(both):
     before, after = both
     for make in (tables.table2, tables.table3, tables.table4, curves):
-        one, other = (make(rows, REPORT) for rows in both)
+        one, other = (make(RunErrors.of_rows(rows), REPORT) for rows in both)
         numbers = one.select_dtypes("number").columns
         assert np.allclose(
             one[numbers].astype(float), other[numbers].astype(float), atol=0.1, equal_nan=True
@@ -64,9 +64,11 @@ def test_tables_and_curves_are_those_of_the_files(both):
 
 def test_what_is_equal_is_stored_once(tmp_path):
     packed = packed_benchmark(tmp_path, samples=20)
-    name = "p3dh_k50_l5.0/1/oracle/chosen"
     stored = pq.read_schema(tmp_path / "errors.parquet").names
-    assert name not in stored and packed.same[name] in stored
+    assert "p3dh_k50_l5.0/1/oracle/chosen" not in stored
+    rows = fake_errors.frame_of("p3dh_k50_l5.0", 0, samples=20, seeds=1)
+    chosen = rows[rows["inference"] == "oracle"]["chosen"]
+    assert list(packed.column("p3dh_k50_l5.0", 1, "oracle", "chosen")) == list(chosen)
     assert list(pd.read_parquet(tmp_path / "errors.parquet")["sample"]) == list(range(20))
 
 
@@ -80,7 +82,7 @@ def test_what_starts_from_the_right_prototype_is_not_repeated(tmp_path):
     pack([path], tmp_path / "packed.parquet")
     stored = pd.read_parquet(tmp_path / "packed.parquet")["a/0/oracle/mpvpe_tenth_mm"]
     assert list(stored.notna()) == list(~right[oracle][:20])
-    found = Packed.load([tmp_path / "packed.parquet"]).errors("a", "oracle", "mpvpe_mm").ravel()
+    found = load_packed([tmp_path / "packed.parquet"]).errors("a", "oracle", "mpvpe_mm").ravel()
     assert np.abs(found - rows.loc[oracle, "mpvpe_mm"]).max() <= 0.05 + 1e-9
 
 
@@ -98,10 +100,9 @@ def test_numbers_by_seed_and_sample(tmp_path):
 def test_one_test_set_is_chosen(tmp_path):
     paths = fake_errors.write_runs(tmp_path, datasets=("a", "b"), samples=20)
     pack(paths, tmp_path / "packed.parquet")
-    packed = Packed.load([tmp_path / "packed.parquet"])
-    assert set(packed.of_dataset("b").frame(["single"])["dataset"]) == {"b"}
-    frame = packed.frame(["single"], ["model"])
-    expected = frame[(frame["dataset"] == "b") & (frame["seed"] == 1)]["mpvpe_mm"]
+    packed = load_packed([tmp_path / "packed.parquet"])
+    assert set(packed.of_dataset("b").samples["dataset"]) == {"b"}
+    expected = packed.errors("single", "model", "mpvpe_mm")[1, packed.datasets()["b"]]
     found = packed.of_dataset("b").errors("single", "model", "mpvpe_mm")[1]
     assert list(found) == list(expected)
     for name in (None, "c"):
@@ -114,7 +115,7 @@ def test_runs_may_differ_in_selection_but_not_in_protocol(tmp_path):
     fake_errors.write(one, fake_errors.frame_of("a", 0, samples=10))
     fake_errors.write(two, fake_errors.frame_of("b", 0, samples=10), selection="soft")
     pack([one, two], tmp_path / "packed.parquet")
-    packed = Packed.load([tmp_path / "packed.parquet"])
+    packed = load_packed([tmp_path / "packed.parquet"])
     assert [facts.selection for facts in packed.runs.values()] == ["hard", "soft"]
     fake_errors.write(two, fake_errors.frame_of("b", 0, samples=10), protocol="none")
     with pytest.raises(InputError, match="protocol is 'none'"):
@@ -155,7 +156,7 @@ def test_broken_files_are_refused_by_name_with_a_cure(tmp_path):
         if content is not None:
             bad.write_bytes(content)
         with pytest.raises(InputError, match="pack the errors of the runs again") as refused:
-            Packed.load([bad])
+            load_packed([bad])
         assert str(refused.value).startswith(f"{bad}: ")
 
 
@@ -167,10 +168,10 @@ def test_distances_may_differ_by_the_rounding_of_another_machine(tmp_path):
             file = tmp_path / f"{run}.parquet"
             pack([fake_errors.write(tmp_path / "run.parquet", rows)], file)
         if fits:
-            assert list(Packed.load([tmp_path / "a.parquet", file]).runs) == ["a", name]
+            assert list(load_packed([tmp_path / "a.parquet", file]).runs) == ["a", name]
         else:
             with pytest.raises(InputError, match="other samples than"):
-                Packed.load([tmp_path / "a.parquet", file])
+                load_packed([tmp_path / "a.parquet", file])
 
 
 def test_packed_files_of_other_samples_or_the_same_seed_are_refused(tmp_path):
@@ -179,7 +180,7 @@ def test_packed_files_of_other_samples_or_the_same_seed_are_refused(tmp_path):
         pack([fake_errors.write(tmp_path / "run.parquet", rows)], tmp_path / f"{name}.parquet")
     for other, words in (("b", "other samples than"), ("c", "a/0, a/1: also in")):
         with pytest.raises(InputError, match=words) as refused:
-            Packed.load([tmp_path / "a.parquet", tmp_path / f"{other}.parquet"])
+            load_packed([tmp_path / "a.parquet", tmp_path / f"{other}.parquet"])
         assert str(refused.value).startswith(str(tmp_path / f"{other}.parquet"))
 
 
@@ -192,20 +193,20 @@ def packed_seed(folder: Path, rows: pd.DataFrame, seed: int, **about: int) -> Pa
 def test_seeds_of_a_run_in_several_files_are_one_run(tmp_path):
     rows = fake_errors.frame_of("a", 0, samples=10, seeds=3)
     paths = [packed_seed(tmp_path, rows, seed) for seed in (2, 0, 1)]
-    packed = Packed.load(paths)
+    packed = load_packed(paths)
     assert packed.facts("a").seeds == (0, 1, 2)
-    parts = [Packed.load([path]) for path in sorted(paths)]
+    parts = [load_packed([path]) for path in sorted(paths)]
     alone = [part.errors("a", "model", METRICS[0])[0] for part in parts]
     assert (packed.errors("a", "model", METRICS[0]) == np.stack(alone)).all()
-    together = pd.concat([part.frame(["a"]) for part in parts])
-    pd.testing.assert_frame_equal(ordered(packed.frame(["a"])), ordered(together))
+    together = pd.concat([to_rows(part) for part in parts])
+    pd.testing.assert_frame_equal(ordered(to_rows(packed)), ordered(together))
 
 
-def test_seeds_by_other_settings_are_no_run(tmp_path):
+def test_seeds_of_other_settings_are_refused(tmp_path):
     rows = fake_errors.frame_of("a", 0, samples=10)
     paths = [packed_seed(tmp_path, rows, seed, k=seed + 5) for seed in (0, 1)]
-    with pytest.raises(InputError, match=r"1\.parquet: a: by other settings"):
-        Packed.load(paths)
+    with pytest.raises(InputError, match=r"1\.parquet: a has other settings"):
+        load_packed(paths)
 
 
 def test_a_seed_that_is_in_two_files_is_refused_with_both_names(tmp_path):
@@ -216,4 +217,4 @@ def test_a_seed_that_is_in_two_files_is_refused_with_both_names(tmp_path):
     with pytest.raises(
         InputError, match=r"again\.parquet: a/1: also in .*/1\.parquet; pack a seed"
     ):
-        Packed.load([*paths, again])
+        load_packed([*paths, again])

@@ -7,19 +7,24 @@ import fake_errors
 import numpy as np
 import pandas as pd
 import pytest
-from fake_benchmark import packed_benchmark
+from fake_benchmark import packed_benchmark, to_rows
 
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import KEY
 from pmnet.report.benchmark.claim import claim
-from pmnet.report.benchmark.deciles import deciles
-from pmnet.report.benchmark.listing import COLUMNS, Run, add_drafts, main_of, read_listing
-from pmnet.report.benchmark.packed import Packed
+from pmnet.report.benchmark.deciles import by_decile
+from pmnet.report.benchmark.listing import (
+    COLUMNS,
+    BenchmarkRun,
+    add_drafts,
+    main_of,
+    read_listing,
+)
 from pmnet.report.benchmark.pages import to_page
 from pmnet.report.benchmark.paired import paired
-from pmnet.report.benchmark.subsets import deciles_of
 from pmnet.report.options import ReportOptions
-from pmnet.report.statistics import bootstrap_interval, over_seeds, tail
+from pmnet.report.run_errors import RunErrors
+from pmnet.report.statistics import bootstrap_interval, deciles, tail
 
 REPORT = ReportOptions(tails=[5, 10], bins=6, bootstrap=100, seed=0)
 P3DH = "p3dh_k50_l5.0"
@@ -31,12 +36,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def packed(folder) -> Packed:
+def packed(folder) -> RunErrors:
     return packed_benchmark(folder, samples=100)
 
 
 @pytest.fixture(scope="module")
-def runs(folder, packed) -> list[Run]:
+def runs(folder, packed) -> list[BenchmarkRun]:
     add_drafts(folder / "runs.csv", packed)
     return read_listing(folder / "runs.csv", packed)
 
@@ -53,18 +58,25 @@ def one(table: pd.DataFrame, **where: object) -> pd.Series:
     return table.iloc[0]
 
 
+def in_tail(rows: pd.DataFrame, percent: int) -> pd.DataFrame:
+    """Return the rows, of all runs and seeds, of the samples in the tail."""
+    samples = rows.drop_duplicates(KEY)
+    return rows[rows["sample"].isin(samples[tail(samples, percent)]["sample"])]
+
+
 @pytest.mark.parametrize("metric", ["mpvpe", "pa_mpjpe"])
 @pytest.mark.parametrize("subset", ["all", "tail_10", "tail_5"])
 def test_a_gain_is_that_of_pairs_of_rows(packed, table, metric, subset):
     column = f"{metric}_mm"
     row = one(table, run=P3DH, against="single", metric=metric, subset=subset)
-    rows = packed.frame([P3DH, "single"], ["model"])
-    rows = rows if subset == "all" else tail(rows, int(subset.removeprefix("tail_")))
+    rows = to_rows(packed.of_runs([P3DH, "single"])).query("inference == 'model'")
+    rows = rows if subset == "all" else in_tail(rows, int(subset.removeprefix("tail_")))
     ours, theirs = (rows[rows["run"] == run] for run in (P3DH, "single"))
-    both = over_seeds(theirs, column).merge(over_seeds(ours, column), on=KEY)
-    gain = (both[f"{column}_x"] - both[f"{column}_y"]).to_numpy()
+    means = [part.groupby([*KEY, "sequence"])[column].mean() for part in (theirs, ours)]
+    both = (means[0] - means[1]).reset_index()
+    gain = both[column].to_numpy()
     assert row["gain_mm"] == pytest.approx(gain.mean())
-    expected = bootstrap_interval(gain, both["sequence_x"].to_numpy(), 100, 0)
+    expected = bootstrap_interval(gain, both["sequence"].to_numpy(), 100, 0)
     assert (row["low_mm"], row["high_mm"]) == pytest.approx(expected)
     means = [rows.groupby("seed")[column].mean() for rows in (ours, theirs)]
     assert row["seed_sd_mm"] == pytest.approx((means[1] - means[0]).std())
@@ -74,7 +86,7 @@ def test_a_gain_is_that_of_pairs_of_rows(packed, table, metric, subset):
 
 def test_what_else_is_said_of_a_run(packed, table):
     row = one(table, run=P3DH, against="3dh_k50", metric="mpvpe", subset="tail_10")
-    rows = tail(packed.frame([P3DH]), 10)
+    rows = in_tail(to_rows(packed.of_runs([P3DH])), 10)
     means = rows.groupby("inference")["mpvpe_mm"].mean()
     assert row["oracle_mm"] == pytest.approx(means["oracle"])
     assert row["soft_mm"] == pytest.approx(means["soft"])
@@ -150,14 +162,14 @@ def test_the_page(table, runs):
 
 def test_deciles_by_hand():
     samples = pd.DataFrame({"sample": range(20), "distance_to_mean_mm": [5.0] * 10 + [1.0] * 10})
-    assert list(deciles_of(samples)) == [5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
-    sizes = np.bincount(deciles_of(samples.iloc[:17]))
+    assert list(deciles(samples)) == [5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    sizes = np.bincount(deciles(samples.iloc[:17]))
     assert len(sizes) == 10 and sizes.sum() == 17 and set(sizes) == {1, 2}
 
 
 def test_deciles_hold_what_the_runs_hold(packed, runs, table):
     main = main_of(runs, packed)
-    found = deciles(packed, runs, main["single"], REPORT)
+    found = by_decile(packed, runs, main["single"], REPORT)
     assert (found["n"] == 10).all() and len(found) == 10 * len(runs)
     means = found.groupby("run")[["mpvpe_mm", "reduction_mm", "accuracy_percent"]].mean()
     for against in ("single", P3DH):

@@ -15,9 +15,10 @@ from pmnet import cli
 from pmnet.core.errors import InputError
 from pmnet.report.benchmark import drawings
 from pmnet.report.benchmark.listing import add_drafts, main_of, read_listing
-from pmnet.report.benchmark.packed import Packed
+from pmnet.report.benchmark.packed import load_packed
 from pmnet.report.benchmark.writing import write_findings
 from pmnet.report.options import ReportOptions
+from pmnet.report.run_errors import RunErrors
 
 REPORT = ReportOptions(tails=[5, 10], bins=5, bootstrap=40, seed=0)
 TABLES = {f"table{number}" for number in range(2, 7)} | {"paired"}
@@ -44,8 +45,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def packed(folder) -> Packed:
-    return Packed.load(sorted(folder.glob("errors*.parquet")))
+def packed(folder) -> RunErrors:
+    return load_packed(sorted(folder.glob("errors*.parquet")))
 
 
 def test_everything_is_written(folder):

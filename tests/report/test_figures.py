@@ -1,19 +1,29 @@
 """Figures say what their tables say, look the same every time, and leave nothing behind."""
 
+import os
+import shutil
+import subprocess
+import sys
+
 import fake_errors
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from import_closure import ROOT
 
 from pmnet.core.errors import InputError
-from pmnet.report import charts
+from pmnet.report import drawing, figures
+from pmnet.report.curves import curves
+from pmnet.report.figures import reduction
+from pmnet.report.files import write_csv
 from pmnet.report.options import FigureSize, ReportOptions
-from pmnet.report.statistics import curves, read_errors, write_csv
+from pmnet.report.run_errors import RunErrors
 from pmnet.report.tables import table5, table6
 
 REPORT = ReportOptions(tails=[5, 10], bins=6, bootstrap=50, seed=0)
 SIZE = FigureSize(width_in=6.0, height_in=3.0, dpi=50)
+NAMES = ["distance", "reduction", "k_sweep", "limb_sweep"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -21,9 +31,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """The CSV that each figure is drawn from."""
     folder, shape = tmp_path_factory.mktemp("tables"), {"datasets": ("cmu", "h36m"), "samples": 60}
-    runs = read_errors(fake_errors.write_runs(folder, **shape))
-    by_k = read_errors(fake_errors.write_sweep(folder, "k", [5, 50, 1000], **shape))
-    by_limb = read_errors(fake_errors.write_sweep(folder, "limb_weight", [1.0, 5.0], **shape))
+    runs = RunErrors.read(fake_errors.write_runs(folder, **shape))
+    by_k = RunErrors.read(fake_errors.write_sweep(folder, "k", [5, 50, 1000], **shape))
+    by_limb = RunErrors.read(fake_errors.write_sweep(folder, "limb_weight", [1.0, 5.0], **shape))
     write_csv(curves(runs, REPORT), folder / "curves.csv")
     write_csv(table5(by_k, REPORT), folder / "table5.csv")
     write_csv(table6(by_limb, REPORT), folder / "table6.csv")
@@ -33,12 +43,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict:
     }
 
 
-@pytest.mark.parametrize("name", charts.DRAWN)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_figure_is_the_same_again_whatever_the_users_style(files, name, tmp_path):
     before = dict(matplotlib.rcParams)
     for copy, own in (("a.png", {}), ("b.png", {"font.size": 20, "axes.facecolor": "black"})):
         with matplotlib.rc_context(own):
-            charts.save(charts.draw(name, files[name], SIZE), tmp_path / copy, SIZE)
+            drawing.save(figures.draw(name, files[name], SIZE), tmp_path / copy, SIZE)
     first, second = ((tmp_path / copy).read_bytes() for copy in ("a.png", "b.png"))
     assert first == second and first.startswith(PNG) and b"Software" not in first
     assert [int.from_bytes(first[at : at + 4]) for at in (16, 20)] == [300, 150]
@@ -49,7 +59,7 @@ def test_a_figure_is_the_same_again_whatever_the_users_style(files, name, tmp_pa
 def test_the_error_against_distance(files):
     table = pd.read_csv(files["distance"])
     single = table[(table["run"] == "single") & (table["dataset"] == "cmu") & (table["n"] > 0)]
-    upper, other, lower, _ = charts.draw("distance", files["distance"], SIZE).axes
+    upper, other, lower, _ = figures.draw("distance", files["distance"], SIZE).axes
     assert (upper.get_title("left"), other.get_title("left")) == ("cmu", "Human3.6M")
     assert np.allclose(upper.lines[0].get_xydata(), single[["distance_mm", "mpvpe_mm"]])
     assert [bar.get_height() for bar in lower.patches] == list(single["n"])
@@ -58,7 +68,7 @@ def test_the_error_against_distance(files):
 
 
 def test_the_reduction_has_a_line_a_memory_and_a_zero_line(files):
-    figure = charts.draw("reduction", files["reduction"], SIZE)
+    figure = figures.draw("reduction", files["reduction"], SIZE)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["K-Means Naive", "Random Select", "3DH K-Means", "P3DH K-Means"]
     lines = {line.get_label(): line for line in figure.axes[0].lines}
@@ -72,16 +82,16 @@ def test_the_reduction_has_a_line_a_memory_and_a_zero_line(files):
 def test_two_runs_of_one_memory_keep_their_own_names(files):
     table = pd.read_csv(files["reduction"])
     both = table.replace({"run": {"3dh_k50": "p3dh_k10_l5.0"}})
-    figure = charts.reduction_figure(both, SIZE)
+    figure = reduction.draw(both, SIZE)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels[2:] == ["p3dh_k10_l5.0", "p3dh_k50_l5.0"]
     with pytest.raises(InputError, match="single prototype alone"):
-        charts.reduction_figure(table[table["run"] == "single"], SIZE)
+        reduction.draw(table[table["run"] == "single"], SIZE)
 
 
 @pytest.mark.parametrize(("name", "values"), [("k_sweep", [5, 50, 1000]), ("limb_sweep", [1, 5])])
 def test_a_sweep_draws_ours_alone(files, name, values):
-    figure = charts.draw(name, files[name], SIZE)
+    figure = figures.draw(name, files[name], SIZE)
     table = pd.read_csv(files[name])
     assert len(figure.axes) == 2  # h36m is ours here; the published rows of h36m are not drawn
     for axes, dataset in zip(figure.axes, ("cmu", "h36m"), strict=True):
@@ -106,7 +116,38 @@ def test_bad_tables_are_refused_by_name(files, tmp_path):
         if text is not None:
             bad.write_text(text)
         with pytest.raises(InputError, match=words) as refused:
-            charts.draw("distance", bad, SIZE)
+            figures.draw("distance", bad, SIZE)
         assert str(refused.value).startswith(f"{bad}: ")
-    with pytest.raises(InputError, match="distance, reduction, k_sweep, limb_sweep"):
-        charts.draw("pie", bad, SIZE)
+    with pytest.raises(InputError, match="distance, k_sweep, limb_sweep, quality, reduction"):
+        figures.draw("pie", bad, SIZE)
+
+
+PIE = '''"""Samples of each run as a pie."""
+
+from pmnet.report.drawing import new_figure
+
+COLUMNS = "run n"
+
+
+def draw(table, size):
+    """Return the pie."""
+    with new_figure(size, "Samples") as figure:
+        figure.subplots().pie(table.groupby("run")["n"].sum())
+    return figure
+'''
+
+
+def test_a_figure_is_added_by_one_file_and_one_line_of_configuration(files, tmp_path):
+    """The stage finds figures/pie.py by its name, and its size in params.yaml."""
+    copy = tmp_path / "project"
+    for folder in ("pmnet", "stages"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("*.npz"))
+    (copy / "pmnet" / "report" / "figures" / "pie.py").write_text(PIE)
+    line = "figures: {pie: {width_in: 6.0, height_in: 3.0, dpi: 50}}"
+    (copy / "params.yaml").write_text(line)
+    words = ("--name", "pie", "--data", files["distance"], "--out", copy / "pie.png")
+    command = [sys.executable, "-m", "stages.figure", *map(str, words)]
+    subprocess.run(command, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy)}, check=True)
+    png = (copy / "pie.png").read_bytes()
+    assert png.startswith(PNG)
+    assert [int.from_bytes(png[at : at + 4]) for at in (16, 20)] == [300, 150]

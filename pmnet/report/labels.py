@@ -1,0 +1,15 @@
+"""What people read for the names of data sets and subsets."""
+
+from typing import Final
+
+DATASET_NAMES: Final = {
+    "h36m": "Human3.6M",
+    "pw3d": "3DPW",
+    "up3d": "UP-3D",
+    "mpi_inf_3dhp": "MPI-INF-3DHP",
+}
+
+
+def subset_label(subset: str) -> str:
+    """Return the words for a subset."""
+    return "all" if subset == "all" else f"tail {subset.removeprefix('tail_')} %"

@@ -1,0 +1,98 @@
+"""An edit of the code changes the stages that depend on its folder, and no other: what `dvc status` says."""
+
+import pytest
+from dvc.repo import Repo
+from toy import RUNS, Toy
+
+CLUSTER = {f"cluster@{run}" for run in RUNS}
+TRAIN = {f"train@{run}-0" for run in RUNS}
+EVALUATE = {f"evaluate@{run}" for run in RUNS}
+DATA = ("open_train", "open_common", "open_rare")
+INGEST = {f"ingest@{name}" for name in DATA}
+PICTURES = {"parts", "prototypes", "gallery", *(f"contact_sheet@{name}" for name in DATA)}
+NUMBERS = {"table2", "table3", "table4", "table5", "table6", "curves", "summary"}
+NUMBERS |= {f"figure@{name}" for name in ("distance", "reduction", "k_sweep", "limb_sweep")}
+EDITS = {
+    "pmnet/clustering/kmeans.py": CLUSTER,
+    "pmnet/clustering/exact/bounds.py": CLUSTER,
+    "pmnet/training/loop.py": TRAIN,
+    "pmnet/training/options.py": TRAIN,
+    "pmnet/evaluation/metrics.py": EVALUATE | NUMBERS | {"gallery"},
+    "pmnet/report/tables.py": NUMBERS | PICTURES,
+    "pmnet/report/benchmark/claim.py": NUMBERS | PICTURES,
+    "pmnet/datasets/synthetic/__init__.py": INGEST,
+    "pmnet/datasets/_shared/rows.py": INGEST,
+    "pmnet/datasets/coco/__init__.py": set(),  # no data set of the toy is COCO
+    "pmnet/body/build/holes.py": set(),
+    "pmnet/check/inspection.py": set(),
+    "pmnet/runs/pool.py": set(),
+    "pmnet/cli.py": set(),
+    "pmnet/__init__.py": set(),
+    "stages/__main__.py": set(),
+    "stages/table.py": {"table2", "table3", "table4", "table5", "table6"},
+}
+
+
+@pytest.fixture
+def status(toy, monkeypatch):
+    """Return a function: the stages that DVC calls changed."""
+    monkeypatch.chdir(toy.root)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", toy.env["DVC_SITE_CACHE_DIR"])
+
+    def changed_stages() -> set[str]:
+        with Repo(str(toy.root)) as repo:
+            return set(repo.status())
+
+    yield changed_stages
+    toy.git("checkout", "--quiet", ".")
+
+
+def append(toy: Toy, file: str, text: str) -> None:
+    with (toy.root / file).open("a") as stream:
+        stream.write(text)
+
+
+@pytest.mark.parametrize(("file", "expected"), EDITS.items(), ids=lambda value: str(value)[:40])
+def test_a_comment_changes_the_stages_of_its_folder(toy, status, file, expected):
+    append(toy, file, "# a comment\n")
+    assert status() == expected
+
+
+def test_a_module_of_its_own_changes_the_stages_of_its_folder(toy, status):
+    module = toy.root / "pmnet/clustering/another.py"
+    module.write_text('"""A way to find a memory."""\n')
+    try:
+        assert status() == CLUSTER
+    finally:
+        module.unlink()
+
+
+def test_an_option_of_training_changes_trainings_only(toy, status):
+    append(toy, "pmnet/training/options.py", "    another: int\n")
+    toy.change("train", {**toy.params["train"], "another": 1})
+    graph = toy.root / "dvc.yaml"
+    text = graph.read_text()
+    assert text.count("train.augmentation]") == 1
+    graph.write_text(text.replace("train.augmentation]", "train.augmentation, train.another]"))
+    assert status() == TRAIN
+
+
+def test_a_row_of_memories_is_one_line_of_the_graph(toy, status):
+    """A memory of another kind: one line in `runs`, and its name in the list of trainings."""
+    graph = toy.root / "dvc.yaml"
+    text = graph.read_text()
+    row = "      single: {<<: *flat, k: 1}\n"
+    name = "        - single\n"
+    assert text.count(row) == 1 and text.count(name) == 1
+    text = text.replace(row, row + "      naive_k9: {<<: *flat, space: parameter, k: 9}\n")
+    graph.write_text(text.replace(name, name + "        - naive_k9\n"))
+    assert status() == {"cluster@naive_k9", "train@naive_k9-0", "evaluate@naive_k9"}
+
+
+def test_a_data_set_is_one_entry_of_the_settings(toy, status):
+    """Another data set: an entry of `datasets`; those who list all data sets see it too."""
+    entry = {**toy.params["datasets"]["open_rare"], "split": "preview"}
+    toy.change("datasets", {**toy.params["datasets"], "another": entry})
+    added = {f"{stage}@another" for stage in ("ingest", "images", "contact_sheet")}
+    assert status() == added | {"sets"}
