@@ -33,14 +33,14 @@ class Row:
 
 
 class Memory:
-    """How much memory was taken, at most, while this was entered."""
+    """The peak of the memory that was taken inside this context."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self.peak_gib = 0.0
 
     def __enter__(self) -> "Memory":
-        """Start to watch."""
+        """Start to measure."""
         self._before, self._most = _resident(), 0
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -51,7 +51,7 @@ class Memory:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Stop to watch."""
+        """Stop to measure."""
         if self._device.type == "cuda":
             self.peak_gib = torch.cuda.max_memory_allocated() / GIB
             return
@@ -71,7 +71,7 @@ def _resident() -> int:
 
 
 def seconds(work: Callable[[], Any], device: torch.device | None = None) -> tuple[float, Any]:
-    """Return how long some work takes, and what it returns."""
+    """Return the seconds that some work takes, and its result."""
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize()
     begun = time.perf_counter()
@@ -92,7 +92,7 @@ def wrong(
 
 
 def machine_name(device: torch.device) -> str:
-    """Return what the numbers were measured on."""
+    """Return the name of the machine of the measurement."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Ours: the time to embed, of an iteration and of a whole job, and the errors against brute force."""
+"""Ours: the time to embed, of an iteration and of a whole job, and the errors against the reference."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ LEARNT_FROM = 256  # bodies
 
 @dataclass(frozen=True)
 class Result:
-    """What a clustering took, and where it ended."""
+    """The times, memory and errors of a clustering."""
 
     embed_s: float
     iterations_s: list[float]
@@ -42,7 +42,7 @@ class Result:
 
     @property
     def whole_s(self) -> float:
-        """Return the time of everything."""
+        """Return the time of the whole job (s)."""
         return self.embed_s + sum(self.iterations_s) + self.last_s
 
 
@@ -70,9 +70,9 @@ class Ours:
     def clustered(
         self, embedded: tuple[EmbeddedBodies, float, float], k: int, count: int, checked: int
     ) -> Result:
-        """Return how long so many iterations take, with all assignments of some samples checked.
+        """Return how long `count` iterations take; the assignments of `checked` samples are checked.
 
-        As of scikit-learn, the faster of two runs counts.
+        The faster of two runs counts, as for scikit-learn.
         """
         points, embed_s, gib = embedded
         with Memory(self._device) as memory:
@@ -80,7 +80,7 @@ class Ours:
             runs = (self._run(points, k, count, graph) for _ in range(2))
             start_s, took, centres, sums = min(runs, key=lambda run: sum(run[1]))
             last_s, (labels, _) = seconds(lambda: assign(points, centres), self._device)
-        self._tell_parts(points, centres, sums, graph)
+        self._print_parts(points, centres, sums, graph)
         generator = torch.Generator().manual_seed(1)
         rows = torch.randperm(len(points), generator=generator)[:checked].to(labels.device)
         bad = self._wrong(points.bodies, rows, centres, labels[rows])
@@ -91,7 +91,7 @@ class Ours:
     def _run(
         self, points: EmbeddedBodies, k: int, count: int, graph: IterationGraph | None
     ) -> tuple[float, list[float], BodyParams, Sums]:
-        """Return the seconds to start and of each iteration, and where they ended."""
+        """Return the seconds of the start and of each iteration, the last centres and the sums."""
         shard, took = Shard.whole(len(points)), []
         start_s, centres = seconds(lambda: start(points, k, 0, "random", shard), self._device)
         sums = Sums(points, k)
@@ -103,10 +103,10 @@ class Ours:
             took.append(each_s)
         return start_s, took, centres, sums
 
-    def _tell_parts(
+    def _print_parts(
         self, points: EmbeddedBodies, params: BodyParams, sums: Sums, graph: IterationGraph | None
     ) -> None:
-        """Print what the parts of an iteration take."""
+        """Print the time of each part of an iteration."""
         where, shard = self._device, Shard.whole(len(points))
         centres_s, centres = seconds(lambda: Centres(points, params), where)
         search_s, found = seconds(lambda: search(centres, ROUGH), where)
@@ -133,7 +133,7 @@ class Ours:
         centres: BodyParams,
         labels: Tensor,
     ) -> int:
-        """Count the labels of some rows that float64 vertices, made by other code, do not give."""
+        """Count wrong labels of some rows, by float64 vertices that the body model makes, not our blocks."""
         reference = self._body.double_precision()
         weights = self._weights.double()
 

@@ -1,8 +1,8 @@
-"""The peers: each on the vertex vectors (20,670 numbers a body) of a subset, its seconds an iteration.
+"""The peers: each clusters the vertex vectors (20,670 numbers per body) of a subset.
 
-Where a peer does not say how long each iteration took, two fits that differ in their number of
-iterations tell it without what is done once; the faster of two runs counts. Each returns (seconds an
-iteration, labels, the centres that they belong to).
+If a peer does not report the time of each iteration, it is the difference of two fits with different numbers
+of iterations; the faster of two runs counts. Each returns (seconds per iteration, labels, the centres of
+these labels).
 """
 
 import time
@@ -49,7 +49,7 @@ def sklearn(algorithm: str) -> Callable[[Tensor, Tensor, int], Found]:
 
 
 def faiss(vectors: Tensor, centres: Tensor, iterations: int) -> Found:
-    """Return FAISS's k-means, on all vectors (it would draw 256 a centre)."""
+    """Return FAISS's k-means on all vectors (its default draws 256 per centre)."""
     import faiss as library
 
     library.omp_set_num_threads(torch.get_num_threads())
@@ -70,7 +70,7 @@ def faiss(vectors: Tensor, centres: Tensor, iterations: int) -> Found:
 
 
 def torch_gemm(precision: str) -> Callable[[Tensor, Tensor, int], Found]:
-    """Return the assignment alone, as one matrix product a chunk; "highest" is float32, "high" TF32."""
+    """Return the assignment alone, as one matrix product per chunk; "highest" is float32, "high" TF32."""
 
     def run(vectors: Tensor, centres: Tensor, iterations: int) -> Found:
         with full_precision():
@@ -109,7 +109,7 @@ def _timed(assign: Callable[[], Tensor], iterations: int) -> tuple[float, Tensor
 
 
 def literal_pair_s(body: BodyModel, params: BodyParams, pairs: int) -> float:
-    """Return the seconds of a pair as Algorithm 1 is printed: two bodies are made for each."""
+    """Return the seconds per pair if Algorithm 1 is taken literally: each pair makes two bodies."""
     one = torch.arange(1)
     body(params[one])
     took = []

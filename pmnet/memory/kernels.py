@@ -1,4 +1,4 @@
-"""Mean rotations on a GPU, in a kernel of its own. Imported only where `device.has_kernels`."""
+"""Mean rotations on a GPU in one kernel. Imported only where `device.has_kernels`."""
 
 from typing import no_type_check
 
@@ -8,26 +8,30 @@ import triton.language as tl
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-SQUARINGS = 24  # after them the eigenvector counts 2^24 times: a gap of 1e-6 is enough
+SQUARINGS = (
+    24  # raise the matrix to the power 2^24: a relative gap of 1e-6 between eigenvalues is enough
+)
 
 
 def mean_rotations(means: Float64[Tensor, "n 9"]) -> Float[Tensor, "n 3 3"]:
     """Return the mean rotations of groups, from the means of their matrices.
 
-    The same as `rotations.mean_rotation` (Markley et al. 2007): the eigenvector of the mean of q q^T, of
-    the largest eigenvalue, by squaring the matrix until nothing else is left of it.
+    The same as `rotations.mean_rotation` (Markley et al. 2007): the eigenvector of the largest eigenvalue of
+    the mean of q q^T, by repeated squaring of that matrix.
     """
-    found = torch.empty(len(means), 3, 3, dtype=torch.float32, device=means.device)
+    rotations = torch.empty(len(means), 3, 3, dtype=torch.float32, device=means.device)
     if len(means):
         block = 64
         grid = (triton.cdiv(len(means), block),)
-        _mean_rotations[grid](means.contiguous(), found, len(means), SQUARINGS, block, num_warps=2)
-    return found
+        _mean_rotations[grid](
+            means.contiguous(), rotations, len(means), SQUARINGS, block, num_warps=2
+        )
+    return rotations
 
 
 @triton.jit(do_not_specialize=["count"])
 @no_type_check  # it is compiled, not called
-def _mean_rotations(means, found, count, SQUARINGS: tl.constexpr, BLOCK: tl.constexpr):
+def _mean_rotations(means, rotations, count, SQUARINGS: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     real = row < count
     r = means + row * 9
@@ -75,7 +79,7 @@ def _mean_rotations(means, found, count, SQUARINGS: tl.constexpr, BLOCK: tl.cons
         zw_ = xz * xw + yz * yw + zz * zw + zw * ww
         xx, yy, zz, ww = xx_, yy_, zz_, ww_
         xy, xz, yz, xw, yw, zw = xy_, xz_, yz_, xw_, yw_, zw_
-    # any column is the eigenvector now; that of the largest number is told best
+    # every column is now a multiple of the eigenvector; the longest is the most precise
     most = tl.maximum(tl.maximum(xx, yy), tl.maximum(zz, ww))
     in_x = xx >= most
     in_y = (yy >= most) & (xx < most)
@@ -85,7 +89,7 @@ def _mean_rotations(means, found, count, SQUARINGS: tl.constexpr, BLOCK: tl.cons
     z = tl.where(in_x, xz, tl.where(in_y, yz, tl.where(in_z, zz, zw)))
     w = tl.where(in_x, xw, tl.where(in_y, yw, tl.where(in_z, zw, ww)))
     scale = 2 / (x * x + y * y + z * z + w * w)
-    to = found + row * 9
+    to = rotations + row * 9
     tl.store(to, (1 - scale * (y * y + z * z)).to(tl.float32), real)
     tl.store(to + 1, (scale * (x * y - z * w)).to(tl.float32), real)
     tl.store(to + 2, (scale * (x * z + y * w)).to(tl.float32), real)

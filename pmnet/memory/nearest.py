@@ -1,4 +1,4 @@
-"""Prototypes and bodies: which prototype is near a body, and how far prototypes are from each other."""
+"""The prototype nearest to a body, and the distances between prototypes."""
 
 from typing import Final
 
@@ -13,19 +13,17 @@ from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spaces import Space, space_of
 
 EXACT: Final = 256  # bodies whose float64 points are made at a time
-ROUNDING: Final = (
-    1e-9  # more than that of a float64 product of 20,670 terms, relative to the lengths
-)
-TIE: Final = (
-    1e-12,
-    1e-11,
-)  # relative, absolute: equal bodies differ by the rounding of two forward passes
+# exceeds the rounding of a float64 product of 20,670 terms, relative to the squared lengths
+ROUNDING: Final = 1e-9
+# relative, absolute: the points of equal bodies differ by rounding
+TIE: Final = 1e-12, 1e-11
 
 
 class NearestPrototype:
     """Finds the nearest prototype in the space that the memory was made in.
 
-    Augmentation changes bodies, and so which is near: a mirrored or turned body is another body.
+    Training needs it because augmentation changes the nearest prototype: a mirrored or turned body is
+    another body.
     """
 
     def __init__(self, memory: PrototypeMemory, body: BodyModel) -> None:
@@ -33,7 +31,7 @@ class NearestPrototype:
         self._space = space_of(memory.space, memory.vertex_weights, body)
         with torch.no_grad():
             points = self._space.embed(memory.prototypes.to(body.faces.device))
-            self._origin = points.mean(0)  # near the bodies, so that rounding stays small
+            self._origin = points.mean(0)  # near the bodies, so that rounding is small
             self._points = points - self._origin
             self._squared = self._points.square().sum(1)
 
@@ -41,8 +39,8 @@ class NearestPrototype:
     def nearest(self, params: BodyParams) -> Int[Tensor, "b"]:
         """Return the nearest prototype of each body.
 
-        One matrix product in float32 on the device: a near tie may fall to either, unlike in
-        `assign_exactly`, which no training label needs.
+        It is one float32 matrix product on the device. A near tie may go to either prototype, which is
+        good enough for a training label; `assign_exactly` is exact.
         """
         points = self._space.embed(params) - self._origin
         return (self._squared - 2 * points @ self._points.T).argmin(1)
@@ -50,35 +48,38 @@ class NearestPrototype:
     def relabel(
         self, params: BodyParams, has_smpl: Bool[Tensor, "b"], before: Int[Tensor, "b"]
     ) -> Int[Tensor, "b"]:
-        """Return the nearest prototypes; samples without a pose keep what they had `before`."""
+        """Return the nearest prototypes; samples without a pose keep their prototype `before`."""
         return torch.where(has_smpl, self.nearest(params), before)
 
 
 @torch.no_grad()
 def distances_mm(memory: PrototypeMemory, body: BodyModel) -> Float[Tensor, "k k"]:
-    """Return the mean distance (mm) of the vertices of each prototype to those of each other."""
+    """Return the mean distance (mm) between the vertices of each pair of prototypes."""
     vertices = body.vertices(memory.prototypes.to(body.faces.device))
     return torch.stack([mean_distance_mm(vertices, v.expand_as(vertices)) for v in vertices])
 
 
 @torch.no_grad()
 def assign_exactly(space: Space, centres: BodyParams, params: BodyParams) -> Int[Tensor, "b"]:
-    """Return the nearest centre of each body, by float64 points; ties go to the lower index."""
-    found = [params.betas.new_empty(0, dtype=torch.long)]
+    """Return the nearest centre of each body, by float64 points; ties go to the lower index.
+
+    A matrix product excludes most centres; the others are compared by differences.
+    """
+    assignments = [params.betas.new_empty(0, dtype=torch.long)]
     points = space.exact(centres)
     squared = points.square().sum(1)
     for start in range(0, len(params), EXACT):
         bodies = space.exact(params[slice(start, start + EXACT)])
         length = bodies.square().sum(1, keepdim=True)
-        scores = length + squared - 2 * bodies @ points.T
-        near = scores <= scores.amin(1, keepdim=True) + ROUNDING * (length + squared)
+        approximate = length + squared - 2 * bodies @ points.T
+        near = approximate <= approximate.amin(1, keepdim=True) + ROUNDING * (length + squared)
         body, centre = near.nonzero(as_tuple=True)
-        gaps = torch.full_like(scores, torch.inf)
+        gaps = torch.full_like(approximate, torch.inf)
         for b, c in zip(body.split(EXACT), centre.split(EXACT), strict=True):
             gaps[b, c] = (bodies[b] - points[c]).norm(dim=1)
         least = gaps.amin(1, keepdim=True)
-        found.append((gaps <= least * (1 + TIE[0]) + TIE[1]).int().argmax(1))
-    return torch.cat(found)
+        assignments.append((gaps <= least * (1 + TIE[0]) + TIE[1]).int().argmax(1))
+    return torch.cat(assignments)
 
 
 def nearest_prototypes(

@@ -1,4 +1,4 @@
-"""The prototype memory on disk: K bodies, who belongs to them, and how they were found."""
+"""The prototype memory and its file: K bodies, their samples, and how the memory was made."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -31,7 +31,7 @@ KEYS: Final = ("header", *ARRAYS)
 
 @dataclass(frozen=True)
 class Iteration:
-    """One row of the history: after the assignment."""
+    """One row of the history, after an assignment: how many bodies changed, how many clusters are empty."""
 
     iteration: int
     mean_distance: float
@@ -44,7 +44,7 @@ class PrototypeMemory:
     """K prototypes (M of the paper) with the assignments and distances of the training samples.
 
     `camera` (s, tx, ty) is the mean camera of the training samples: regression starts from it.
-    `body` is the sha256 of the body model; `settings` says how the memory was made.
+    `body` is the sha256 of the body model; `settings` are the options that the memory was made with.
     """
 
     prototypes: BodyParams
@@ -61,18 +61,18 @@ class PrototypeMemory:
 
     @property
     def space(self) -> SpaceName:
-        """Return the space that it was made in."""
+        """Return the space that the memory was made in."""
         if self.vertex_weights is None:
             return "parameter"
         return "body_pose" if self.settings.get("space") == "body_pose" else "vertex"
 
     @property
     def sizes(self) -> Int[Tensor, "k"]:
-        """Return how many training samples each prototype has."""
+        """Return the number of training samples per prototype."""
         return torch.bincount(self.assignments, minlength=len(self))
 
     def save(self, path: Path) -> None:
-        """Write one npz, whole or not at all."""
+        """Write one .npz file, whole or not at all."""
         header = {
             "version": VERSION,
             "body": self.body,
@@ -94,7 +94,7 @@ class PrototypeMemory:
 
     @staticmethod
     def load(path: Path) -> "PrototypeMemory":
-        """Return the memory in a file; raises InputError where it is missing, broken or no memory."""
+        """Return the memory in a file. Raises InputError if the file is missing, damaged or no memory."""
         if not path.exists():
             raise InputError(f"{path}: no such prototype memory; run the cluster stage")
         try:
@@ -139,7 +139,7 @@ class PrototypeMemory:
 
 
 def _check(values: dict[str, np.ndarray]) -> None:
-    """Raise ValueError where an array has not the shape, kind or values of a memory."""
+    """Raise ValueError if an array does not have the shape, kind or values of a memory."""
     for key, (kind, shape) in ARRAYS.items():
         if key == "vertex_weights" and key not in values:
             continue

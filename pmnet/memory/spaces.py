@@ -1,6 +1,6 @@
 """The spaces in which bodies are compared: weighted vertices (P3DH) or plain parameters (K-Means Naive).
 
-A point of a space may be long (20,670 numbers). `pmnet.clustering.exact` compares most bodies by a few
+A point of a space may be long (20,670 numbers); `pmnet.clustering.exact` compares most bodies by a few
 coordinates of their points.
 """
 
@@ -22,35 +22,36 @@ from pmnet.body.rotations import (
 from pmnet.body.skinning import VertexBlocks
 from pmnet.core.device import has_kernels, in_threads
 
-# what is compared: bodies as seen, bodies that all face the same way, or their parameters
+# bodies are compared as seen, or all facing the same way, or by their parameters
 SpaceName = Literal["vertex", "body_pose", "parameter"]
-# rounding of a float32 vertex: over a body at least four times what is measured (tests/memory/test_spaces.py)
+# Rounding of a float32 vertex (m). It is measured, not proven: over a body, the error is at most a fourth of
+# this (tests/memory/test_spaces.py).
 VERTEX_NOISE_M: Final = 2.5e-7
-AVERAGED: Final = 256  # groups whose rotations one thread averages at a time
+AVERAGED: Final = 256  # groups whose rotations a thread averages at a time
 
 
 @runtime_checkable
 class Space(Protocol):
-    """Where bodies are points: what comparing and averaging bodies needs to know.
+    """A space in which bodies are points: how bodies are compared and averaged.
 
-    `noise_of` bounds the error of the float32 points `embed`: the distance from the exact ones.
-    `statistics` are numbers, side by side, whose mean over many bodies is all that `mean_body` needs.
+    `noise_of` bounds the distance of the float32 points of `embed` from the exact points. `statistics` are
+    columns of numbers; their means over a group of bodies are all that `mean_body` needs.
     """
 
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
-        """Return the whole points in float32, the numbers in any order; distances are Euclidean."""
+        """Return whole points in float32, with the numbers in any order; distances are Euclidean."""
         ...
 
     def noise_of(self, params: BodyParams) -> Float[Tensor, "b"]:
-        """Return how far the point of each body may be from the exact one."""
+        """Return how far the point of each body may be from its exact point."""
         ...
 
     def exact(self, params: BodyParams) -> Float64[Tensor, "b p"]:
-        """Return the whole points in float64."""
+        """Return whole points in float64."""
         ...
 
     def statistics(self, params: BodyParams) -> list[Float[Tensor, "b _"]]:
-        """Return the numbers of each body whose mean says what the mean body is."""
+        """Return the numbers of each body whose means determine the mean body."""
         ...
 
     def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
@@ -67,22 +68,22 @@ class VertexSpace:
     def __init__(self, body: BodyModel, weights: Float[Tensor, "v"]) -> None:
         self.body, self.weights = body, weights.to(body.faces.device)
         template, directions = body.rest_shape()
-        # a body of large betas is a large body, made of larger terms: the rounding grows with it
+        # large betas make vertices of larger terms, which round more
         self._growth = 4 * directions[:10].norm(dim=1).amax(1) / template.norm(dim=0).amax()
         self._noise = VERTEX_NOISE_M * 3**0.5 * float(weights.double().norm())
 
     def seen(self, params: BodyParams) -> BodyParams:
-        """Return the bodies that are compared: these, or what a subclass makes of them."""
+        """Return the bodies as they are compared; a subclass may change them."""
         return params
 
     @cached_property
     def blocks(self) -> VertexBlocks:
-        """Return what makes the weighted vertices, float32."""
+        """Return the maker of weighted vertices in float32."""
         return VertexBlocks(self.body, self.weights)
 
     @cached_property
     def exact_blocks(self) -> VertexBlocks:
-        """Return what makes the weighted vertices, float64."""
+        """Return the maker of weighted vertices in float64."""
         return VertexBlocks(self.body.double_precision(), self.weights.double())
 
     def embed(self, params: BodyParams) -> Float[Tensor, "b p"]:
@@ -116,11 +117,11 @@ class VertexSpace:
 class BodyPoseSpace(VertexSpace):
     """Weighted vertices without the global orientation: a control for the paper's distance.
 
-    The mean body of a group has the mean global orientation of its members, however they are turned.
+    The mean body of a group still has the mean global orientation of its members.
     """
 
     def seen(self, params: BodyParams) -> BodyParams:
-        """Return the bodies unturned."""
+        """Return the bodies with the identity as global orientation."""
         rotmats = params.rotmats.clone()
         rotmats[:, 0] = torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
         return BodyParams(rotmats, params.betas)
@@ -150,13 +151,13 @@ class ParameterSpace:
         return [self.embed(params)]
 
     def mean_body(self, means: Float64[Tensor, "k s"]) -> BodyParams:
-        """Return the mean of the numbers, brought back to rotations."""
+        """Return the means of the numbers, with rotations orthonormalised."""
         rotmats = rot6d_to_rotmat(means[:, :-10].reshape(-1, 24, 6))
         return BodyParams(rotmats.float(), means[:, -10:].float())
 
 
 def space_of(name: SpaceName, vertex_weights: Tensor | None, body: BodyModel) -> Space:
-    """Return a space by name: of vertices with these weights, turned as seen or not, or of parameters."""
+    """Return a space by name; the two spaces of vertices have these weights."""
     if name == "parameter" or vertex_weights is None:
         return ParameterSpace()
     return (BodyPoseSpace if name == "body_pose" else VertexSpace)(body, vertex_weights)

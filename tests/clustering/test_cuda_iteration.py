@@ -1,4 +1,4 @@
-"""An iteration in lists of fixed rooms finds what one in lists as long as needed finds."""
+"""An iteration in padded lists gives the results of one in lists as long as needed."""
 
 import math
 
@@ -9,7 +9,12 @@ from bodies import embedding, random_bodies, twins
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import JOINTS, vertex_weights
 from pmnet.body.rotations import axis_rotation
-from pmnet.clustering.cuda_iteration import IterationGraph, PaddedIndices, PaddedScatter, Rooms
+from pmnet.clustering.cuda_iteration import (
+    IterationGraph,
+    ListLengths,
+    PaddedIndices,
+    PaddedScatter,
+)
 from pmnet.clustering.exact.embedded import EmbeddedBodies, embed_bodies
 from pmnet.clustering.kmeans import iterate
 from pmnet.clustering.sharding import Shard
@@ -21,7 +26,7 @@ PAPER = {"limb": 5.0, "torso": 1.0, "foot": 0.5, "head": 0.3, "hand": 0.3}
 
 @pytest.fixture(autouse=True)
 def not_recorded(monkeypatch):
-    """Do the work of a graph as it is: a CPU has no graphs."""
+    """Run the work of a graph step by step: a CPU has no CUDA graphs."""
     monkeypatch.setenv("PMNET_GRAPHS", "0")
 
 
@@ -61,7 +66,7 @@ CASES = {
 
 
 def begun(points: EmbeddedBodies, k: int) -> Sums:
-    """Return the sums of bodies that are dealt out to the clusters one by one."""
+    """Return the sums of bodies that go to the clusters in turn."""
     sums = Sums(points, k)
     sums.move(torch.arange(len(points)) % k)
     return sums
@@ -69,11 +74,11 @@ def begun(points: EmbeddedBodies, k: int) -> Sums:
 
 @pytest.mark.parametrize("name", ["vertex", "parameter"])
 @pytest.mark.parametrize("case", CASES)
-def test_fixed_rooms_find_what_lists_find(spaces, name, case):
+def test_padded_lists_give_the_results_of_lists(spaces, name, case):
     params, centres = CASES[case]()
     points, k = embed_bodies(embedding(spaces[name]), params, 1.0), len(centres)
     expected, found, graph = begun(points, k), begun(points, k), IterationGraph(points, k)
-    graph._make(Rooms(400, 2000, 2000, 400, 600), False)
+    graph._make(ListLengths(400, 2000, 2000, 400, 600), False)
     for _ in range(3):
         row, after = iterate(points, centres, expected, Shard.whole(len(points)))
         outcome = graph(centres, found)
@@ -88,12 +93,12 @@ def test_fixed_rooms_find_what_lists_find(spaces, name, case):
 
 
 def test_a_body_that_is_its_own_centre_is_no_reason_to_give_up(spaces):
-    # a cluster of one: coordinates do not tell a distance of zero to a share of it
+    # a cluster of one body: coordinates do not give a distance of zero within a share of it
     params, k = random_bodies(80, 6), 80
     points = embed_bodies(embedding(spaces["vertex"]), params, 1.0)
     graph, sums = IterationGraph(points, k), begun(points, 7)
     sums.total = torch.cat([sums.total, sums.total.new_zeros(k - 7, sums.total.shape[1])])
-    graph._make(Rooms(100, 2000, 2000, 100, 600), False)
+    graph._make(ListLengths(100, 2000, 2000, 100, 600), False)
     outcome = graph(params, sums)
     assert outcome is not None and outcome.empty == 0
     assert torch.equal(sums.labels, torch.arange(80))
@@ -103,31 +108,31 @@ def test_a_body_that_is_its_own_centre_is_no_reason_to_give_up(spaces):
 def test_every_list_is_used_by_near_ties(spaces, monkeypatch):
     params, centres = near_ties()
     points = embed_bodies(embedding(spaces["vertex"]), params, 1.0)
-    graph, told = IterationGraph(points, len(centres)), []
-    graph._make(Rooms(400, 2000, 2000, 400, 600), False)
+    graph, counts = IterationGraph(points, len(centres)), []
+    graph._make(ListLengths(400, 2000, 2000, 400, 600), False)
     run = graph._run
-    monkeypatch.setattr(graph, "_run", lambda *a: told.append(run(*a)) or told[-1])
+    monkeypatch.setattr(graph, "_run", lambda *a: counts.append(run(*a)) or counts[-1])
     graph(centres, begun(points, len(centres)))
-    assert (told[0][-1][-5:] > 0).all()  # open, pairs, left, whole, exact
+    assert (counts[0][-1][-5:] > 0).all()  # open, pairs, left, whole, exact
 
 
-def test_a_list_that_fills_its_room_changes_nothing_and_gets_more_room(spaces):
+def test_a_list_that_fills_its_capacity_changes_nothing_and_grows(spaces):
     params, centres = near_ties()
     points, k = embed_bodies(embedding(spaces["vertex"]), params, 1.0), len(centres)
     sums, graph = begun(points, k), IterationGraph(points, k)
     labels, total = sums.labels.clone(), sums.total.clone()
-    graph._make(Rooms(400, 6, 2000, 400, 600), True)
-    rooms = graph._rooms
+    graph._make(ListLengths(400, 6, 2000, 400, 600), True)
+    capacity = graph._capacity
     assert graph(centres, sums) is None
     assert torch.equal(sums.labels, labels) and torch.equal(sums.total, total)
-    assert graph._rooms.pairs == 2 * rooms.pairs and not graph._recorded
+    assert graph._capacity.pairs == 2 * capacity.pairs and not graph._recorded
 
 
-def test_rooms_are_found_out_before_they_are_recorded(spaces):
+def test_capacities_are_steady_before_a_graph_is_recorded(spaces):
     params, k = random_bodies(300, 6), 5
     points = embed_bodies(embedding(spaces["vertex"]), params, 1.0)
     graph, sums, centres = IterationGraph(points, k), begun(points, k), random_bodies(k, 8)
-    graph._make(Rooms(300, 300, 300, 300, 300), False)
+    graph._make(ListLengths(300, 300, 300, 300, 300), False)
     recorded = []
     for _ in range(4):
         outcome = graph(centres, sums)
@@ -135,11 +140,11 @@ def test_rooms_are_found_out_before_they_are_recorded(spaces):
         centres = outcome.centres
         recorded.append(graph._recorded)
     assert recorded[-1] and not recorded[0]
-    assert max(graph._rooms.pairs, graph._rooms.whole) < 300  # as tight as is needed
+    assert max(graph._capacity.pairs, graph._capacity.whole) < 300  # no longer than needed
     assert IterationGraph.where_it_fits(points, k) is None  # there is no GPU
 
 
-def test_rows_of_a_room():
+def test_rows_of_a_padded_list():
     holds = torch.tensor([False, True, False, True])
     listed = PaddedIndices(holds, 3)
     assert listed.rows.tolist() == [1, 3, 4] and listed.at.tolist() == [1, 3, 3]

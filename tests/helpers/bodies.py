@@ -1,4 +1,4 @@
-"""Random bodies, and bodies in a pose that is easy to say."""
+"""Random bodies, bodies in a simple pose, and options and embeddings of clusterings."""
 
 import math
 from functools import cache
@@ -24,7 +24,7 @@ def random_bodies(
 
 
 def facing(n: int = 1, **joints_deg: tuple[float, float, float]) -> BodyParams:
-    """Return mean bodies upright before the camera, arms out, but for the joints that are named."""
+    """Return mean bodies upright before the camera, arms out, with the named joints turned."""
     rotvecs = torch.zeros(n, 24, 3)
     for joint, rotvec_deg in joints_deg.items():
         rotvecs[:, JOINTS.index(joint)] = torch.tensor(rotvec_deg).deg2rad()
