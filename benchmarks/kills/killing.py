@@ -26,7 +26,7 @@ TRAIN = (
 )
 COMMANDS = {
     "trainer": TRAIN,
-    "dvc": ("python", "-m", "dvc", "repro", "-s", f"train@{RUN}"),
+    "dvc": ("python", "-m", "dvc", "repro", "-s", f"train@{RUN}-0"),
     "rank": ("torchrun", "--standalone", "--nproc-per-node", "2", "--no-python", *TRAIN),
 }
 POLL_S = 0.02

@@ -1,4 +1,4 @@
-"""Evaluation of a run: the errors of each sample, seed and test set."""
+"""Evaluation of a run: the errors of each test sample, for each seed and kind of inference."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -31,12 +31,12 @@ from pmnet.model.network import PMNet
 from pmnet.model.selection import Selector
 from pmnet.model.weights import load_memory, load_network, model_file, precision_of
 
-BLOCK = 1024  # samples (82 kB of true vertices each) that are worked on at a time, by one process
+BLOCK = 1024  # samples that one process works on at a time; each has 82 kB of true vertices
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A run's memory, its trained networks by seed, and what they are measured against and with."""
+    """The memory and the trained networks of a run, the mean body, and the settings of evaluation."""
 
     body: BodyModel
     memory: PrototypeMemory
@@ -66,10 +66,10 @@ class Evaluator:
         return Evaluator(model.to(device), prototypes, mean.to(device), networks, options)
 
     def errors(self, samples: Path, images: Path) -> pd.DataFrame:
-        """Return the errors of the samples of a test set, by seed and by kind of inference.
+        """Return the errors of the samples of a test set, per seed and kind of inference.
 
-        Of several processes each works on some of the blocks, and all return the same as one would.
-        Without true bodies there is no MPVPE, no distance, and no inference that needs them.
+        Several processes share the blocks; each returns the whole table, as one process would. Without
+        true bodies there is no MPVPE, no distance, and no inference that needs the true body.
         """
         table, pixels = Samples.load(samples), Pixels(images)
         check_images(samples, table, pixels)
@@ -77,27 +77,27 @@ class Evaluator:
         rows = measurable_rows(table, pixels.present, protocol, samples)
         first, step = rank_and_world_size()
         mine = rows.split(BLOCK)[first::step]
-        found = [self._errors(table.select(b), pixels, b, protocol) for b in mine]
-        tables: list[pd.DataFrame] = gather_in_order(found)
+        own = [self._errors(table.select(b), pixels, b, protocol) for b in mine]
+        tables: list[pd.DataFrame] = gather_in_order(own)
         return pd.concat(tables, ignore_index=True)
 
     def _errors(
         self, table: Samples, pixels: Pixels, rows: Tensor, protocol: Protocol
     ) -> pd.DataFrame:
-        """Return the errors of samples whose images are `rows`."""
+        """Return the errors of the samples in `table`, whose images are `rows`."""
         truth = prediction.truth_of(table, self.body, protocol)
         distance = prediction.distance_to_mean_mm(truth, self.mean, self.body)
         assigned = None if truth.bodies is None else self.assign(truth.bodies.params)
         shown = torch.full_like(rows, -1) if assigned is None else assigned
-        found = []
+        tables = []
         for seed, inference, pred, chosen in self._predictions(pixels, rows, assigned):
             errors = prediction.errors(pred, truth, self.body, protocol)
             parts = table, rows, inference, errors, distance, shown, chosen
-            found.append(prediction.error_table(*parts).assign(seed=seed))
-        return pd.concat(found, ignore_index=True)
+            tables.append(prediction.error_table(*parts).assign(seed=seed))
+        return pd.concat(tables, ignore_index=True)
 
     def assign(self, params: BodyParams) -> Tensor:
-        """Return the nearest prototype of each body, in the space that the memory was made in."""
+        """Return the nearest prototype of each body, in the space in which the memory was clustered."""
         space = space_of(self.memory.space, self.memory.vertex_weights, self.body)
         return assign_exactly(space, self.memory.prototypes.to(params.betas.device), params)
 
@@ -108,17 +108,17 @@ class Evaluator:
         for seed, network in self.networks.items():
             encoded = prediction.encode(network, pixels, rows, device)
             selector = Selector(network, self.memory, self.body)
-            for found in prediction.inferences(selector, encoded, assigned, self.options):
-                yield seed, *found
+            for inference in prediction.inferences(selector, encoded, assigned, self.options):
+                yield seed, *inference
             chosen = encoded.scores.argmax(1)
             yield seed, "mean", self.mean[torch.zeros_like(chosen)], chosen
 
     def write(
         self, run: str, pairs: list[tuple[Path, Path]], out: Path, more: Mapping[str, Any]
     ) -> None:
-        """Write the errors of all test sets (samples, images) as those of `run`; `more` says what it is.
+        """Write the errors of all test sets, pairs of samples and images, as those of `run`.
 
-        Of several processes the first writes.
+        `more` is added to the header of the file. The first of several processes writes.
         """
         errors = pd.concat([self.errors(*pair) for pair in pairs], ignore_index=True)
         if rank_and_world_size()[0] > 0:
@@ -128,7 +128,7 @@ class Evaluator:
         say(f"{run}: errors of {len(errors)} predictions -> {out}")
 
     def about(self, samples: list[Path]) -> dict[str, Any]:
-        """Return what was evaluated on these test sets and how, as error files say it of themselves."""
+        """Return the header of the file of errors: the memory, the protocol and the selection."""
         measured = [Samples.load(file).about.measured for file in samples]
         protocols = [Protocol(self.options.alignment, joints) for joints in measured]
         settings = ("space", "weights", "k", "limb_weight", "max_iterations")
@@ -142,10 +142,10 @@ class Evaluator:
 def measurable_rows(
     table: Samples, seen: Tensor, protocol: Protocol, file: Path
 ) -> Int[Tensor, "n"]:
-    """Return the rows of the samples that are evaluated; says how many are not, and why.
+    """Return the rows of the samples that can be evaluated, and print how many cannot, and why.
 
-    A sample needs an image, and a body where others have one, else 3D joints. Raises InputError where
-    no sample is left.
+    A sample needs an image and a body; in a data set without bodies it needs an image and 3D joints.
+    Raises InputError where no sample is left.
     """
     bodies = table.has_smpl
     truth = bodies if bodies.any() else prediction.annotated(table, protocol)
@@ -163,7 +163,7 @@ def measurable_rows(
 
 
 def write_errors(errors: pd.DataFrame, about: dict[str, Any], out: Path) -> None:
-    """Write per-sample errors with what was evaluated and how, as parquet."""
+    """Write per-sample errors as parquet, with `about` as the header."""
     table = pa.Table.from_pandas(errors, preserve_index=False)
     header = {**(table.schema.metadata or {}), b"pmnet.errors": json.dumps(about).encode()}
     with replacing(out) as partial:

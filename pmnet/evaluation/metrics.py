@@ -20,19 +20,19 @@ MEASURED: Final[Mapping[str, list[int]]] = {
     "j14": [J24.index(joint) for joint in J14],
     "j17": [J24.index(joint) for joint in J17],
 }
-FEWEST: Final = 3  # joints that a similarity can be fitted to
+FEWEST: Final = 3  # joints that a similarity transform needs
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is brought together before MPVPE and MPJPE are measured: nothing, the pelvis, or the hips.
+    """What is aligned before MPVPE and MPJPE are measured: nothing, the pelvis, or the middle of the hips.
 
-    MPJPE is of the 24 joints of the SMPL skeleton, or of those of the annotated J24 that a data set
-    `measured`, where they are known. For MPVPE pelvis and hips are those of the skeleton. Annotated
-    joints come relative to the pelvis, so for them "none" means the pelvis too; where the origin is
-    not known in the truth, it is the middle of the hips for the pelvis and the pelvis for the hips.
-    The ground truth is the neutral body, whatever gender a sample says; or the body of that gender,
-    where the file of the body model holds those too (`pmnet body import --male --female`).
+    MPJPE is over the 24 joints of the SMPL skeleton, or over the known ones of the annotated J24 that a
+    data set `measured`. For MPVPE, pelvis and hips are those of the skeleton. Annotated joints are given
+    relative to the pelvis, so "none" aligns them at the pelvis too; where the pelvis is not known, the
+    middle of the hips replaces it, and the other way round. The ground truth is the neutral body for
+    every gender, or the body of a sample's gender if the body model file holds male and female bodies
+    (`pmnet body import --male --female`).
     """
 
     alignment: Literal["none", "pelvis", "hips"]
@@ -59,7 +59,7 @@ class Protocol:
         return torch.where(by_pelvis[:, None, None], joints[:, J24_PELVIS, None], hips)
 
     def measurable(self, known: Bool[Tensor, "n 24"]) -> Bool[Tensor, "n"]:
-        """Return whether the joints known of a body suffice to be measured."""
+        """Return whether enough joints of a body are known to measure it."""
         enough = known[:, MEASURED[self.measured]].sum(1) >= FEWEST
         if self.measured == "smpl24":
             return enough & known[:, 0] & known[:, HIPS].all(1)
@@ -70,9 +70,9 @@ class Protocol:
 
 
 def describe(protocols: Iterable[Protocol], gendered: bool = False) -> str:
-    """Return how data sets were measured, as one phrase; they are of one alignment.
+    """Return how data sets were measured, as one phrase; all protocols have the same alignment.
 
-    `gendered` says that the ground truth is of the body of each sample's gender.
+    `gendered` says that the ground truth is the body of each sample's gender.
     """
     protocols = list(protocols)
     annotated = sorted({p.measured.upper() for p in protocols if p.measured != "smpl24"})
@@ -113,7 +113,7 @@ def vertex_errors(
     true_joints: Float[Tensor, "b 24 3"],
     protocol: Protocol,
 ) -> dict[str, Float[Tensor, "b"]]:
-    """Return `mpvpe_mm` of each body; the joints are those of the skeleton."""
+    """Return `mpvpe_mm` of each body from vertices and joints (m); the joints are the skeleton's."""
     pred, true = pred_vertices - protocol.origin(pred_joints), protocol.origin(true_joints)
     return {"mpvpe_mm": mean_distance_mm(pred, true_vertices - true)}
 
@@ -124,7 +124,7 @@ def joint_errors(
     known: Bool[Tensor, "b 24"],
     protocol: Protocol,
 ) -> dict[str, Float[Tensor, "b"]]:
-    """Return `mpjpe_mm` and `pa_mpjpe_mm` of each body, over the measured joints that are known."""
+    """Return `mpjpe_mm` and `pa_mpjpe_mm` of each body from joints (m), over known measured joints."""
     rooted = [x - protocol.joint_origin(x, known) for x in (pred, true)]
     kept = MEASURED[protocol.measured]
     pred, true, known = pred[:, kept], true[:, kept], known[:, kept]

@@ -8,9 +8,9 @@ from pmnet.model.selection import Selection
 
 @dataclass(frozen=True)
 class Evaluate:
-    """The start of inference, and the protocol of the errors (stage `evaluate`).
+    """The start of inference, and the protocol of the errors (section `evaluate`).
 
-    `selection` is that of the network's own errors; those by the selections of `also` stand beside.
+    `selection` is that of the inference `model`; the selections of `also` are evaluated beside it.
     """
 
     selection: Selection

@@ -21,7 +21,7 @@ CPU_BATCH, GPU_BATCH = 64, 512
 
 
 def batch_of(device: torch.device) -> int:
-    """Return how many samples are worked on at a time."""
+    """Return how many samples are processed at a time."""
     return CPU_BATCH if device.type == "cpu" else GPU_BATCH
 
 
@@ -35,7 +35,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class PosedBodies:
-    """The true bodies of a data set, posed once for all that is compared with them."""
+    """The true bodies of samples, posed once: vertices and joints in m."""
 
     params: BodyParams
     vertices: Float[Tensor, "n v 3"]
@@ -44,7 +44,7 @@ class PosedBodies:
 
 @dataclass(frozen=True)
 class EvaluationTruth:
-    """The ground truth of a data set: bodies, where it has them, and the joints of MPJPE."""
+    """The ground truth of samples: bodies, if there are any, and the joints (m) of MPJPE."""
 
     bodies: PosedBodies | None
     joints: Float[Tensor, "n 24 3"]
@@ -63,9 +63,10 @@ def encode(network: PMNet, pixels: Pixels, rows: Int[Tensor, "n"], device: torch
 
 
 def annotated(samples: Samples, protocol: Protocol) -> Bool[Tensor, "n"]:
-    """Return which samples are measured by the joints of their files, not by those of their bodies.
+    """Return which samples are measured by their annotated joints, not by the joints of their bodies.
 
-    Those are all that have J24 in 3D, body or not: SPIN's rule for Human3.6M and MPI-INF-3DHP.
+    These are all samples with J24 in 3D, with or without a body: SPIN's rule for Human3.6M and
+    MPI-INF-3DHP. SMPL joints are used only for samples without a body.
     """
     enough = protocol.measurable(samples.keypoints_3d[..., 3] > 0)
     preferred = ~samples.has_smpl if protocol.measured == "smpl24" else True
@@ -74,9 +75,9 @@ def annotated(samples: Samples, protocol: Protocol) -> Bool[Tensor, "n"]:
 
 @torch.no_grad()
 def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> EvaluationTruth:
-    """Return the ground truth of samples that have a body all, or none; those have 3D joints.
+    """Return the ground truth of samples that all have a body, or all have 3D joints only.
 
-    Betas of a gender are those of its body: where the file of the body holds it, it is the true one.
+    Where the body model file holds male and female bodies, those of the samples' genders are used.
     """
     device = body.faces.device
     by_file = annotated(samples, protocol).to(device)
@@ -108,11 +109,11 @@ def inferences(
     assigned: Int[Tensor, "n"] | None,
     options: Evaluate,
 ) -> Iterator[tuple[str, BodyParams, Int[Tensor, "n"]]]:
-    """Yield what is compared, with its bodies and the prototypes chosen.
+    """Yield each kind of inference with its bodies and the selected prototypes.
 
-    That is the network (`model`), the network by the other selections of `options`, told the right
-    prototype (`oracle`), and prototypes alone. Where no right prototype is known (`assigned` is None),
-    what needs it is left out.
+    These are the network (`model`), the network by the other selections of `options`, the network from the
+    assigned prototype (`oracle`), and the selected and assigned prototypes alone. Where `assigned` is
+    None, the kinds that need it are left out.
     """
     network, features, scores = selector.network, encoded.features, encoded.scores
     start, chosen = selector.start(features, scores, options.selection)
@@ -153,9 +154,9 @@ def errors(
 def distance_to_mean_mm(
     truth: EvaluationTruth, mean: BodyParams, body: BodyModel
 ) -> Float[Tensor, "n"]:
-    """Return the mean distance (mm) of the vertices of each sample to those of the mean body.
+    """Return the mean distance (mm) between the vertices of each sample and those of the mean body.
 
-    Unaligned, as in Fig. 1(b): `mean` is the single prototype. NaN without true bodies.
+    The bodies are not aligned, as in Fig. 1(b); `mean` is the single prototype. NaN without true bodies.
     """
     if truth.bodies is None:
         return torch.full_like(truth.joints[:, 0, 0], torch.nan)
@@ -167,12 +168,12 @@ def error_table(
     samples: Samples,
     rows: Int[Tensor, "n"],
     inference: str,
-    found: dict[str, Tensor],
+    measured: dict[str, Tensor],
     distance: Float[Tensor, "n"],
     assigned: Int[Tensor, "n"],
     chosen: Int[Tensor, "n"],
 ) -> pd.DataFrame:
-    """Return one row a sample: what was measured, and what tells the sample, its row in the file."""
+    """Return one row per sample: its data set, its row in the file, and its errors."""
     return pd.DataFrame(
         {
             "dataset": samples.about.dataset,
@@ -182,6 +183,6 @@ def error_table(
             "distance_to_mean_mm": distance.cpu().numpy(),
             "assigned": assigned.cpu().numpy(),
             "chosen": chosen.cpu().numpy(),
-            **{name: values.cpu().numpy() for name, values in found.items()},
+            **{name: values.cpu().numpy() for name, values in measured.items()},
         }
     )

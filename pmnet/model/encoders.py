@@ -18,8 +18,8 @@ def build_encoder(name: str, pooling: int, weights: str = "") -> nn.Sequential:
     """Return a torchvision network up to its last feature map, which is pooled to a grid and flattened.
 
     `pooling` is the side of the grid: 1 is the global mean of a ResNet; a small encoder learns poses
-    sooner when it keeps some of the places. `weights` is a file of weights, the name of torchvision's
-    (which it downloads, once), or empty. Raises InputError for an unknown name or other weights.
+    sooner with a finer grid. `weights` is a file, the name of weights of torchvision (downloaded once), or
+    empty for random weights. Raises InputError for an unknown network, or weights of another network.
     """
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
@@ -42,7 +42,7 @@ def width_of(encoder: nn.Module) -> int:
 
 
 def _load(network: nn.Module, name: str, weights: str) -> None:
-    """Take over the weights of all but the head."""
+    """Load all weights but those of the head."""
     state = _read(Path(weights)) if Path(weights).exists() else _fetched(name, weights)
     own = {key for key in network.state_dict() if key.split(".")[0] not in HEADS}
     if missing := sorted(own - set(state)):

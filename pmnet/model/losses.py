@@ -1,6 +1,6 @@
 """The five terms of the loss (Eqs. 2-6), each a mean over the samples that have its ground truth.
 
-The joints are those that the ground truth has: the skeleton's 24, or the annotated J24, which are made
+The joints are those of the ground truth: the 24 of the skeleton, or the annotated J24, which are regressed
 from the vertices (J = J V^T, section 3.1).
 """
 
@@ -32,12 +32,16 @@ class LossWeights:
 
 
 TERMS: Final = ("keypoints_3d", "keypoints_2d", "pose", "betas", "prototype")
-LEAST: Final = 1e-6  # less weight than this in a whole batch is none
+LEAST: Final = 1e-6  # a batch whose weights sum to less has no ground truth for a term
 
 
 @dataclass(frozen=True)
 class TrainingTargets:
-    """The ground truth of a batch, with flags for what a sample has; `prototype` is -1 without SMPL."""
+    """The ground truth of a batch, with flags for what each sample has.
+
+    `keypoints_3d` are metres and `keypoints_2d` crop coordinates, both with a confidence; `prototype` is
+    the assigned one, -1 for a sample without SMPL.
+    """
 
     params: BodyParams
     keypoints_3d: Float[Tensor, "b 24 4"]
@@ -56,9 +60,9 @@ class TrainingTargets:
 
 @dataclass(frozen=True)
 class ClassTargets:
-    """What the classifier is to say for the samples of each prototype, and how much each counts.
+    """The target probabilities of the classifier, and the weight of a sample, by assigned prototype.
 
-    `targets` are probabilities: one prototype is right (the paper), or those near it a little as well.
+    In the paper the assigned prototype has probability 1; else prototypes near it may have a share.
     """
 
     targets: Float[Tensor, "k k"]
@@ -66,16 +70,16 @@ class ClassTargets:
 
     @staticmethod
     def plain(k: int, device: torch.device | None = None) -> "ClassTargets":
-        """Return the paper's: one prototype is right, all count alike (Eq. 5)."""
+        """Return the targets of the paper: one prototype is right, and all samples count equally (Eq. 5)."""
         return ClassTargets(torch.eye(k, device=device), torch.ones(k, device=device))
 
 
 def term_weights(
     truth: TrainingTargets, joint_set: JointSet, classes: ClassTargets
 ) -> dict[str, Float[Tensor, "b *n"]]:
-    """Return how much each number of each of the TERMS counts: 0 where the truth is not known.
+    """Return the weight of each number in each of the TERMS: 0 where the ground truth is not known.
 
-    J24 is compared from the middle of the hips: a sample whose hips are not both known has no 3D joints.
+    J24 is compared relative to the middle of the hips, so a sample without both hips has no 3D joints.
     """
     confidence = truth.keypoints_3d[..., 3:]
     known = truth.has_keypoints_3d[:, None, None]
@@ -101,10 +105,11 @@ def loss_terms(
     noise: float = 0.0,
     totals: Float[Tensor, "5"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the TERMS: those of the paper, or with other `classes`, or Balanced MSE with a `noise`.
+    """Return the TERMS of the loss (Eqs. 2-5).
 
-    Where processes share a batch, `totals` are the sums of the `term_weights` of all, and the terms of
-    all add up to those of the batch; only Balanced MSE compares the samples of one process alone.
+    The paper has plain `classes` and `noise` 0; with a noise, the pose term is the Balanced MSE. Where
+    processes share a batch, `totals` are the sums of `term_weights` over all processes, and the terms of
+    the processes add up to those of the batch; only Balanced MSE is limited to samples of one process.
     """
     classes = classes or ClassTargets.plain(scores.shape[1], scores.device)
     params = pred.params
@@ -143,10 +148,10 @@ def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Float[Tensor, 
 def _rooted(
     joints: Float[Tensor, "b 24 3"], truth: TrainingTargets, joint_set: JointSet
 ) -> tuple[Float[Tensor, "b 24 3"], Float[Tensor, "b 24 3"]]:
-    """Return predicted and true joints, each from its own origin.
+    """Return predicted and true joints, each relative to its own origin.
 
-    The origin is the skeleton's pelvis, where the truth has it already; of J24 it is the middle of
-    the hips on both sides (SPIN's rule).
+    The origin is the pelvis of the skeleton, to which the true joints are relative already. For J24 it is
+    the middle of the hips, of both the predicted and the true joints (SPIN's rule).
     """
     true = truth.keypoints_3d[..., :3]
     if joint_set == "smpl24":
@@ -156,16 +161,16 @@ def _rooted(
 
 
 def _hips(points: Float[Tensor, "b 24 c"]) -> Float[Tensor, "b 2 c"]:
-    """Return the hips of J24; an index made of numbers would not go into a CUDA graph."""
+    """Return the hips of J24; indexing with a list would not work in a CUDA graph."""
     return torch.stack([points[:, joint] for joint in J24_HIPS], 1)
 
 
 def weighted_square(
     pred: Float[Tensor, "*b n"], true: Float[Tensor, "*b n"], weights: Float[Tensor, "*b n"]
 ) -> Float[Tensor, ""]:
-    """Return the sum of squared differences by `weights`.
+    """Return the weighted sum of squared differences.
 
-    Where the weight is 0 the truth may be anything, NaN included: it does not reach the gradient.
+    Where the weight is 0, `true` may be anything, even NaN: it does not reach the gradient.
     """
     kept = torch.where(weights > 0, true, pred.detach())
     return ((pred - kept).square() * weights).sum()
@@ -174,10 +179,10 @@ def weighted_square(
 def balanced_square(
     pred: Float[Tensor, "b n"], true: Float[Tensor, "b n"], known: Bool[Tensor, "b"], noise: float
 ) -> Float[Tensor, ""]:
-    """Return the Balanced MSE of a batch (Ren et al. 2022, Eq. 9), a sum of n numbers a sample.
+    """Return the Balanced MSE of a batch (Ren et al. 2022, Eq. 9), summed over samples and numbers.
 
-    Each prediction must be nearer to its own truth than to the others of the batch, with Gaussian
-    noise of standard deviation `noise`: so common truths do not draw all predictions to them.
+    Each prediction must be nearer to its own target than to the other targets of the batch, under Gaussian
+    noise of standard deviation `noise`, so that common targets do not attract all predictions.
     """
     kept = torch.where(known[:, None], true, 0.0)
     apart = pred.square().sum(1)[:, None] - 2 * pred @ kept.T + kept.square().sum(1)[None]

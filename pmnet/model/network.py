@@ -27,19 +27,22 @@ class Prediction:
 
 
 def pack(params: BodyParams, camera: Float[Tensor, "b 3"]) -> Float[Tensor, "b 157"]:
-    """Return rotations in 6D, betas and camera as the vector that G works on."""
+    """Return the vector that G regresses: rotations in 6D, betas and camera."""
     return torch.cat([rotmat_to_rot6d(params.rotmats).flatten(1), params.betas, camera], 1)
 
 
 def unpack(vector: Float[Tensor, "b 157"]) -> Prediction:
-    """Return the body and camera of the vector that G works on."""
+    """Return the body and camera of a vector that G regresses."""
     pose, betas, camera = vector.split([POSE, BETAS, CAMERA], 1)
     return Prediction(BodyParams(rot6d_to_rotmat(pose.reshape(-1, 24, 6)), betas), camera)
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What a network is made of, its memory apart; a hidden width of 0 is one linear map (the paper)."""
+    """The settings of a network without its memory.
+
+    A width of 0 for `classifier_hidden` or `estimator_hidden` is one linear map (the paper).
+    """
 
     encoder: str
     pooling: int
@@ -51,7 +54,7 @@ class NetworkConfig:
 
 
 def _head(inputs: int, hidden: int, last: nn.Linear) -> nn.Sequential:
-    """Return a linear map, after a hidden layer of so many units where there are any."""
+    """Return the linear map `last`, after a hidden layer of `hidden` units if `hidden` is above 0."""
     before = [nn.Linear(inputs, hidden), nn.ReLU()] if hidden else []
     return nn.Sequential(*before, last)
 
@@ -68,7 +71,7 @@ class PMNet(nn.Module):
     image_std: Tensor
 
     def __init__(self, config: NetworkConfig, memory: PrototypeMemory, weights: str = "") -> None:
-        """Build the network; `weights` are those of the encoder (see `pmnet.model.encoders`)."""
+        """Build the network with the initial `weights` of the encoder (see `pmnet.model.encoders`)."""
         super().__init__()
         hidden = config.hidden
         self.regressor_steps = config.regressor_steps
@@ -107,7 +110,7 @@ class PMNet(nn.Module):
         return _brought_back(scores.softmax(1) @ self.memory)
 
     def from_prototypes(self, rows: Int[Tensor, "b"]) -> Float[Tensor, "b 157"]:
-        """Return prototypes to start from; their mean for a network that classifies but starts there."""
+        """Return the starts of regression: the prototypes of `rows`, or their mean (`start: mean`)."""
         return self.mean.expand(len(rows), -1) if self.starts_from_mean else self.memory[rows]
 
     def regress(
@@ -128,7 +131,7 @@ class PMNet(nn.Module):
     ) -> tuple[Float[Tensor, "b 157"], Float[Tensor, "b k"]]:
         """Return phi_T and scores, from the `assigned` prototypes.
 
-        Rows that are `predicted`, or have none (-1), start from the prototype of the highest score.
+        Rows that are `predicted`, or have no prototype (-1), start from that of the highest score.
         """
         features, scores = self.encode(images)
         rows = torch.where(predicted | (assigned < 0), scores.argmax(1), assigned)

@@ -1,4 +1,4 @@
-"""Which body inference starts from: the paper's two selections, and others."""
+"""The start of inference: the two selections of the paper, and two more."""
 
 from typing import Literal
 
@@ -15,27 +15,27 @@ Selection = Literal["hard", "soft", "risk", "twice"]
 
 
 class Selector:
-    """Chooses the start of each sample by the scores c of a network.
+    """Selects the start of each sample from the scores c of a network.
 
-    `hard` takes the prototype of the highest score, `soft` the mean of all by softmax (phi_0 = c M).
-    Beyond the paper: `risk` takes the prototype with the least expected distance to the right one, and
-    `twice` starts again from the prototype that is nearest to the body regressed from the hard one.
+    `hard` is the prototype of the highest score, `soft` the mean of all prototypes weighted by softmax
+    (phi_0 = c M). Beyond the paper: `risk` is the prototype with the least expected distance to the right
+    one, and `twice` the prototype nearest to the body that is regressed from the hard start.
     """
 
     def __init__(self, network: PMNet, memory: PrototypeMemory, body: BodyModel) -> None:
-        """Take a network with its memory; the work is done on the device of `body`."""
+        """Take a network, its memory, and the body model on the device of the network."""
         self.network, self._memory, self._body = network, memory, body
 
     @property
     def chooses(self) -> bool:
-        """Return whether there is anything to choose from."""
+        """Return whether the start depends on the scores."""
         return len(self._memory) > 1 and not self.network.starts_from_mean
 
     @torch.no_grad()
     def start(
         self, features: Float[Tensor, "n h"], scores: Float[Tensor, "n k"], selection: Selection
     ) -> tuple[Float[Tensor, "n 157"], Int[Tensor, "n"]]:
-        """Return phi_0 and the prototype that says most of it."""
+        """Return phi_0 and the selected prototype of each sample; for `soft` that of the highest score."""
         rows = scores.argmax(1)
         if not self.chooses:
             return self.network.from_prototypes(rows), rows
