@@ -20,9 +20,7 @@ from pmnet.core import params
 from pmnet.core.errors import InputError
 
 PARAMS = Path("params.yaml")
-FIRST_SPEAKS_S = (
-    3.0  # torchrun ends all processes once one has failed: the first process gets time to say why
-)
+FIRST_SPEAKS_S = 3.0  # torchrun ends all processes once one has failed: let the first say why
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -100,7 +101,9 @@ def test_two_processes_write_the_errors_that_one_writes(world, together, tmp_pat
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
 def test_torchrun_takes_no_option_of_a_stage_for_its_own(stage):
     graph = YAML(typ="safe", pure=True).load((TESTS.parent / "dvc.yaml").read_text())
-    launch, *command = graph["stages"][stage]["do"]["cmd"].split()
-    assert launch == "$PMNET_LAUNCH"
+    entry = graph["stages"][stage]
+    python, _, name, *options = shlex.split(entry.get("do", entry)["cmd"])
+    assert name == stage
+    command = [python, "-m", f"stages.{stage}", *options]  # as the launcher starts it
     parsed = get_args_parser().parse_args(["--standalone", "--no-python", *command])
     assert [parsed.training_script, *parsed.training_script_args] == command
