@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 # these tests run whole graphs and take as long as all others: `make test` runs both halves at once
-GRAPHS := tests/test_toy.py tests/test_paper_graph.py tests/test_plots_page.py
+GRAPHS := tests/test_toy.py tests/test_edits.py tests/test_dvc_day.py tests/test_paper_graph.py tests/test_plots_page.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-graphs test-units check lock
