@@ -24,7 +24,7 @@ class Plan:
 
     @property
     def counted(self) -> int:
-        """Return the number of windows that are measured, those of the warm-up included."""
+        """Return the number of windows that are measured, warm-up included."""
         return self.warm + self.timed
 
 

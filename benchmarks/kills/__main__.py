@@ -4,7 +4,7 @@
 undisturbed, and then, `--kills` times each: kills the trainer (`trainer`), kills `dvc` while it runs the
 train stage (`dvc`: its trainer lives on, and a second one must be refused), or kills one of two processes
 that torchrun started (`rank`); runs the same command again, and compares weights and log byte by byte with
-those of the undisturbed run. It prints a row a kind: `had_checkpoint` says how many were killed after a
+those of the undisturbed run. It prints a row per kind: `had_checkpoint` says how many were killed after a
 checkpoint, `resumed` how many of these went on from it, `refused` how often a second trainer came while
 the first one was alive, `equal` how many ended with the same bytes. Ten each take half an hour on two
 slow cores, most of it the start of Python.

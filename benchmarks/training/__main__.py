@@ -120,7 +120,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="that are timed: 100; on the CPU 20")
     parser.add_argument("--window", type=int, help="steps: 25; on the CPU 5")
     parser.add_argument(
-        "--workers", type=int, default=0, help="threads, or processes; 0: one a core"
+        "--workers", type=int, default=0, help="threads, or processes; 0: one per core"
     )
     parser.add_argument("--only", nargs="+", choices=["bare", "ours", "spin", "ranks", "more"])
     unprofiled = "do not ask the profiler how busy the GPU was"

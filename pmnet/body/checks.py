@@ -80,7 +80,7 @@ def check_topology(arrays: Mapping[str, np.ndarray]) -> None:
     _check_fans(faces, vertices)
     euler = vertices - len(edges) // 2 + len(faces)
     if euler != 2:
-        raise ValueError(f"the Euler characteristic of f is {euler}; expected 2, that of a sphere")
+        raise ValueError(f"the Euler characteristic of f is {euler}; expected 2, as of a sphere")
 
 
 def check_symmetry(arrays: Mapping[str, np.ndarray]) -> None:

@@ -116,7 +116,7 @@ class Evaluator:
     def write(
         self, run: str, pairs: list[tuple[Path, Path]], out: Path, more: Mapping[str, Any]
     ) -> None:
-        """Write the errors of all test sets, pairs of samples and images, as those of `run`.
+        """Write the errors of all test sets, pairs of samples and images, as the errors of `run`.
 
         `more` is added to the header of the file. The first of several processes writes.
         """

@@ -28,7 +28,7 @@ class Protocol:
     """What is aligned before MPVPE and MPJPE are measured: nothing, the pelvis, or the middle of the hips.
 
     MPJPE is over the 24 joints of the SMPL skeleton, or over the known ones of the annotated J24 that a
-    data set `measured`. For MPVPE, pelvis and hips are those of the skeleton. Annotated joints are given
+    data set `measured`. For MPVPE, pelvis and hips are joints of the skeleton. Annotated joints are given
     relative to the pelvis, so "none" aligns them at the pelvis too; where the pelvis is not known, the
     middle of the hips replaces it, and the other way round. The ground truth is the neutral body for
     every gender, or the body of a sample's gender if the body model file holds male and female bodies

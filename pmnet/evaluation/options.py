@@ -10,7 +10,7 @@ from pmnet.model.selection import Selection
 class Evaluate:
     """The start of inference, and the protocol of the errors (section `evaluate`).
 
-    `selection` is that of the inference `model`; the selections of `also` are evaluated beside it.
+    The inference `model` uses `selection`; the selections of `also` are evaluated beside it.
     """
 
     selection: Selection

@@ -42,7 +42,7 @@ def width_of(encoder: nn.Module) -> int:
 
 
 def _load(network: nn.Module, name: str, weights: str) -> None:
-    """Load all weights but those of the head."""
+    """Load all weights except the head's."""
     state = _read(Path(weights)) if Path(weights).exists() else _fetched(name, weights)
     own = {key for key in network.state_dict() if key.split(".")[0] not in HEADS}
     if missing := sorted(own - set(state)):

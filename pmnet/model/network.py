@@ -131,7 +131,7 @@ class PMNet(nn.Module):
     ) -> tuple[Float[Tensor, "b 157"], Float[Tensor, "b k"]]:
         """Return phi_T and scores, from the `assigned` prototypes.
 
-        Rows that are `predicted`, or have no prototype (-1), start from that of the highest score.
+        Rows that are `predicted`, or have no prototype (-1), start from the prototype of the highest score.
         """
         features, scores = self.encode(images)
         rows = torch.where(predicted | (assigned < 0), scores.argmax(1), assigned)

@@ -35,7 +35,7 @@ class Selector:
     def start(
         self, features: Float[Tensor, "n h"], scores: Float[Tensor, "n k"], selection: Selection
     ) -> tuple[Float[Tensor, "n 157"], Int[Tensor, "n"]]:
-        """Return phi_0 and the selected prototype of each sample; for `soft` that of the highest score."""
+        """Return phi_0 and the selected prototype of each sample; `soft` selects the highest score."""
         rows = scores.argmax(1)
         if not self.chooses:
             return self.network.from_prototypes(rows), rows

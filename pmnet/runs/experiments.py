@@ -124,7 +124,7 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
 def run_experiments(file: Path, settings: Path, groups: list[str], devices: int) -> None:
     """Train and evaluate the experiments of some groups (none: all), `devices` at a time.
 
-    0 devices are one a GPU, or one. Writes sweeps/<name>/errors.parquet of all seeds. Raises InputError
+    0 devices: one per GPU, or one. Writes sweeps/<name>/errors.parquet of all seeds. Raises InputError
     where any job failed.
     """
     known = read_experiments(file)

@@ -124,7 +124,7 @@ def load_training_data(
 ) -> TrainingData:
     """Return all samples with their images, and the prototypes that the memory assigns to them.
 
-    The memory's assignments are those of the samples with SMPL, in order; other samples have none.
+    The memory assigns the samples with SMPL, in order; other samples have no prototype.
     Raises InputError where the files do not belong together.
     """
     if len(samples) != len(images):

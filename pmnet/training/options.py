@@ -31,7 +31,7 @@ class Train:
     half of each (`mixed`), a share of predicted ones that grows from 0 to 1 (`scheduled`), or always their
     `mean`. `mix` is the share of each batch by data set. With `soft_mm` above 0, prototypes near the
     assigned one are targets of the classifier too, in proportion to exp(-distance / soft_mm). `precision`
-    is that of the encoder and the heads; `compile` fuses the operations of a step.
+    applies to the encoder and the heads; `compile` fuses the operations of a step.
     """
 
     seeds: list[int]

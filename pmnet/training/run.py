@@ -29,6 +29,6 @@ class TrainingRun:
 def build_network(options: Train, memory: PrototypeMemory) -> PMNet:
     """Return an untrained network; its weights are drawn from torch's global random numbers.
 
-    Raises InputError for an unknown encoder, or other weights than those of the encoder.
+    Raises InputError for an unknown encoder, or for weights of another encoder.
     """
     return PMNet(network_config(asdict(options)), memory, options.weights)

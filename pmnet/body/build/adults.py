@@ -19,7 +19,7 @@ from pmnet.core.progress import track
 BATCH = 50
 INSIDES = ("eye_cavity.L", "eye_cavity.R", "mouth_cavity", "tongue")
 EYES = ("eye_front.L", "eye_back.L", "eye_front.R", "eye_back.R")
-# mean and standard deviation, roughly those of the world's adults
+# mean and standard deviation, roughly as of the world's adults
 MALE_HEIGHT_M = (1.765, 0.072)
 FEMALE_HEIGHT_M = (1.63, 0.068)
 # Anny's height is a blend weight, not a length: bodies are measured at these weights
@@ -74,7 +74,7 @@ def _draw_phenotypes(
     gender = np.where(mostly_male, rng.beta(1, 8, count), rng.beta(8, 1, count))
     phenotypes = {
         "gender": gender,
-        # Anny's average age is that of a teenager: draw from adult to old
+        # Anny's average person is a teenager: draw from adult to old
         "age": rng.uniform(0.60, 0.95, count),
         "muscle": rng.beta(1.5, 1.5, count),
         "weight": rng.beta(1.2, 1.2, count),

@@ -19,7 +19,7 @@ THIGH = np.array([0.02, -0.375, -0.002])
 SHIN = np.array([-0.008, -0.398, -0.044])
 # share of the hand's roll about the forearm that the two forearm bones take: it grows to the wrist
 ROLL_SHARES = {"lowerarm01": 0.15, "lowerarm02": 0.6}
-# the yaw (degrees outwards) of the leg grows downwards to that of the foot
+# the yaw (degrees outwards) of the leg grows downwards to the yaw of the foot
 YAW_DEG = {"upperleg": 2.0, "lowerleg": 5.0, "foot": 9.0, "toe": 9.0}
 # fingers lose three quarters of their curl and bend towards the direction of the hand
 CURL_LEFT = np.array([1.0, 0.25, 1.0])

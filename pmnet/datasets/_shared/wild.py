@@ -90,7 +90,7 @@ def find_spin(
 ) -> list[Found]:
     """Return SPIN's npz files of a release below `root`, with their fits.
 
-    `extra` holds the adapter's own options, beside those of WildOptions.
+    `extra` holds the adapter's own options, beside WildOptions.
     """
     found = []
     for path in files:
