@@ -33,7 +33,7 @@ def assign(
 ) -> tuple[Int[Tensor, "n"], Float[Tensor, "n"]]:
     """Return the nearest of the centres `params` to each body, and its distance.
 
-    The assignments equal the assignments in float64. A distance is wrong by at most the share `tolerance`: where the
+    The assignments equal those in float64. A distance is wrong by at most the share `tolerance`: where the
     bounds are wider, it is computed from whole points.
     """
     return settle(search(Centres(points, params), tolerance))
