@@ -149,8 +149,8 @@ def test_sums_of_who_moved(monkeypatch):
     space = VertexSpace(BodyModel.load(OPEN_BODY), torch.zeros(6890))
     monkeypatch.delenv("TRITON_INTERPRET")
     numbers = ParameterEmbedding(ParameterSpace())
-    numbers.space = space
     points = embed_bodies(numbers, params, 1.0)
+    numbers.space = space  # whose statistics are summed
     expected = Sums(points, 5)
     expected.move(places[0])
     monkeypatch.setenv("TRITON_INTERPRET", "1")
