@@ -121,7 +121,7 @@ def run_train(world: World, **options: Any) -> None:
 
 def run_evaluate(world: World) -> None:
     files = write_sets_once(world), world.memory, world.single, Path("train"), world.body
-    hard = Evaluate("hard", ["soft"], "pelvis")
+    hard = Evaluate("hard", ["soft"], "pelvis", {})
     evaluate("run", *files, Path("new.parquet"), [0], hard, MACHINE)
 
 

@@ -38,6 +38,7 @@ CURE: Final = "evaluate that run again (dvc repro)"
 def read_errors(paths: Sequence[Path]) -> pd.DataFrame:
     """Return all rows, with the columns `method`, `k`, `limb_weight`, `protocol` and `selection`.
 
+    Extra metrics have columns of their own, NaN for runs without them.
     A path given twice is read once; all runs get the distances of the first file. Raises InputError,
     naming the file, where a file is missing, cut, foreign or holds a NaN, and where two files hold
     the same run, different samples or different protocols.
@@ -87,6 +88,8 @@ def _read_file(path: Path) -> pd.DataFrame:
             table = file.read()
         about = _about(table.schema)
         frame = table.select(SCHEMA.names).cast(SCHEMA).to_pandas()
+        for name in _extra(table.schema):
+            frame[name] = table[name].to_pandas()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of errors; {CURE}") from None
     except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -105,6 +108,11 @@ def _read_file(path: Path) -> pd.DataFrame:
                     "rows, so the training diverged; lower train.learning_rate and run dvc repro"
                 )
     return frame.assign(**about)
+
+
+def _extra(schema: pa.Schema) -> list[str]:
+    """Return the columns of extra metrics (`evaluate.extra`), which only some runs have."""
+    return [f.name for f in schema if f.name not in SCHEMA.names and pa.types.is_floating(f.type)]
 
 
 def _about(schema: pa.Schema) -> dict[str, Any]:

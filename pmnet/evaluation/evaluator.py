@@ -19,8 +19,10 @@ from pmnet.core.distributed import device_among, gather_in_order, rank_and_world
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.core.progress import say
+from pmnet.core.stage import PARAMS
 from pmnet.data.samples import Samples
 from pmnet.evaluation import prediction
+from pmnet.evaluation.extra import extra_metrics
 from pmnet.evaluation.metrics import Protocol, describe
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.file import Pixels, check_images
@@ -31,6 +33,7 @@ from pmnet.model.network import PMNet
 from pmnet.model.selection import Selector
 from pmnet.model.weights import load_memory, load_network, model_file, precision_of
 
+EXTRA = f"{PARAMS}: evaluate.extra"  # the section that names extra metrics
 BLOCK = 1024  # samples that one process works on at a time; each has 82 kB of true vertices
 
 
@@ -59,6 +62,7 @@ class Evaluator:
         Inference is in the precision of the training. Raises InputError for files that are missing,
         broken, or do not belong together.
         """
+        extra_metrics(options.extra, EXTRA)  # refused before any work is done
         model = BodyModel.load(body)
         prototypes, mean = load_memory(memory, model), load_memory(single, model).prototypes
         device = device_among(machine, precision_of(model_file(models, seeds[0])))
@@ -89,9 +93,9 @@ class Evaluator:
         distance = prediction.distance_to_mean_mm(truth, self.mean, self.body)
         assigned = None if truth.bodies is None else self.assign(truth.bodies.params)
         shown = torch.full_like(rows, -1) if assigned is None else assigned
-        tables = []
+        tables, extra = [], extra_metrics(self.options.extra, EXTRA)
         for seed, inference, pred, chosen in self._predictions(pixels, rows, assigned):
-            errors = prediction.errors(pred, truth, self.body, protocol)
+            errors = prediction.errors(pred, truth, self.body, protocol, extra)
             parts = table, rows, inference, errors, distance, shown, chosen
             tables.append(prediction.error_table(*parts).assign(seed=seed))
         return pd.concat(tables, ignore_index=True)

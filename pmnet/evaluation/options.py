@@ -1,7 +1,7 @@
 """The settings of the evaluate stage."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pmnet.model.selection import Selection
 
@@ -10,9 +10,11 @@ from pmnet.model.selection import Selection
 class Evaluate:
     """The start of inference, and the protocol of the errors (section `evaluate`).
 
-    The inference `model` uses `selection`; the selections of `also` are evaluated beside it.
+    The inference `model` uses `selection`; the selections of `also` are evaluated beside it. `extra` names
+    metrics of `pmnet.evaluation.extra` with their options; {} measures the paper's three.
     """
 
     selection: Selection
     also: list[Selection]
     alignment: Literal["none", "pelvis", "hips"]
+    extra: dict[str, Any]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pandas as pd
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.distance import mean_distance_mm
 from pmnet.data.samples import Samples
-from pmnet.evaluation.metrics import Protocol, joint_errors, vertex_errors
+from pmnet.evaluation.extra import Comparison, ExtraMetrics
+from pmnet.evaluation.metrics import MEASURED, Protocol, joint_errors, vertex_errors
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.file import Pixels
 from pmnet.model.network import PMNet, unpack
@@ -131,9 +133,13 @@ def inferences(
 
 @torch.no_grad()
 def errors(
-    pred: BodyParams, truth: EvaluationTruth, body: BodyModel, protocol: Protocol
+    pred: BodyParams,
+    truth: EvaluationTruth,
+    body: BodyModel,
+    protocol: Protocol,
+    extra: ExtraMetrics = MappingProxyType({}),
 ) -> dict[str, Float[Tensor, "n"]]:
-    """Return `mpvpe_mm` (NaN without true bodies), `mpjpe_mm` and `pa_mpjpe_mm` of each sample."""
+    """Return `mpvpe_mm` (NaN without true bodies), `mpjpe_mm`, `pa_mpjpe_mm` and extra metrics of samples."""
     columns: dict[str, list[Tensor]] = {}
     size = batch_of(pred.betas.device)
     for start in range(0, len(pred), size):
@@ -146,9 +152,32 @@ def errors(
             found = vertex_errors(*pairs, protocol)
         measured = joints if protocol.measured == "smpl24" else body.keypoints(vertices)
         found |= joint_errors(measured, truth.joints[rows], truth.known[rows], protocol)
+        if extra:
+            posed = PosedBodies(part, vertices, joints)
+            compared = _compared(posed, measured, truth, rows, protocol)
+            found |= {name: metric(compared) for name, metric in extra.items()}
         for name, values in found.items():
             columns.setdefault(name, []).append(values)
     return {name: torch.cat(parts) for name, parts in columns.items()}
+
+
+def _compared(
+    pred: PosedBodies,
+    measured: Float[Tensor, "b 24 3"],
+    truth: EvaluationTruth,
+    rows: slice,
+    protocol: Protocol,
+) -> Comparison:
+    """Return what extra metrics compare, aligned by the protocol; `measured` are the predicted joints."""
+    kept, known = MEASURED[protocol.measured], truth.known[rows]
+    joints = [x - protocol.joint_origin(x, known) for x in (measured, truth.joints[rows])]
+    vertices: tuple[Tensor | None, Tensor | None] = None, None
+    if (true := truth.bodies) is not None:
+        vertices = (
+            pred.vertices - protocol.origin(pred.joints),
+            true.vertices[rows] - protocol.origin(true.joints[rows]),
+        )
+    return Comparison(joints[0][:, kept], joints[1][:, kept], known[:, kept], *vertices)
 
 
 def distance_to_mean_mm(

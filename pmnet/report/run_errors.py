@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import KEY, METRICS, read_errors
+from pmnet.evaluation.error_table import KEY, METRICS, SCHEMA, read_errors
 
 FACTS: Final = [*KEY, "sequence", "distance_to_mean_mm"]  # of a sample
 ABOUT: Final = ("method", "k", "limb_weight", "protocol", "selection")  # of a run
@@ -52,6 +52,7 @@ class RunErrors:
     samples: pd.DataFrame
     runs: dict[str, RunFacts]
     column: Callable[[str, int, str, str], np.ndarray]
+    extra: tuple[str, ...] = ()  # metrics beside METRICS
 
     @staticmethod
     def read(paths: Sequence[Path]) -> "RunErrors":
@@ -65,16 +66,17 @@ class RunErrors:
         order = pd.MultiIndex.from_frame(samples[KEY])
         places = order.get_indexer(pd.MultiIndex.from_frame(rows[KEY]))
         columns: dict[tuple[str, int, str, str], np.ndarray] = {}
+        extra = tuple(str(name) for name in rows if name not in (*SCHEMA.names, *ABOUT))
         groups: dict[Any, Any] = rows.groupby(["run", "seed", "inference"], sort=False).indices
         for (run, seed, inference), here in groups.items():
-            for name in (*PROTOTYPES, *METRICS):
+            for name in (*PROTOTYPES, *METRICS, *extra):
                 values = rows[name].to_numpy()[here]
                 empty = NO_PROTOTYPE if name in PROTOTYPES else np.nan
                 column = np.full(len(samples), empty, values.dtype)
                 column[places[here]] = values
                 columns[run, int(seed), inference, name] = column
         runs = {str(run): _facts(part) for run, part in rows.groupby("run", sort=False)}
-        return RunErrors(samples, runs, lambda *key: columns[key])
+        return RunErrors(samples, runs, lambda *key: columns[key], extra)
 
     def of_samples(self, where: Bool[np.ndarray, "samples"]) -> "RunErrors":
         """Return the errors of some samples."""

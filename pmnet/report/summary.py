@@ -65,7 +65,8 @@ def _means(
     by_dataset = {}
     for dataset, where in errors.datasets().items():
         here = errors.of_samples(where)
-        means = {metric: mean(here.errors(run, inference, metric)) for metric in METRICS}
+        metrics = (*METRICS, *errors.extra)
+        means = {metric: mean(here.errors(run, inference, metric)) for metric in metrics}
         mpvpe = here.errors(run, inference, "mpvpe_mm")
         for subset, part in subsets(here.samples, report.tails).items():
             means[f"{_prefix(subset)}mpvpe_mm"] = mean(mpvpe[:, part])

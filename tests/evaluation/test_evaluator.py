@@ -20,7 +20,7 @@ from pmnet.memory.prototypes import PrototypeMemory
 
 SELECTIONS = {"soft", "risk", "twice"}
 INFERENCES = {"model", "oracle", "chosen_prototype", "assigned_prototype", "mean", *SELECTIONS}
-HARD = Evaluate(selection="hard", also=["soft", "risk", "twice"], alignment="pelvis")
+HARD = Evaluate(selection="hard", also=["soft", "risk", "twice"], alignment="pelvis", extra={})
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,9 @@ def test_prototypes_alone_are_those_that_the_rows_name(errors, world, body):
 
 
 def test_soft_selection_and_other_alignments_change_what_they_should(errors, world):
-    soft = evaluator(world, Evaluate("soft", ["hard"], "none")).errors(world.samples, world.images)
+    soft = evaluator(world, Evaluate("soft", ["hard"], "none", {})).errors(
+        world.samples, world.images
+    )
     assert rows(soft, "oracle")["chosen"].tolist() == rows(errors, "oracle")["chosen"].tolist()
     assert (
         column(rows(soft, "mean"), "mpvpe_mm") != column(rows(errors, "mean"), "mpvpe_mm")

@@ -14,7 +14,7 @@ from pmnet.evaluation.options import Evaluate
 from pmnet.training.options import Train
 
 BLOCK = 5  # samples that a process evaluates at a time
-EVALUATE = Evaluate(selection="hard", also=["soft", "twice"], alignment="pelvis")
+EVALUATE = Evaluate(selection="hard", also=["soft", "twice"], alignment="pelvis", extra={})
 
 
 def train(world: World, options: Train, out: Path) -> None:

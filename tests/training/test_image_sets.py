@@ -107,7 +107,7 @@ def folder(tmp_path_factory) -> Path:
 
 def evaluator(folder: Path, run: str = "p3dh", alignment: str = "pelvis") -> Evaluator:
     memories = folder / f"{run}.npz", folder / "single.npz"
-    options = Evaluate("hard", ["soft"], alignment)
+    options = Evaluate("hard", ["soft"], alignment, {})
     return Evaluator.load(*memories, folder / run, OPEN_BODY, [0], options, MACHINE)
 
 
