@@ -345,7 +345,7 @@ def test_no_clips_or_no_such_subject(body, tmp_path):
 
 @pytest.mark.skipif(
     not MOCAP.is_dir(),
-    reason="needs ../shared/mocap, real motion capture that is not part of the project",
+    reason="needs motion capture in AMASS's layout in ../shared/mocap (docs/data.md: where to get it)",
 )
 @pytest.mark.parametrize(
     ("split", "poses", "subjects"),

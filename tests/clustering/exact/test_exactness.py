@@ -41,7 +41,10 @@ def check(space: VertexSpace, params: BodyParams, centres: BodyParams) -> Tensor
     return expected
 
 
-@pytest.mark.skipif(not MOCAP.is_dir(), reason="no motion capture in ../shared/mocap")
+@pytest.mark.skipif(
+    not MOCAP.is_dir(),
+    reason="needs motion capture in AMASS's layout in ../shared/mocap (docs/data.md: where to get it)",
+)
 @pytest.mark.parametrize("k", [5, 64, 200])
 def test_real_poses_with_mirror_images_and_views(space, k):
     params = bodies(MOCAP, 150_000)[slice(0, 1200)]
