@@ -20,7 +20,7 @@ from torch.distributed import ProcessGroup
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import fit_camera
 from pmnet.body.parts import BODY_PARTS, vertex_weights
-from pmnet.clustering.exact.embedded import BodySlice, EmbeddedBodies, embed_bodies
+from pmnet.clustering.exact.embedded import BodySlice, BodySource, EmbeddedBodies, embed_bodies
 from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.projection import LEARNT_FROM
 from pmnet.clustering.kmeans import kmeans
@@ -34,6 +34,7 @@ from pmnet.memory.spaces import SpaceName, space_of
 
 FITTED: Final = 2000  # most samples whose cameras are fitted for the mean camera
 CPU: Final = torch.device("cpu")
+DEFAULT_CAMERA: Final = (0.9, 0.0, 0.0)  # HMR's first guess, where nothing tells the camera
 FEWEST_KEYPOINTS: Final = 6  # with fewer, no camera is fitted to a sample
 
 
@@ -89,10 +90,6 @@ class StoredBodies:
                 rotvecs[mine], betas[mine] = turned.view(-1, 24, 3), table.betas[own]
         return BodyParams.from_rotvecs(rotvecs.to(self._device), betas.to(self._device))
 
-    def spread(self, count: int) -> BodyParams:
-        """Return at most `count` bodies, evenly spread."""
-        return self[torch.arange(0, len(self), max(len(self) // count, 1))[:count]]
-
     def mean_camera(self, body: BodyModel) -> Float[Tensor, "3"]:
         """Return the mean of the known cameras; if none is known, the one of `mean_camera`."""
         pairs = list(zip(self._tables, self._valid, strict=True))
@@ -102,6 +99,11 @@ class StoredBodies:
             return known.mean(0)
         step = max(len(self) // (4 * FITTED), 1)  # four times as many: some have too few keypoints
         return mean_camera(Samples.cat([table.select(rows[::step]) for table, rows in pairs]), body)
+
+
+def spread(bodies: BodySource, count: int) -> BodyParams:
+    """Return at most `count` bodies, evenly spread."""
+    return bodies[torch.arange(0, len(bodies), max(len(bodies) // count, 1))[:count]]
 
 
 def build_memory(
@@ -156,7 +158,7 @@ def embedded_bodies(
 ) -> EmbeddedBodies:
     """Return the bodies of a shard, embedded in the space of a request; `body` moves to its device."""
     space = space_of(request.space, weights, body.to(request.device))
-    embedding = embedding_of(space, bodies.spread(LEARNT_FROM))
+    embedding = embedding_of(space, spread(bodies, LEARNT_FROM))
     mine = BodySlice(bodies, shard.start, shard.stop)
     return embed_bodies(embedding, mine, request.cache_gib, request.device)
 
@@ -178,7 +180,7 @@ def mean_camera(table: Samples, body: BodyModel) -> Float[Tensor, "3"]:
     known = table.camera[torch.isfinite(table.camera).all(1)]
     if not len(known):
         known = _fitted_cameras(table, body)
-    return known.mean(0) if len(known) else torch.tensor([0.9, 0.0, 0.0])
+    return known.mean(0) if len(known) else torch.tensor(DEFAULT_CAMERA)
 
 
 def _fitted_cameras(table: Samples, body: BodyModel) -> Float[Tensor, "n 3"]:

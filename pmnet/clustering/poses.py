@@ -7,7 +7,7 @@ import torch
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import PartWeights, vertex_weights
-from pmnet.clustering.build import effective, memory_of
+from pmnet.clustering.build import DEFAULT_CAMERA, effective, memory_of, spread
 from pmnet.clustering.exact.embedded import embed_bodies
 from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.projection import LEARNT_FROM
@@ -18,7 +18,6 @@ from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spaces import VertexSpace
 
 PAPER_PART_WEIGHTS: Final = PartWeights(torso=1.0, foot=0.5, head=0.3, hand=0.3)
-DEFAULT_CAMERA: Final = (0.9, 0.0, 0.0)  # HMR's first guess: bodies alone say nothing of a camera
 
 
 def cluster_poses(
@@ -57,8 +56,7 @@ def cluster_poses(
         restarts=restarts,
     )
     weights = vertex_weights(body.parts, {"limb": limb_weight, **asdict(other_weights)})
-    sample = params[slice(None, None, max(len(params) // LEARNT_FROM, 1))][slice(0, LEARNT_FROM)]
-    embedding = embedding_of(VertexSpace(body, weights), sample)
+    embedding = embedding_of(VertexSpace(body, weights), spread(params, LEARNT_FROM))
     embedded = embed_bodies(embedding, params, cache_gib, body.faces.device)
     clustering = kmeans(embedded, effective(options))
     settings = {**asdict(options), "space": "vertex", "weights": "parts"}

@@ -20,10 +20,10 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
+from pmnet.memory.nearest import TIE
 from pmnet.memory.prototypes import Iteration
 from pmnet.memory.spaces import Space
 
-TIE: Final = 1e-12, 1e-11  # relative, absolute: two distances as close as this are equal
 BLOCK: Final = 256  # bodies whose float64 points are in memory at a time
 
 

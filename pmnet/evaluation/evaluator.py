@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ from pmnet.core.progress import say
 from pmnet.core.stage import PARAMS
 from pmnet.data.samples import Samples
 from pmnet.evaluation import prediction
-from pmnet.evaluation.extra import extra_metrics
+from pmnet.evaluation.extra import ExtraMetrics, extra_metrics
 from pmnet.evaluation.metrics import Protocol, describe
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.file import Pixels, check_images
 from pmnet.memory.nearest import assign_exactly
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.memory.spaces import space_of
+from pmnet.memory.spaces import Space, space_of
 from pmnet.model.network import PMNet
 from pmnet.model.selection import Selector
 from pmnet.model.weights import load_memory, load_network, model_file, precision_of
@@ -93,17 +94,24 @@ class Evaluator:
         distance = prediction.distance_to_mean_mm(truth, self.mean, self.body)
         assigned = None if truth.bodies is None else self.assign(truth.bodies.params)
         shown = torch.full_like(rows, -1) if assigned is None else assigned
-        tables, extra = [], extra_metrics(self.options.extra, EXTRA)
+        tables = []
         for seed, inference, pred, chosen in self._predictions(pixels, rows, assigned):
-            errors = prediction.errors(pred, truth, self.body, protocol, extra)
+            errors = prediction.errors(pred, truth, self.body, protocol, self._extra)
             parts = table, rows, inference, errors, distance, shown, chosen
             tables.append(prediction.error_table(*parts).assign(seed=seed))
         return pd.concat(tables, ignore_index=True)
 
     def assign(self, params: BodyParams) -> Tensor:
         """Return the nearest prototype of each body, in the space in which the memory was clustered."""
-        space = space_of(self.memory.space, self.memory.vertex_weights, self.body)
-        return assign_exactly(space, self.memory.prototypes.to(params.betas.device), params)
+        return assign_exactly(self._space, self.memory.prototypes.to(params.betas.device), params)
+
+    @cached_property
+    def _space(self) -> Space:
+        return space_of(self.memory.space, self.memory.vertex_weights, self.body)
+
+    @cached_property
+    def _extra(self) -> ExtraMetrics:
+        return extra_metrics(self.options.extra, EXTRA)
 
     def _predictions(
         self, pixels: Pixels, rows: Tensor, assigned: Tensor | None

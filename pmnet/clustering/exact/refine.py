@@ -17,12 +17,12 @@ from pmnet.clustering.exact.embedded import EmbeddedBodies, LeadingCentreBounds,
 from pmnet.clustering.exact.embedding import SUBTRACTED, Embedding
 from pmnet.core.cuda_graph import run_concurrently
 from pmnet.core.device import has_kernels
+from pmnet.memory.nearest import TIE
 
 # bodies whose whole points are made at a time; also the most centres whose points are kept
 CPU_MADE, GPU_MADE = 2048, 1 << 14
 OPEN = 1 << 16  # undecided pairs that are collected before they are compared
 NONE = 1 << 62  # larger than the index of any centre
-TIE = 1e-12, 1e-11  # relative, absolute: the points of equal bodies differ by rounding
 
 
 class Centres:

@@ -53,11 +53,5 @@ def extra_metrics(chosen: Mapping[str, Any], where: str) -> ExtraMetrics:
             raise InputError(f"{where}.{name}: no such metric; known are: {', '.join(names())}")
         module = importlib.import_module(f"{__name__}.{name}")
         checked = params.parse(module.Options, options, f"{where}.{name}")
-        metrics[name] = partial(_measured, module.measure, checked)
+        metrics[name] = partial(module.measure, options=checked)
     return metrics
-
-
-def _measured(
-    measure: Callable[[Comparison, Any], Float[Tensor, "b"]], options: Any, comparison: Comparison
-) -> Float[Tensor, "b"]:
-    return measure(comparison, options)
