@@ -95,6 +95,11 @@ def test_input_that_cannot_be_clustered_is_refused(body):
     broken = replace(poses, betas=poses.betas.clone().fill_(torch.nan))
     with pytest.raises(pmnet.InputError, match="NaN"):
         pmnet.cluster_poses(broken, body, k=2)
-    memory = replace(pmnet.cluster_poses(poses, body, k=2, max_iterations=1), body="other")
+    memory = pmnet.cluster_poses(poses, body, k=2, max_iterations=1)
+    with pytest.raises(
+        pmnet.InputError, match=r"nearest_prototypes: .* of body 0 .* 5 of 5 bodies"
+    ):
+        pmnet.nearest_prototypes(memory, broken, body)
+    memory = replace(memory, body="other")
     with pytest.raises(pmnet.InputError, match="another body model"):
         pmnet.nearest_prototypes(memory, poses, body)

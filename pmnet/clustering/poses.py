@@ -13,7 +13,7 @@ from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.projection import LEARNT_FROM
 from pmnet.clustering.kmeans import kmeans
 from pmnet.clustering.options import Cluster
-from pmnet.core.errors import InputError
+from pmnet.memory.nearest import refuse_nonfinite
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spaces import VertexSpace
 
@@ -43,8 +43,7 @@ def cluster_poses(
     their coordinates are kept up to `cache_gib`, and made again each time beyond it.
     Raises InputError where a number is not finite, or K is not between 1 and N.
     """
-    if not all(torch.isfinite(values).all() for values in (params.rotmats, params.betas)):
-        raise InputError("cluster_poses: rotations or betas hold a NaN or an infinite number")
+    refuse_nonfinite(params, "cluster_poses")
     options = Cluster(
         k=k,
         limb_weight=limb_weight,

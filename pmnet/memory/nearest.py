@@ -88,8 +88,9 @@ def nearest_prototypes(
     """Return the index of the nearest prototype of each body, in the space of the memory.
 
     The answer is exact (see `assign_exactly`). The work runs where `body` is.
-    Raises InputError where the memory belongs to another body model.
+    Raises InputError where the memory belongs to another body model, or where a number is not finite.
     """
+    refuse_nonfinite(params, "nearest_prototypes")
     if memory.body != body.sha256:
         raise InputError(
             f"the memory was made with another body model ({memory.body[:12]}) than the one given "
@@ -98,3 +99,14 @@ def nearest_prototypes(
     device = body.faces.device
     space = space_of(memory.space, memory.vertex_weights, body)
     return assign_exactly(space, memory.prototypes.to(device), params.to(device))
+
+
+def refuse_nonfinite(params: BodyParams, caller: str) -> None:
+    """Raise InputError, naming the first row, where a rotation or beta is NaN or infinite."""
+    finite = torch.isfinite(params.rotmats).flatten(1).all(1) & torch.isfinite(params.betas).all(1)
+    if not finite.all():
+        row = int((~finite).nonzero()[0])
+        raise InputError(
+            f"{caller}: rotations or betas of body {row} hold a NaN or an infinite number, as do "
+            f"{int((~finite).sum())} of {len(finite)} bodies; drop or correct them"
+        )
