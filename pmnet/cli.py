@@ -240,6 +240,10 @@ def import_body(
     extra: Annotated[
         Path | None, typer.Option(help="SPIN's J_regressor_extra.npy, for the annotated joints.")
     ] = None,
+    h36m: Annotated[
+        Path | None,
+        typer.Option(help="SPIN's J_regressor_h36m.npy, for the joints that MPJPE is measured on."),
+    ] = None,
     male: Annotated[
         Path | None,
         typer.Option(help="The male SMPL; ground truth of men is then posed with it."),
@@ -248,11 +252,13 @@ def import_body(
 ) -> None:
     """Read an official SMPL .pkl safely (no chumpy; no code in the file is run) and write an .npz."""
     from pmnet.body.files import read_body, with_gender, write_body
-    from pmnet.body.keypoints import keypoint_regressor, read_extra
+    from pmnet.body.keypoints import keypoint_regressor, read_extra, read_h36m
 
     arrays = read_body(file)
     if extra is not None:
         arrays["keypoint_regressor"] = keypoint_regressor(arrays, read_extra(extra))
+    if h36m is not None:
+        arrays["h36m_regressor"] = read_h36m(h36m, arrays["v_template"])
     for gender, own in (("male", male), ("female", female)):
         if own is not None:
             arrays = with_gender(arrays, gender, own)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_world import MACHINE
+from tiny_world import MACHINE, SPIN, STILL
 from torch import Tensor
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
@@ -28,13 +28,8 @@ from pmnet.images.options import Images
 from pmnet.images.render import silhouettes
 
 SIZE_PX = 65
-NOTHING = Augmentation(
-    flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.0, shift=0.0, gain=0.0
-)
 TURN = {"rotation_deg": 30.0, "rotation_share": 1.0}
-SPIN = Augmentation(
-    flip=0.5, rotation_deg=30.0, rotation_share=0.4, scale=0.25, shift=0.0, gain=0.4
-)
+NOTHING = STILL
 
 
 def seeded(seed: int = 0) -> torch.Generator:
