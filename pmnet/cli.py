@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 body_app = typer.Typer(cls=LazyStages, no_args_is_help=True)
 errors_app = typer.Typer(no_args_is_help=True)
+memory_app = typer.Typer(no_args_is_help=True)
 
 
 def _print_version(asked: bool) -> bool:
@@ -231,6 +232,23 @@ def pack_errors(
         typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
 
 
+@memory_app.command("import")
+def import_memory(
+    file: Annotated[Path, typer.Argument(help="SPIN's smpl_mean_params.npz.")],
+    out: Annotated[Path, typer.Option(help="The memory (.npz) to write.")],
+    body: Annotated[Path, typer.Option(help="The body model that its shape belongs to.")] = Path(
+        "data/body.npz"
+    ),
+) -> None:
+    """Read a mean body in SPIN's layout as a memory, for cluster.single and evaluate.mean."""
+    from pmnet.body import BodyModel
+    from pmnet.memory.spin import import_spin
+
+    memory = import_spin(file, BodyModel.load(body))
+    memory.save(out)
+    typer.echo(f"{len(memory)} prototypes -> {out}")
+
+
 @body_app.command("import")
 def import_body(
     file: Path,
@@ -314,6 +332,9 @@ def main() -> None:
 
 
 app.add_typer(body_app, name="body", help="Read and check body models.", rich_help_panel=DATA)
+app.add_typer(
+    memory_app, name="memory", help="Read memories of other systems.", rich_help_panel=USE
+)
 app.add_typer(errors_app, name="errors", help="Pack the errors of runs.", rich_help_panel=REPORTS)
 _add_stages()
 
