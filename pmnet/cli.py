@@ -211,6 +211,26 @@ def findings(
     typer.echo(write_findings(folder, dataset, against or [], report)["sentence"])
 
 
+@app.command(rich_help_panel=REPORTS)
+def field(
+    errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
+    out: Annotated[Path, typer.Option(help="The table (.csv) to write.")] = Path(
+        "reports/tables/field.csv"
+    ),
+) -> None:
+    """Write metrics of the field beside the paper's: balanced errors (IHMR), per action, per sequence."""
+    from pmnet.report.field import field_metrics
+    from pmnet.report.files import write_csv
+    from pmnet.report.run_errors import RunErrors
+
+    measured = RunErrors.read(errors)
+    table = field_metrics(measured)
+    write_csv(table, out)
+    whole = table[table["group"].isin(["all", "tail_10", "tail_5"])]
+    typer.echo(whole.to_string(index=False, float_format=lambda number: f"{number:.2f}"))
+    typer.echo(f"{measured.protocol()}\n{len(table)} rows -> {out}")
+
+
 @errors_app.command("pack")
 def pack_errors(
     errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
