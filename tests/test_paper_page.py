@@ -70,9 +70,7 @@ def test_files_that_it_writes_are_outputs_of_the_graph():
     graph = (ROOT / "dvc.yaml").read_text()
     for path in (q for q in QUOTED if q.startswith("reports/")):
         stem = re.sub(r"reports/figures/(\w+)\.png", r"reports/figures/\1.png", path)
-        named = (
-            stem in graph
-            or ("reports/figures/${key}.png" in graph
-            and f"      {path[16:-4]}:" in graph)
+        named = stem in graph or (
+            "reports/figures/${key}.png" in graph and f"      {path[16:-4]}:" in graph
         )
         assert named, path

@@ -73,6 +73,18 @@ def test_wild_shapes_are_rejected_and_the_next_source_tried(tmp_path):
     assert counts["without a fit"] == 1 and not alone.has_smpl[3]
 
 
+def test_wild_shapes_become_zero_and_their_poses_are_kept_as_in_spin(tmp_path):
+    betas = PEOPLE.betas.copy()
+    betas[3, 1] = -3.5
+    sources = [FitSource("own", None), fits_of_kind(tmp_path, "static")]
+    found, counts = merge(tmp_path, sources, Reject(3.0, "betas", 0.0), own(PEOPLE.poses, betas))
+    assert (found.betas[3] == 0).all() and found.has_smpl.all()
+    np.testing.assert_allclose(found.betas[:3], betas[:3], atol=1e-6)
+    np.testing.assert_allclose(found.poses, PEOPLE.poses, atol=1e-6)
+    assert counts["betas set to 0: |beta| > 3 in own fits"] == 1
+    assert counts["fits of own fits"] == N and counts["without a fit"] == 0
+
+
 def test_fits_to_other_rows_lie_off_the_joints(tmp_path):
     right = Fits(PEOPLE.poses, PEOPLE.betas, np.ones(N, bool))
     assert reprojection(right, rows(), open_body()).max() < 0.05

@@ -166,6 +166,24 @@ def test_the_edge_is_continued_where_the_image_ends():
     torch.testing.assert_close(after, torch.full_like(after, 0.5))
 
 
+def test_what_lies_beyond_is_black_where_the_options_say_so():
+    options = replace(NOTHING, padding="black", rotation_deg=30.0, rotation_share=1.0)
+    after, _ = moved(torch.full((8, 3, 33, 33), 0.5), torch.zeros(8, 1, 2), options)
+    corners = after[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert (corners.amin((1, 2)) < 0.1).sum() >= 6  # but for very small turns
+    torch.testing.assert_close(after[:, :, 16, 16], torch.full((8, 3), 0.5))
+
+
+def test_bright_channels_are_clipped_where_the_options_say_so():
+    images = torch.full((40, 3, 4, 4), 0.9)
+    after, clipped = (
+        moved(images, torch.zeros(40, 1, 2), replace(NOTHING, gain=0.4, clip=clip), 1)[0]
+        for clip in (False, True)
+    )
+    assert after.max() > 1.1
+    assert torch.equal(clipped, after.clamp_max(1.0))
+
+
 def test_changes_come_from_the_generator_alone():
     images = torch.rand(3, 3, 16, 16, generator=seeded())
     points = torch.zeros(3, 1, 2)
