@@ -122,12 +122,18 @@ def sweep(
         list[str] | None, typer.Option(help="Only this group; repeat the option for more.")
     ] = None,
     devices: Annotated[int, typer.Option(help="Trainings that run at once; 0: one per GPU.")] = 0,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="validation or test (the default): what is scored; repeat it for both."),
+    ] = None,
 ) -> None:
     """Train and evaluate experiments that differ from params.yaml, one per GPU at a time."""
+    from pmnet.core.params import parse
     from pmnet.core.stage import PARAMS
     from pmnet.runs.experiments import run_experiments
 
-    run_experiments(experiments, PARAMS, group or [], devices)
+    splits = parse(list[Literal["validation", "test"]], split or ["test"], "--split")
+    run_experiments(experiments, PARAMS, group or [], devices, splits)
 
 
 @app.command(rich_help_panel=USE)
