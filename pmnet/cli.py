@@ -237,6 +237,23 @@ def pack_errors(
         typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
 
 
+@errors_app.command("means")
+def score_errors(
+    errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
+    out: Annotated[Path, typer.Option(help="The table to add to.")] = Path(
+        "reports/open/validation.csv"
+    ),
+) -> None:
+    """Add the mean errors of runs to a table, by seed: what settings are chosen by, on validation."""
+    from pmnet.core.params import load
+    from pmnet.core.stage import PARAMS
+    from pmnet.report.benchmark.validation import score
+    from pmnet.report.options import ReportOptions
+
+    rows = score(errors, out, load(PARAMS, "report", ReportOptions, {}))
+    typer.echo(f"{rows} rows -> {out}")
+
+
 @body_app.command("import")
 def import_body(
     file: Path,
@@ -314,7 +331,9 @@ def main() -> None:
 
 
 app.add_typer(body_app, name="body", help="Read and check body models.", rich_help_panel=DATA)
-app.add_typer(errors_app, name="errors", help="Pack the errors of runs.", rich_help_panel=REPORTS)
+app.add_typer(
+    errors_app, name="errors", help="Pack or average the errors of runs.", rich_help_panel=REPORTS
+)
 _add_stages()
 
 if __name__ == "__main__":
