@@ -126,6 +126,10 @@ def sweep(
         list[str] | None,
         typer.Option(help="validation or test (the default): what is scored; repeat it for both."),
     ] = None,
+    packed: Annotated[
+        list[Path] | None,
+        typer.Option(help="Leave out seeds whose errors are packed in this file."),
+    ] = None,
 ) -> None:
     """Train and evaluate experiments that differ from params.yaml, one per GPU at a time."""
     from pmnet.core.params import parse
@@ -133,7 +137,7 @@ def sweep(
     from pmnet.runs.experiments import run_experiments
 
     splits = parse(list[Literal["validation", "test"]], split or ["test"], "--split")
-    run_experiments(experiments, PARAMS, group or [], devices, splits)
+    run_experiments(experiments, PARAMS, group or [], devices, splits, packed or [])
 
 
 @app.command(rich_help_panel=USE)

@@ -31,6 +31,7 @@ from pmnet.data.sets import Split, images_of, pairs_of, samples_of
 from pmnet.evaluation.error_table import merge_errors
 from pmnet.evaluation.evaluator import Evaluator
 from pmnet.evaluation.options import Evaluate
+from pmnet.report.benchmark.packed import load_packed
 from pmnet.training.options import Train
 from pmnet.training.seed import train_seed
 
@@ -160,12 +161,18 @@ def _combinations(name: str, experiment: Experiment) -> Iterator[tuple[str, Expe
 
 
 def run_experiments(
-    file: Path, settings: Path, groups: list[str], devices: int, splits: Sequence[Split]
+    file: Path,
+    settings: Path,
+    groups: list[str],
+    devices: int,
+    splits: Sequence[Split],
+    packed: Sequence[Path] = (),
 ) -> None:
     """Train the experiments of some groups (none: all), `devices` at a time, and score them on splits.
 
-    0 devices: one per GPU, or one. Writes sweeps/<name>/errors.parquet of all seeds. Raises InputError
-    where any job failed.
+    Seeds whose errors are in files of `packed` errors were trained elsewhere, and are left out. 0 devices:
+    one per GPU, or one. Writes sweeps/<name>/errors.parquet of all seeds. Raises InputError where any job
+    failed.
     """
     known = read_experiments(file)
     experiments = {k: e for k, e in known.items() if not groups or e.group in groups}
@@ -173,6 +180,11 @@ def run_experiments(
         names = ", ".join(sorted({e.group for e in known.values()}))
         raise InputError(f"{file}: no experiment of {', '.join(groups)}; the groups are: {names}")
     by_name = {name: e.jobs(name, splits) for name, e in experiments.items()}
+    elsewhere = _seeds_in(packed)
+    by_name = {
+        name: [job for job in mine if (name, job.seed) not in elsewhere]
+        for name, mine in by_name.items()
+    }
     jobs = [job for mine in by_name.values() for job in mine]
     for job in jobs:
         job.options(settings)
@@ -182,10 +194,16 @@ def run_experiments(
     say(f"{len(waiting)} of {len(jobs)} jobs to do")
     failed = list(_side_by_side(waiting, settings, devices))
     for name, mine in by_name.items():
-        if all(job.done(settings) for job in mine):
+        if mine and all(job.done(settings) for job in mine):
             merge_errors([job.errors for job in mine], SWEEPS / name / "errors.parquet")
     if failed:
         raise InputError(f"{len(failed)} jobs failed, see above: {', '.join(failed)}; run it again")
+
+
+def _seeds_in(packed: Sequence[Path]) -> set[tuple[str, int]]:
+    """Return the experiments and seeds whose errors are packed."""
+    runs = load_packed(packed).runs if packed else {}
+    return {(name, seed) for name, facts in runs.items() for seed in facts.seeds}
 
 
 def _side_by_side(jobs: list[Job], settings: Path, devices: int) -> Iterator[str]:

@@ -12,6 +12,7 @@ from tiny_world import MACHINE, OPTIONS, write_world
 from pmnet.core.errors import InputError
 from pmnet.data.sets import Split
 from pmnet.evaluation.error_table import read_errors
+from pmnet.report.benchmark.packing import pack
 from pmnet.runs.experiments import Experiment, Job, _side_by_side, read_experiments, run_experiments
 
 YAML_TEXT = """
@@ -61,6 +62,11 @@ def test_experiments_are_run_once_for_the_same_settings(folder, capsys):
     assert jobs(6, ["second"], ("validation", "test")) == "1 of 1 jobs to do"
     with pytest.raises(InputError, match="no experiment of third; the groups are: first, second"):
         jobs(6, ["third"])
+    pack([folder / "sweeps/plain/errors.parquet"], folder / "packed.parquet")
+    file.write_text(YAML_TEXT.replace("STEPS", "6").replace("p3dh: [1]", "p3dh: [1, 2]"))
+    run_experiments(file, settings, ["first"], 1, ("test",), [folder / "packed.parquet"])
+    assert "1 of 1 jobs to do" in capsys.readouterr().err  # seeds 0 and 1 are packed
+    assert set(read_errors([folder / "sweeps/plain/errors.parquet"])["seed"]) == {2}
     shutil.rmtree(folder / "runs/p3dh")
     with pytest.raises(InputError, match=r"memory\.npz is missing"):
         jobs(6, [])
