@@ -123,12 +123,22 @@ def sweep(
         list[str] | None, typer.Option(help="Only this group; repeat the option for more.")
     ] = None,
     devices: Annotated[int, typer.Option(help="Trainings that run at once; 0: one per GPU.")] = 0,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="validation or test (the default): what is scored; repeat it for both."),
+    ] = None,
+    packed: Annotated[
+        list[Path] | None,
+        typer.Option(help="Leave out seeds whose errors are packed in this file."),
+    ] = None,
 ) -> None:
     """Train and evaluate experiments that differ from params.yaml, one per GPU at a time."""
+    from pmnet.core.params import parse
     from pmnet.core.stage import PARAMS
     from pmnet.runs.experiments import run_experiments
 
-    run_experiments(experiments, PARAMS, group or [], devices)
+    splits = parse(list[Literal["validation", "test"]], split or ["test"], "--split")
+    run_experiments(experiments, PARAMS, group or [], devices, splits, packed or [])
 
 
 @app.command(rich_help_panel=USE)
@@ -269,6 +279,23 @@ def import_memory(
     typer.echo(f"{len(memory)} prototypes -> {out}")
 
 
+@errors_app.command("means")
+def score_errors(
+    errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
+    out: Annotated[Path, typer.Option(help="The table to add to.")] = Path(
+        "reports/open/validation.csv"
+    ),
+) -> None:
+    """Add the mean errors of runs to a table, by seed: what settings are chosen by, on validation."""
+    from pmnet.core.params import load
+    from pmnet.core.stage import PARAMS
+    from pmnet.report.benchmark.validation import score
+    from pmnet.report.options import ReportOptions
+
+    rows = score(errors, out, load(PARAMS, "report", ReportOptions, {}))
+    typer.echo(f"{rows} rows -> {out}")
+
+
 @body_app.command("import")
 def import_body(
     file: Path,
@@ -355,7 +382,9 @@ app.add_typer(body_app, name="body", help="Read and check body models.", rich_he
 app.add_typer(
     memory_app, name="memory", help="Read memories of other systems.", rich_help_panel=USE
 )
-app.add_typer(errors_app, name="errors", help="Pack the errors of runs.", rich_help_panel=REPORTS)
+app.add_typer(
+    errors_app, name="errors", help="Pack or average the errors of runs.", rich_help_panel=REPORTS
+)
 _add_stages()
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ def ingest(
     """Read a data set with its adapter and write its samples."""
     where = f"{PARAMS}: datasets.{name}"
     samples = read(name, dataset, BodyModel.load(body), where)
-    if dataset.split == "test" and not samples.is_measurable():
+    if dataset.split in ("validation", "test") and not samples.is_measurable():
         raise InputError(
-            f"{where}: a test set needs SMPL parameters or 3D joints, but {dataset.source} has neither; "
-            "set split: preview to see it, or give it fits (options.fits)"
+            f"{where}: a {dataset.split} set needs SMPL parameters or 3D joints, but {dataset.source} has "
+            "neither; set split: preview to see it, or give it fits (options.fits)"
         )
     samples.save(out)
     subjects = len(set(samples.subject) - {""})

@@ -1,19 +1,24 @@
-"""sets: the lists of training and test sets."""
+"""sets: the lists of the data sets of each split."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pmnet.core.stage import Section, command
-from pmnet.data.sets import write_sets
+from pmnet.data.sets import Split, write_sets
 from pmnet.datasets import Dataset
 
 
 def sets(
-    train: Path, test: Path, datasets: Annotated[dict[str, Dataset], Section("datasets")]
+    train: Path,
+    validation: Path,
+    test: Path,
+    datasets: Annotated[dict[str, Dataset], Section("datasets")],
+    split: Annotated[Literal["validation", "test"], Section("evaluate.split")],
 ) -> None:
-    """Write the list of training sets and the list of test sets."""
+    """Write the lists of training, validation and test sets; `split` is the one that is evaluated."""
     splits = {name: dataset.split for name, dataset in datasets.items()}
-    write_sets(splits, {"train": train, "test": test})
+    outs: dict[Split, Path] = {"train": train, "validation": validation, "test": test}
+    write_sets(splits, outs, {"train": "training", split: "evaluate.split"})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from benchmarks.training.world import World
 from pmnet.body.keypoints import MIRRORED_J24
 from pmnet.body.parts import MIRRORED_JOINTS
-from pmnet.model.network import IMAGE_MEAN, IMAGE_STD
+from pmnet.model.imagenet import IMAGE_MEAN, IMAGE_STD
 
 MEAN, STD = (np.array(values, np.float32)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
 MIRROR_AXES = np.array([1, -1, -1], np.float32)  # of a rotation vector, when x is mirrored

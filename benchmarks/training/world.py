@@ -110,7 +110,8 @@ def write_world(world: World, samples: int, device: str, k: int) -> None:
     _annotated(_drawn(samples, body), body).save(world.samples)
     raw = world.folder / "raw.arrow"
     machine = machine_of(device, workers=0 if samples > BATCH else 1)
-    make_images(world.samples, OPEN_BODY, raw, replace(world.images, encoding="raw"), machine)
+    options = replace(world.images, encoding="raw")
+    make_images(world.samples, OPEN_BODY, raw, options, machine, "train")
     write_pixels(world.pixels, _grainy(Pixels(raw), world.images), *_form(world.images))
     raw.unlink()
     where = torch.device(device if device.startswith("cuda") else "cpu")

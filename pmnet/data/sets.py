@@ -1,23 +1,29 @@
-"""Which data sets train and which test: for each split, one list of files that all later stages read."""
+"""Which data sets are of which split: for each split, one list of files that all later stages read."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 
+# `validation` chooses settings; `preview` is ingested and drawn, otherwise unused
+Split = Literal["train", "validation", "test", "preview"]
 
-def write_sets(splits: Mapping[str, str], outs: Mapping[str, Path]) -> None:
-    """Write one list of files per split: the samples and the images of its data sets.
 
-    `splits` maps each data set to its split, `outs` each split to the file that is written.
-    Raises InputError where a split has no data set; nothing is written then.
+def write_sets(
+    splits: Mapping[str, Split], outs: Mapping[Split, Path], needed: Mapping[Split, str]
+) -> None:
+    """Write one list of files per split of `outs`: the samples and the images of its data sets.
+
+    `splits` maps each data set to its split; `needed` maps each split that must have a data set to who
+    needs it. Raises InputError where it has none; nothing is written then.
     """
     names = {split: [name for name, own in splits.items() if own == split] for split in outs}
-    for split in outs:
+    for split, who in needed.items():
         if not names[split]:
-            raise InputError(f"datasets: none has split {split!r}; give at least one")
+            raise InputError(f"datasets: none has split {split!r}, which {who} needs; add one")
     for split, out in outs.items():
         files = {
             kind: [f"data/{kind}/{split}/{name}.arrow" for name in names[split]]

@@ -7,12 +7,13 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pmnet.body import BodyModel
 from pmnet.core import params
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
+from pmnet.data.sets import Split
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Dataset:
     """One entry of `datasets` in params.yaml; `options` are parsed into the adapter's `Options`."""
 
     adapter: str
-    split: Literal["train", "test", "preview"]
+    split: Split
     source: Path
     options: dict[str, Any]
 

@@ -151,14 +151,12 @@ class Evaluator:
     def about(self, samples: list[Path]) -> dict[str, Any]:
         """Return the header of the file of errors: the memory, the protocols and the selection.
 
-        Raises InputError where `evaluate.protocols` names a data set that is not tested: a slip of the pen
-        would otherwise leave it to the default.
+        A data set of `evaluate.protocols` that is not evaluated is printed, since it may be a slip of the pen
+        that leaves another one to the default.
         """
         names = [Samples.load(file).about.dataset for file in samples]
-        if strangers := set(self.options.protocols) - {DEFAULT, *names}:
-            raise InputError(
-                f"{CHOSEN}: {', '.join(sorted(strangers))} is no test set; those are {', '.join(names)}"
-            )
+        for other in sorted(set(self.options.protocols) - {DEFAULT, *names}):
+            say(f"{CHOSEN}.{other}: not a set that is evaluated; those are {', '.join(names)}")
         protocols = {name: protocol_of(name, self.options.protocols, CHOSEN) for name in names}
         settings = ("space", "weights", "k", "limb_weight", "max_iterations")
         how = ", distances after the best turn about the vertical axis"

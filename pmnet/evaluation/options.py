@@ -10,6 +10,8 @@ from pmnet.model.selection import Selection
 class Evaluate:
     """The start of inference, and the protocols of the errors (section `evaluate`).
 
+    The errors are those of the data sets of `split`: settings are chosen on `validation`, and then the
+    `test` is scored once.
     The inference `model` uses `selection`; the selections of `also` are evaluated beside it. `protocols`
     names the protocol of each test set (see `pmnet.evaluation.protocols`), and of all others by `default`.
     `mean` is the body that distances are measured to: a memory of one prototype, or SPIN's
@@ -17,6 +19,7 @@ class Evaluate:
     `extra` names metrics of `pmnet.evaluation.extra` with their options; {} measures the paper's three.
     """
 
+    split: Literal["validation", "test"]
     selection: Selection
     also: list[Selection]
     protocols: dict[str, Any]

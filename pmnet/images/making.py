@@ -13,10 +13,12 @@ from pmnet.core.device import Machine, device_of, workers_of
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say, track
 from pmnet.data.samples import Samples
+from pmnet.data.sets import Split
 from pmnet.images.crops import Cropper, Missing
 from pmnet.images.file import encode, stored_side, write_pixels
+from pmnet.images.looks import draw_looks, seed_of
 from pmnet.images.options import Images
-from pmnet.images.render import Renderer, draw_looks
+from pmnet.images.render import Renderer
 
 CPU_BATCH, GPU_BATCH = 16, 256
 Made = tuple[list[bytes], dict[int, str]]  # encoded images, and why rows have none
@@ -25,15 +27,17 @@ Made = tuple[list[bytes], dict[int, str]]  # encoded images, and why rows have n
 class _Renders:
     """Renders rows of one data set."""
 
-    def __init__(self, samples: Samples, body: Path, options: Images, device: torch.device) -> None:
+    def __init__(
+        self, samples: Samples, body: Path, options: Images, split: Split, device: torch.device
+    ) -> None:
         self.samples, self.device = samples, device
         model = BodyModel.load(body).to(device)
-        generator = torch.Generator().manual_seed(options.seed)
-        o = options
+        o, seed = options, seed_of(options.seed, split)
+        generator = torch.Generator().manual_seed(seed)
         side = stored_side(o.size_px, o.context)
         self.context = side / o.size_px
-        self.renderer = Renderer(model, side, o.supersampling, o.variety, o.seed)
-        self.looks = draw_looks(len(samples), o.variety, o.skin_share, generator)
+        self.renderer = Renderer(model, side, o.supersampling, o.variety, seed)
+        self.looks = draw_looks(len(samples), o.variety, o.skin_share, generator, split)
 
     def __call__(self, rows: slice) -> tuple[UInt8[Tensor, "b 3 s s"], dict[int, str]]:
         params = self.samples.body_params(rows).to(self.device)
@@ -44,13 +48,15 @@ class _Renders:
 class _Worker:
     """Makes the images of rows of one data set; built once per process."""
 
-    def __init__(self, samples: Path, body: Path, options: Images, device: torch.device) -> None:
+    def __init__(
+        self, samples: Path, body: Path, options: Images, split: Split, device: torch.device
+    ) -> None:
         table, self.options = Samples.load(samples), options
         side = stored_side(options.size_px, options.context)
         self.source: _Renders | Cropper = (
             Cropper(table, side, side / options.size_px)
             if table.about.pixels == "files"
-            else _Renders(table, body, options, device)
+            else _Renders(table, body, options, split, device)
         )
 
     def __call__(self, rows: slice) -> Made:
@@ -61,10 +67,10 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def _start(samples: Path, body: Path, options: Images, device: torch.device) -> None:
+def _start(samples: Path, body: Path, options: Images, split: Split, device: torch.device) -> None:
     global _worker
     torch.set_num_threads(1)  # there is one process per core
-    _worker = _Worker(samples, body, options, device)
+    _worker = _Worker(samples, body, options, split, device)
 
 
 def _make(rows: slice) -> Made:
@@ -72,10 +78,12 @@ def _make(rows: slice) -> Made:
     return _worker(rows)
 
 
-def make_images(samples: Path, body: Path, out: Path, options: Images, machine: Machine) -> None:
+def make_images(
+    samples: Path, body: Path, out: Path, options: Images, machine: Machine, split: Split
+) -> None:
     """Render or crop one image per sample and write them as one file.
 
-    An image depends only on the seed and its row, not on the number of workers or the device.
+    An image depends only on the seed, the split and its row, not on the number of workers or the device.
     Raises InputError where there are no samples, a sample to be rendered has no camera, or more files
     are missing or broken than `options.max_missing` allows.
     """
@@ -91,7 +99,7 @@ def make_images(samples: Path, body: Path, out: Path, options: Images, machine: 
     missing = Missing(samples, table, options.max_missing) if cropped else None
     size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
     jobs = [slice(start, min(start + size, len(table))) for start in range(0, len(table), size)]
-    made = _run(jobs, workers_of(machine), (samples, body, options, device))
+    made = _run(jobs, workers_of(machine), (samples, body, options, split, device))
     what = f"{'cropping' if cropped else 'rendering'} {out.stem}"
     batches = _without(missing, jobs, track(made, what, len(jobs)))
     write_pixels(out, batches, options.size_px, options.encoding, options.context)
@@ -121,7 +129,7 @@ def _without(
 
 
 def _run(
-    jobs: list[slice], workers: int, setup: tuple[Path, Path, Images, torch.device]
+    jobs: list[slice], workers: int, setup: tuple[Path, Path, Images, Split, torch.device]
 ) -> Iterator[Made]:
     if setup[-1].type != "cpu" or workers == 1:
         _start(*setup)

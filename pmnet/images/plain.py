@@ -10,7 +10,8 @@ from torch.nn.functional import normalize
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import View, frame_bodies
 from pmnet.body.rotations import axis_rotation
-from pmnet.images.render import PLAIN_BACKGROUND, PLAIN_PALETTE, Looks, Renderer
+from pmnet.images.looks import PLAIN_BACKGROUND, PLAIN_PALETTE, Looks
+from pmnet.images.render import Renderer
 
 CLOSE_UP = View(0.0, 0.0, 0.0, 0.0, margin=0.92, margin_spread=0.0, shift=0.0)
 

@@ -1,83 +1,22 @@
 """Images of bodies in coloured clothes, under varied light, before varied backgrounds."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, normalize, pad
+from torch.nn.functional import avg_pool2d, normalize, pad
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import project
 from pmnet.body.parts import JOINTS
+from pmnet.images.looks import BACKGROUNDS, Looks, draw_backgrounds
 from pmnet.images.raster import NO_FACE, find_hits, gather_corners, rasterize, take
 
 SHIRT: Final = ("spine1", "spine2", "spine3", "collar", "shoulder")
 TROUSERS: Final = ("pelvis", "hip", "knee")
 SHOES: Final = ("ankle", "foot")
-SKIN_TONE: Final = (0.95, 0.76, 0.64)
-# skin, shirt, trousers, shoes, hair: the colours without variety
-PLAIN_PALETTE: Final = (
-    SKIN_TONE,
-    (0.8, 0.25, 0.2),
-    (0.2, 0.3, 0.6),
-    (0.9, 0.8, 0.2),
-    (0.2, 0.1, 0.05),
-)
-PLAIN_BACKGROUND: Final = 0.55
-BACKGROUNDS: Final = 64
 BACKGROUND_MARGIN: Final = 1.3
-BACKGROUND_SATURATION: Final = 0.4
-
-
-@dataclass(frozen=True)
-class Looks:
-    """The looks of N images, apart from the bodies: all random choices of the renderer."""
-
-    palette: Float[Tensor, "n 5 3"]
-    light: Float[Tensor, "n 3"]
-    ambient: Float[Tensor, "n 1"]
-    light_colour: Float[Tensor, "n 3"]
-    background: Int[Tensor, "n"]
-    offset: Float[Tensor, "n 2"]
-    tint: Float[Tensor, "n 3"]
-
-    def __getitem__(self, rows: slice) -> "Looks":
-        return Looks(*(value[rows] for value in vars(self).values()))
-
-    def to(self, device: torch.device) -> "Looks":
-        """Return a copy on another device."""
-        return Looks(*(value.to(device) for value in vars(self).values()))
-
-
-def draw_looks(n: int, variety: float, skin_share: float, generator: torch.Generator) -> Looks:
-    """Return random looks of `n` images.
-
-    `variety` goes from 0, all dressed alike, to 1, any colours; a share `skin_share` wears no clothes.
-    """
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(n, *shape, generator=generator)
-
-    palette = uniform(5, 3)
-    skin = torch.tensor(SKIN_TONE) * (0.35 + 0.65 * uniform(1))
-    palette[:, 0] = skin
-    palette[:, 4] *= 0.4
-    palette = torch.tensor(PLAIN_PALETTE).lerp(palette, variety)
-    bare = uniform() < skin_share
-    palette[bare] = skin[bare, None].expand(-1, 5, -1)
-    towards_camera = torch.tensor([0.0, -0.6, -1.2])
-    light = normalize(torch.randn(n, 3, generator=generator) + towards_camera, dim=1)
-    return Looks(
-        palette=palette,
-        light=light,
-        ambient=0.2 + 0.35 * uniform(1),
-        light_colour=0.7 + 0.6 * uniform(3),
-        background=torch.randint(BACKGROUNDS, (n,), generator=generator),
-        offset=uniform(2),
-        tint=0.7 + 0.4 * uniform(3),
-    )
 
 
 class Renderer:
@@ -180,34 +119,6 @@ def vertex_materials(body: BodyModel) -> Int[Tensor, "v"]:
     hair = (template[:, 2] < middle[2]) | (template[:, 1] > high[1] - 0.2 * (high - low)[1])
     materials[head & hair & (template[:, 1] > low[1] + 0.3 * (high - low)[1])] = 4
     return materials
-
-
-def draw_backgrounds(
-    n: int, side: int, variety: float, generator: torch.Generator
-) -> UInt8[Tensor, "n 3 s s"]:
-    """Return random backgrounds: smooth noise at four scales and a few boxes.
-
-    `variety` goes from 0, plain grey, to 1.
-    """
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(n, *shape, generator=generator)
-
-    clouds = torch.zeros(n, 3, side, side)
-    for cells, strength in ((2, 1.0), (5, 0.6), (13, 0.35), (37, 0.2)):
-        noise = uniform(3, cells, cells) - 0.5
-        clouds += strength * interpolate(noise, size=(side, side), mode="bicubic")
-    images = uniform(3, 1, 1) + 0.9 * uniform(1, 1, 1) * clouds
-    axis = torch.linspace(0, 1, side)
-    for _ in range(4):
-        y, x, half_height, half_width = uniform(4, 1, 1).unbind(1)
-        colour = uniform(3, 1, 1)
-        boxed = (axis[None, :, None] - y).abs() < 0.05 + 0.25 * half_height
-        boxed = boxed & ((axis[None, None, :] - x).abs() < 0.05 + 0.25 * half_width)
-        images = torch.where(boxed[:, None], 0.65 * colour + 0.35 * images, images)
-    images = images.mean(1, keepdim=True).lerp(images, BACKGROUND_SATURATION)
-    images = torch.tensor(PLAIN_BACKGROUND).lerp(images, variety)
-    return (images.clamp(0, 1) * 255).to(torch.uint8)
 
 
 def _faces_of_vertex(body: BodyModel) -> Int[Tensor, "v most"]:

@@ -1,4 +1,4 @@
-"""The encoder: a torchvision network up to its last feature map."""
+"""The encoder: a network of torchvision, or an EfficientNet-Lite, up to its last feature map."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,27 +10,43 @@ from torch import Tensor, nn
 
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say
+from pmnet.model import lite
 
 HEADS = ("avgpool", "fc", "classifier")  # what comes after the last feature map
 
 
 def build_encoder(name: str, pooling: int, weights: str = "") -> nn.Sequential:
-    """Return a torchvision network up to its last feature map, which is pooled to a grid and flattened.
+    """Return a network up to its last feature map, which is pooled to a grid and flattened.
 
     `pooling` is the side of the grid: 1 is the global mean of a ResNet; a small encoder learns poses
-    sooner with a finer grid. `weights` is a file, the name of weights of torchvision (downloaded once), or
-    empty for random weights. Raises InputError for an unknown network, or weights of another network.
+    sooner with a finer grid. `weights` is a file, the name of weights of torchvision (downloaded once),
+    `imagenet` for the packaged weights of an EfficientNet-Lite, or empty for random weights. Raises
+    InputError for an unknown network, weights of another network, or a package that is missing.
     """
+    trunk = _lite(name, weights) if name in lite.NAMES else _of_torchvision(name, weights)
+    return nn.Sequential(*trunk, nn.AdaptiveAvgPool2d(pooling), nn.Flatten())
+
+
+def _of_torchvision(name: str, weights: str) -> list[nn.Module]:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise InputError(
-            f"train.encoder: torchvision has no {name!r}; known are {', '.join(known)}"
+            f"train.encoder: {name!r} is no network of torchvision and no EfficientNet-Lite; known are "
+            f"{', '.join([*known, *lite.NAMES])}"
         )
     network = torchvision.models.get_model(name, weights=None)
     if weights:
-        _load(network, name, weights)
-    trunk = [child for child_name, child in network.named_children() if child_name not in HEADS]
-    return nn.Sequential(*trunk, nn.AdaptiveAvgPool2d(pooling), nn.Flatten())
+        state = _read(Path(weights)) if Path(weights).exists() else _fetched(name, weights)
+        _load(network, name, weights, state)
+    return [child for child_name, child in network.named_children() if child_name not in HEADS]
+
+
+def _lite(name: str, weights: str) -> list[nn.Module]:
+    trunk = lite.LiteTrunk(name)
+    if weights:
+        file = lite.packaged_weights(name) if weights == lite.PACKAGED else Path(weights)
+        _load(trunk.network, name, weights, _read(file))
+    return [trunk]
 
 
 def width_of(encoder: nn.Module) -> int:
@@ -41,14 +57,13 @@ def width_of(encoder: nn.Module) -> int:
     return int(features.shape[1])
 
 
-def _load(network: nn.Module, name: str, weights: str) -> None:
+def _load(network: nn.Module, name: str, weights: str, state: Mapping[str, Tensor]) -> None:
     """Load all weights except the head's."""
-    state = _read(Path(weights)) if Path(weights).exists() else _fetched(name, weights)
     own = {key for key in network.state_dict() if key.split(".")[0] not in HEADS}
     if missing := sorted(own - set(state)):
         raise InputError(
             f"train.weights: {weights}: not the weights of {name}: {missing[0]} and "
-            f"{len(missing) - 1} more are missing; give a state_dict of torchvision's {name}"
+            f"{len(missing) - 1} more are missing; give a state_dict of {name}"
         )
     try:
         network.load_state_dict({key: state[key] for key in own}, strict=False)

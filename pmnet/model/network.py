@@ -12,12 +12,11 @@ from pmnet.body.rotations import rot6d_to_rotmat, rotmat_to_rot6d
 from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.encoders import build_encoder, width_of
+from pmnet.model.imagenet import IMAGE_MEAN, IMAGE_STD
 
 POSE, BETAS, CAMERA = 24 * 6, 10, 3
 PARAMETERS = POSE + BETAS + CAMERA  # the 157 numbers that G regresses
 DROPPED = 0.5  # share of units that SPIN's dropout sets to zero
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """Experiments beside the graph: trainings that differ from params.yaml, side by side on all GPUs.
 
-A file of experiments says, for each of them, which run of the graph gives the memory, what differs in
-`train`, and the seeds. Each seed is one job. There is one worker per GPU, and it takes job after job, so
-that images are put on the GPU once. Results go to sweeps/NAME: the graph owns runs/NAME. A job that was
+A file of experiments says, for each of them, which runs of the graph give the memories, the training seeds
+of each memory, and what differs in `train`. A list of values in `set` is a grid: each combination is an
+experiment, NAME+VALUE+VALUE. Each seed is one job. There is one worker per GPU, and it takes job after job,
+so that images are put on the GPU once. Results go to sweeps/NAME: the graph owns runs/NAME. A job that was
 done with the same settings is not done again.
 """
 
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -14,9 +16,9 @@ import queue
 import re
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,32 +27,35 @@ from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine, visible_gpus
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say
-from pmnet.data.sets import images_of, pairs_of, samples_of
+from pmnet.data.sets import Split, images_of, pairs_of, samples_of
 from pmnet.evaluation.error_table import merge_errors
 from pmnet.evaluation.evaluator import Evaluator
 from pmnet.evaluation.options import Evaluate
+from pmnet.report.benchmark.packed import load_packed
 from pmnet.training.options import Train
 from pmnet.training.seed import train_seed
 
 RUNS, SWEEPS, BODY = Path("runs"), Path("sweeps"), Path("data/body.npz")
-TRAIN_SETS, TEST_SETS = Path("data/train.json"), Path("data/test.json")
+TRAIN_SETS = Path("data/train.json")
 POLL_S = 1.0
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A training on the memory of the run `memory`, with what it `set`s differently in `train`."""
+    """Trainings by the same settings: what it `set`s differently in `train`.
+
+    `memories` maps the runs that give the memories to the training seeds on each; a seed is there once.
+    """
 
     label: str
     group: str
-    memory: str
-    seeds: list[int]
+    memories: dict[str, list[int]]
     set: dict[str, Any]
 
-    @property
-    def memory_file(self) -> Path:
-        """Return the file of its memory."""
-        return RUNS / self.memory / "memory.npz"
+    def jobs(self, name: str, splits: Sequence[Split]) -> list["Job"]:
+        """Return its jobs, in the order of their seeds."""
+        by_seed = {seed: memory for memory, seeds in self.memories.items() for seed in seeds}
+        return [Job(name, self, by_seed[seed], seed, splits) for seed in sorted(by_seed)]
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,24 @@ class Job:
 
     name: str
     experiment: Experiment
+    memory: str
     seed: int
+    splits: Sequence[Split]
 
     @property
     def title(self) -> str:
         """Return what it is called in messages."""
         return f"{self.name} seed {self.seed}"
+
+    @property
+    def memory_file(self) -> Path:
+        """Return the file of its memory."""
+        return RUNS / self.memory / "memory.npz"
+
+    @property
+    def test_pairs(self) -> list[tuple[Path, Path]]:
+        """Return the samples and images of all data sets that it is scored on."""
+        return [pair for split in self.splits for pair in pairs_of(sets_file(split))]
 
     @property
     def folder(self) -> Path:
@@ -83,12 +100,12 @@ class Job:
 
     def settings(self, file: Path) -> str:
         """Return what its errors depend on, as text; of the data sets only which they are."""
-        memory = self.experiment.memory_file.read_bytes()
+        memory, files = self.memory_file.read_bytes(), [TRAIN_SETS, *map(sets_file, self.splits)]
         settings = {
             "train": asdict(self.options(file)),
             "evaluate": asdict(params.load(file, "evaluate", Evaluate, {})),
             "memory": hashlib.sha256(memory).hexdigest(),
-            "sets": [json.loads(sets.read_text()) for sets in (TRAIN_SETS, TEST_SETS)],
+            "sets": [json.loads(sets.read_text()) for sets in files],
         }
         return json.dumps(settings, indent=1)
 
@@ -104,8 +121,16 @@ class Job:
         return options
 
 
+def sets_file(split: Split) -> Path:
+    """Return the list of the data sets of a split."""
+    return Path(f"data/{split}.json")
+
+
 def read_experiments(file: Path) -> dict[str, Experiment]:
-    """Return the experiments of a file by name; raises InputError naming the key that is wrong."""
+    """Return the experiments of a file by name, grids as their combinations.
+
+    Raises InputError naming the key that is wrong.
+    """
     found = params.read(file, "experiments")
     if not isinstance(found, dict) or not found:
         raise InputError(f"{file}: experiments: expected names with settings, got {found!r}")
@@ -115,37 +140,70 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
                 f"{file}: experiments.{name}: a name may have letters, digits and . _ + - only, because "
                 f"the results go to {SWEEPS}/NAME; rename the experiment"
             )
-    return {
-        str(name): params.parse(Experiment, value, f"{file}: experiments.{name}")
-        for name, value in found.items()
-    }
+    experiments: dict[str, Experiment] = {}
+    for name, value in found.items():
+        where = f"{file}: experiments.{name}"
+        experiment: Experiment = params.parse(Experiment, value, where)
+        seeds = [seed for some in experiment.memories.values() for seed in some]
+        if len(set(seeds)) < len(seeds) or not seeds:
+            raise InputError(f"{where}.memories: expected different seeds, got {seeds}")
+        experiments |= dict(_combinations(str(name), experiment))
+    return experiments
 
 
-def run_experiments(file: Path, settings: Path, groups: list[str], devices: int) -> None:
-    """Train and evaluate the experiments of some groups (none: all), `devices` at a time.
+def _combinations(name: str, experiment: Experiment) -> Iterator[tuple[str, Experiment]]:
+    """Yield the experiments of a grid by name, or the one that is no grid."""
+    grid = {key: values for key, values in experiment.set.items() if isinstance(values, list)}
+    for values in itertools.product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        full = "+".join([name, *map(str, values)])
+        yield full, replace(experiment, set={**experiment.set, **chosen})
 
-    0 devices: one per GPU, or one. Writes sweeps/<name>/errors.parquet of all seeds. Raises InputError
-    where any job failed.
+
+def run_experiments(
+    file: Path,
+    settings: Path,
+    groups: list[str],
+    devices: int,
+    splits: Sequence[Split],
+    packed: Sequence[Path] = (),
+) -> None:
+    """Train the experiments of some groups (none: all), `devices` at a time, and score them on splits.
+
+    Seeds whose errors are in files of `packed` errors were trained elsewhere, and are left out. 0 devices:
+    one per GPU, or one. Writes sweeps/<name>/errors.parquet of all seeds. Raises InputError where any job
+    failed.
     """
     known = read_experiments(file)
     experiments = {k: e for k, e in known.items() if not groups or e.group in groups}
     if not experiments:
         names = ", ".join(sorted({e.group for e in known.values()}))
         raise InputError(f"{file}: no experiment of {', '.join(groups)}; the groups are: {names}")
-    by_name = {k: [Job(k, e, seed) for seed in e.seeds] for k, e in experiments.items()}
+    by_name = {name: e.jobs(name, splits) for name, e in experiments.items()}
+    elsewhere = _seeds_in(packed)
+    by_name = {
+        name: [job for job in mine if (name, job.seed) not in elsewhere]
+        for name, mine in by_name.items()
+    }
     jobs = [job for mine in by_name.values() for job in mine]
     for job in jobs:
         job.options(settings)
-        if not (memory := job.experiment.memory_file).exists():
+        if not (memory := job.memory_file).exists():
             raise InputError(f"{file}: {memory} is missing: run dvc repro cluster first")
     waiting = [job for job in jobs if not job.done(settings)]
     say(f"{len(waiting)} of {len(jobs)} jobs to do")
     failed = list(_side_by_side(waiting, settings, devices))
     for name, mine in by_name.items():
-        if all(job.done(settings) for job in mine):
+        if mine and all(job.done(settings) for job in mine):
             merge_errors([job.errors for job in mine], SWEEPS / name / "errors.parquet")
     if failed:
         raise InputError(f"{len(failed)} jobs failed, see above: {', '.join(failed)}; run it again")
+
+
+def _seeds_in(packed: Sequence[Path]) -> set[tuple[str, int]]:
+    """Return the experiments and seeds whose errors are packed."""
+    runs = load_packed(packed).runs if packed else {}
+    return {(name, seed) for name, facts in runs.items() for seed in facts.seeds}
 
 
 def _side_by_side(jobs: list[Job], settings: Path, devices: int) -> Iterator[str]:
@@ -199,7 +257,7 @@ def _run(job: Job, settings: Path) -> None:
     """Train and evaluate one job."""
     machine: Machine = params.load(settings, "machine", Machine, {})
     evaluate: Evaluate = params.load(settings, "evaluate", Evaluate, {})
-    memory = job.experiment.memory_file
+    memory = job.memory_file
     options, models = job.options(settings), job.folder / "train"
     started = time.monotonic()
     given = samples_of(TRAIN_SETS), images_of(TRAIN_SETS), memory, BODY
@@ -209,7 +267,7 @@ def _run(job: Job, settings: Path) -> None:
     experiment = job.experiment
     more = {"label": experiment.label, "group": experiment.group, "set": experiment.set}
     job.made_by.unlink(missing_ok=True)  # errors never lie beside the settings of others
-    evaluator.write(job.name, pairs_of(TEST_SETS), job.errors, more)
+    evaluator.write(job.name, job.test_pairs, job.errors, more)
     job.made_by.write_text(job.settings(settings))
     forget(models)
     ended = time.monotonic()

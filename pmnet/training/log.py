@@ -8,7 +8,11 @@ from pmnet.core.files import replacing
 from pmnet.model.losses import TERMS
 
 MEASURES: Final = ("loss", *TERMS, "accuracy")
-COLUMNS: Final = ("seed", "step", *MEASURES)
+MEANS: Final = (
+    *MEASURES,
+    "gradient_norm",
+)  # over the steps of a row; the norm before it is clipped
+COLUMNS: Final = ("seed", "step", *MEANS)
 Row = dict[str, float | int]
 
 
@@ -21,7 +25,7 @@ def write_log(path: Path, rows: list[Row]) -> None:
 
 
 def row(seed: int, step: int, means: list[float]) -> dict[str, Any]:
-    """Return a row of the log: `means` over the steps since the last row, in the order of MEASURES."""
+    """Return a row of the log: `means` over the steps since the last row, in the order of MEANS."""
     return {"seed": seed, "step": step} | {
-        name: round(value, 6) for name, value in zip(MEASURES, means, strict=True)
+        name: round(value, 6) for name, value in zip(MEANS, means, strict=True)
     }

@@ -30,7 +30,7 @@ from pmnet.model.network import PMNet, unpack
 from pmnet.training.batches import combined_seed
 from pmnet.training.classes import class_targets
 from pmnet.training.inputs import Inputs
-from pmnet.training.log import MEASURES
+from pmnet.training.log import MEANS, MEASURES
 from pmnet.training.run import TrainingRun
 
 EAGER: Final = 3  # steps before the recording: they allocate what all later steps use
@@ -58,7 +58,7 @@ class Step:
         self._labeller = NearestPrototype(run.memory, self._body) if changes else None
         self._classes = class_targets(run.memory, self._body, options)
         self._targets = run.data.targets.to(device)
-        self._sums, self._count = torch.zeros(len(MEASURES), device=device), 0
+        self._sums, self._count = torch.zeros(len(MEANS), device=device), 0
         self._broken = torch.full((), -1, device=device)
         self._blame = torch.zeros(len(MEASURES), device=device)
         self._average = [p.detach().clone() for p in self.weights] if options.ema else []
@@ -102,7 +102,7 @@ class Step:
             self._waiting.popleft().synchronize()
 
     def take_means(self) -> list[float]:
-        """Return the mean MEASURES over the steps since the last call, and start anew."""
+        """Return the MEANS over the steps since the last call, and start anew."""
         means: list[float] = (self._sums / self._count).tolist()
         self._sums.zero_()
         self._count = 0
@@ -158,8 +158,9 @@ class Step:
                 measures = self._joined.take(measures)
                 if self.fabric.world_size > 1:
                     all_reduce(self._joined.all)
-                self._clip(self._joined.gradient)
-            self._measure(inputs, measures)
+            norm = self._gradient_norm()
+            self._clip(norm)
+            self._measure(inputs, measures, norm)
         self.optimizer.step()
         if self._average:
             with torch.no_grad():
@@ -222,20 +223,24 @@ class Step:
             return []
         return [camera_square(camera).sum() / (len(camera) * self.fabric.world_size)]
 
-    def _clip(self, gradient: Float[Tensor, "n"]) -> None:
-        """Scale the gradient down to the length `clip_norm`, if it is longer."""
-        if limit := self.options.clip_norm:
-            gradient *= (limit / gradient.norm().clamp_min(1e-12)).clamp_max(1.0)
+    def _gradient_norm(self) -> Float[Tensor, ""]:
+        """Return the length of the whole gradient."""
+        if self._joined is not None:
+            return self._joined.gradient.norm()
+        gradients = [p.grad for p in self.weights if p.grad is not None]
+        return torch.stack(torch._foreach_norm(gradients)).norm()
 
-    def _measure(self, inputs: Inputs, measures: Float[Tensor, "m"]) -> None:
+    def _clip(self, norm: Float[Tensor, ""]) -> None:
+        """Scale the gradient down to the length `clip_norm`, if it is longer."""
+        if self._joined is not None and (limit := self.options.clip_norm):
+            self._joined.gradient *= (limit / norm.clamp_min(1e-12)).clamp_max(1.0)
+
+    def _measure(
+        self, inputs: Inputs, measures: Float[Tensor, "m"], norm: Float[Tensor, ""]
+    ) -> None:
         """Add up the measures, and note the first step whose measures or gradients are not finite."""
-        self._sums += measures
-        if self._joined is None:
-            gradients = [p.grad for p in self.weights if p.grad is not None]
-            sizes = torch.stack(torch._foreach_norm(gradients))
-        else:
-            sizes = self._joined.gradient.norm()
-        broke = (self._broken < 0) & ~(torch.isfinite(measures).all() & torch.isfinite(sizes).all())
+        self._sums += torch.cat([measures, norm[None]])
+        broke = (self._broken < 0) & ~(torch.isfinite(measures).all() & torch.isfinite(norm))
         self._broken.copy_(torch.where(broke, inputs.number, self._broken))
         self._blame.copy_(torch.where(broke, measures, self._blame))
 

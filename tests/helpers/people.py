@@ -19,7 +19,8 @@ from pmnet.body.camera import View, fit_camera, project
 from pmnet.body.keypoints import J24
 from pmnet.data.samples import Samples
 from pmnet.datasets import synthetic
-from pmnet.images.render import Renderer, draw_looks, silhouettes
+from pmnet.images.looks import draw_looks
+from pmnet.images.render import Renderer, silhouettes
 
 HEIGHT, WIDTH = 256, 320  # px of a scene; people stand in its left square
 FAMILIES = {"stand": 4.0, "walk": 3.0, "wave": 2.0, "squat": 1.0, "kick": 1.0, "handstand": 1.0}

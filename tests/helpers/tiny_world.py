@@ -86,6 +86,7 @@ OPTIONS = Train(
 def evaluating(mean: Path, **changed: Any) -> Evaluate:
     """Return the settings of an evaluation by the skeleton; `mean` is the single memory."""
     settings: dict[str, Any] = {
+        "split": "test",
         "selection": "hard",
         "also": ["soft"],
         "protocols": {"default": "skeleton"},

@@ -250,7 +250,9 @@ def stored(body, tmp_path_factory) -> tuple[Samples, Tensor]:
         skin_share=0.0,
         seed=0,
     )
-    make_images(folder / "samples.arrow", OPEN_BODY, folder / "images.arrow", images, MACHINE)
+    make_images(
+        folder / "samples.arrow", OPEN_BODY, folder / "images.arrow", images, MACHINE, "train"
+    )
     pixels = Pixels(folder / "images.arrow")
     assert pixels.stored_px == 240
     images = pixels.read_stored(torch.arange(PEOPLE)).float() / 255

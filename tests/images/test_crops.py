@@ -67,7 +67,9 @@ def make(samples: Samples, folder: Path, **options: object) -> Pixels:
     """Return the images that the stage makes of samples."""
     samples.save(folder / "samples.arrow")
     out = folder / "images.arrow"
-    make_images(folder / "samples.arrow", OPEN_BODY, out, replace(OPTIONS, **options), MACHINE)
+    make_images(
+        folder / "samples.arrow", OPEN_BODY, out, replace(OPTIONS, **options), MACHINE, "train"
+    )
     return Pixels(out)
 
 

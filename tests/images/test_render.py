@@ -17,16 +17,11 @@ from pmnet.data.samples import Samples
 from pmnet.datasets import synthetic
 from pmnet.images import making
 from pmnet.images.file import Pixels
+from pmnet.images.looks import Looks, draw_looks, seed_of
 from pmnet.images.making import make_images
 from pmnet.images.options import Images
 from pmnet.images.render import (
-    PLAIN_BACKGROUND,
-    PLAIN_PALETTE,
-    SKIN_TONE,
-    Looks,
     Renderer,
-    draw_backgrounds,
-    draw_looks,
     silhouettes,
     to_pixels,
     vertex_materials,
@@ -145,36 +140,6 @@ def test_materials_dress_the_body(body):
     assert set(materials[body.lbs_weights.argmax(1) == JOINTS.index("left_knee")].tolist()) == {2}
 
 
-def test_without_variety_all_are_dressed_alike():
-    looks = draw_looks(50, 0.0, 0.0, seeded())
-    expected = torch.tensor(PLAIN_PALETTE).expand(50, 5, 3)
-    torch.testing.assert_close(looks.palette, expected)
-    assert looks.light.norm(dim=1).sub(1).abs().max() < 1e-6
-    spread = [draw_looks(200, v, 0.0, seeded()).palette.std(0).mean() for v in (0.0, 0.3, 1.0)]
-    assert spread[0] < spread[1] < spread[2]
-    grey = draw_backgrounds(3, 20, 0.0, seeded())
-    assert grey.unique().tolist() == [int(PLAIN_BACKGROUND * 255)]
-    varied = draw_backgrounds(20, 20, 1.0, seeded()).float()
-    assert varied.std() > 30 and varied.std((2, 3)).min() > 1
-
-
-@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
-def test_a_share_wears_nothing_but_skin(share):
-    looks = draw_looks(400, 0.5, share, seeded())
-    bare = (looks.palette == looks.palette[:, :1]).all((1, 2))
-    assert bare.float().mean().item() == pytest.approx(share, abs=0.07)
-    tone = looks.palette[bare] / torch.tensor(SKIN_TONE)
-    assert ((tone >= 0.349) & (tone <= 1.001)).all()
-
-
-def test_looks_come_from_the_generator_alone():
-    first, again, other = (draw_looks(5, 0.5, 0.1, seeded(seed)) for seed in (1, 1, 2))
-    for name, value in vars(first).items():
-        assert torch.equal(value, getattr(again, name)), name
-        assert not torch.equal(value, getattr(other, name)), name
-    assert torch.equal(first[slice(2, 4)].tint, first.tint[2:4])
-
-
 # --- images
 
 
@@ -260,7 +225,9 @@ def samples(body, tmp_path) -> Samples:
 def made(samples: Samples, folder: Path, options: Images = OPTIONS) -> bytes:
     """Return the file of images that is made from samples."""
     samples.save(folder / "samples.arrow")
-    make_images(folder / "samples.arrow", OPEN_BODY, folder / "images.arrow", options, MACHINE)
+    make_images(
+        folder / "samples.arrow", OPEN_BODY, folder / "images.arrow", options, MACHINE, "test"
+    )
     return (folder / "images.arrow").read_bytes()
 
 
@@ -268,8 +235,10 @@ def test_a_data_set_has_one_image_a_sample(body, samples, tmp_path):
     made(samples, tmp_path)
     pixels = Pixels(tmp_path / "images.arrow")
     assert (len(pixels), pixels.size_px, pixels.encoding) == (20, 24, "raw")
-    looks = draw_looks(20, OPTIONS.variety, OPTIONS.skin_share, seeded(OPTIONS.seed))
-    renderer = Renderer(body, 24, 1, OPTIONS.variety, OPTIONS.seed)
+    looks = draw_looks(
+        20, OPTIONS.variety, OPTIONS.skin_share, seeded(seed_of(OPTIONS.seed, "test")), "test"
+    )
+    renderer = Renderer(body, 24, 1, OPTIONS.variety, seed_of(OPTIONS.seed, "test"))
     rows = slice(17, 20)
     expected = renderer(samples.body_params(rows), samples.camera[rows], looks[rows])
     assert_alike(pixels.read(torch.arange(17, 20)), expected)

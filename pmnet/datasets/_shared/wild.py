@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.discovery import Found, Split, files_below, image_root, npz_texts
+from pmnet.data.sets import Split
+from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
 from pmnet.datasets._shared.fits import FitSource, Reject, with_fits
 from pmnet.datasets._shared.rows import Rows, to_samples
 from pmnet.datasets._shared.spin import read_spin

@@ -14,7 +14,8 @@ import numpy as np
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.discovery import Found, Split
+from pmnet.data.sets import Split
+from pmnet.datasets._shared.discovery import Found
 from pmnet.datasets._shared.lsp import Taken, layout_of, read_joints, rows_of_joints
 from pmnet.datasets._shared.rows import Rows
 from pmnet.datasets._shared.wild import (

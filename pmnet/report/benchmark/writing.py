@@ -17,6 +17,7 @@ from pmnet.report.benchmark.listing import BenchmarkRun, main_of, read_listing
 from pmnet.report.benchmark.packed import load_packed
 from pmnet.report.benchmark.pages import to_page
 from pmnet.report.benchmark.paired import paired
+from pmnet.report.benchmark.validation import write_choices
 from pmnet.report.curves import curves
 from pmnet.report.drawing import save
 from pmnet.report.files import write_csv
@@ -48,6 +49,7 @@ def write_findings(
     packed = load_packed(files).of_dataset(dataset)
     runs = read_listing(folder / LISTING, packed)
     protocol = _write_tables(folder, packed, runs, report)
+    write_choices(folder)
     claimed = _write_comparisons(folder, packed, runs, also, report, protocol)
     with replacing(folder / "claim.json") as partial:
         partial.write_text(json.dumps(claimed, indent=2) + "\n", encoding="utf-8")
