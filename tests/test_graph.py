@@ -225,7 +225,8 @@ def test_clustering_takes_what_is_swept_from_its_command(graph):
         tracked |= {"single"} if entry.options["k"] == ["1"] else set()
         assert (entry.name, set(entry.params)) == (entry.name, {f"cluster.{n}" for n in tracked})
     fields = set(get_type_hints(Cluster))
-    assert fields == {"seed", "tolerance", "init", "restarts", "part_weights", *SWEPT.values()}
+    every_run = {"seed", "tolerance", "init", "restarts"}
+    assert fields == every_run | {"part_weights", "single", *SWEPT.values()}
 
 
 def test_training_tracks_all_its_settings_but_the_seeds(graph):
