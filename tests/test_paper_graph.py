@@ -222,8 +222,9 @@ def independent(paper: Path, run: str, dataset: str) -> dict[str, float]:
         cells["mpvpe_mm"] = field_rules.mean_gap(guess, true).mean()
     if dataset in ("h36m", "mpi_inf_3dhp"):  # their truth is the file's
         annotated = samples.keypoints_3d.double().numpy()
-        assert (annotated[..., 3] > 0).all()
-        right = (annotated[..., :3] - annotated[:, [14], :3])[:, field_rules.J24_TO_J17[:count]]
+        chosen = field_rules.J24_TO_J17[:count]
+        assert (annotated[:, [14, *chosen], 3] > 0).all()
+        right = (annotated[..., :3] - annotated[:, [14], :3])[:, chosen]
     errors = field_rules.joint_errors(joints, right)
     return cells | {metric: values.mean() for metric, values in errors.items()}
 
