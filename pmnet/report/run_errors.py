@@ -16,15 +16,19 @@ from jaxtyping import Bool, Float
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import KEY, METRICS, SCHEMA, read_errors
 
-FACTS: Final = [*KEY, "sequence", "distance_to_mean_mm"]  # of a sample
+FACTS: Final = [*KEY, "subject", "sequence", "distance_to_mean_mm"]  # of a sample
 ABOUT: Final = ("method", "k", "limb_weight", "protocol", "selection")  # of a run
 PROTOTYPES: Final = ("assigned", "chosen")
 NO_PROTOTYPE: Final = -1
+NO_SEED: Final = -1  # of a clustering: a memory that depends on none
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The settings of a run, and the seeds and inferences whose errors there are."""
+    """The settings of a run, and the seeds and inferences whose errors there are.
+
+    `memory_seeds` has the clustering seed of each seed's memory, -1 where the memory depends on none.
+    """
 
     method: str
     k: int
@@ -32,17 +36,22 @@ class RunFacts:
     protocol: str
     selection: str
     seeds: tuple[int, ...]
+    memory_seeds: tuple[int, ...]
     inferences: tuple[str, ...]
     label: str = ""  # these three are set by experiments (pmnet sweep)
     group: str = ""
     settings: str = ""
+
+    def memory_of_seed(self) -> dict[int, int]:
+        """Return the clustering seed of each training seed."""
+        return dict(zip(self.seeds, self.memory_seeds, strict=True))
 
 
 @dataclass(frozen=True)
 class RunErrors:
     """Errors (mm) and prototypes of runs on the same samples.
 
-    `samples` has one row per sample: data set, sample, sequence, distance to the mean body (mm, NaN
+    `samples` has one row per sample: data set, sample, subject, sequence, distance to the mean body (mm, NaN
     without bodies). `column(run, seed, inference, name)` returns one number per sample: an error,
     NaN where the data set has none, or a prototype, -1 where there is none.
 
@@ -157,5 +166,6 @@ def _run_and_inference(name: str, inference: str) -> tuple[str, str]:
 def _facts(rows: pd.DataFrame) -> RunFacts:
     about: dict[str, Any] = {name: rows[name].iloc[0] for name in ABOUT}
     about |= {"k": int(about["k"]), "limb_weight": float(about["limb_weight"])}
-    seeds = tuple(map(int, rows["seed"].unique()))
-    return RunFacts(**about, seeds=seeds, inferences=tuple(rows["inference"].unique()))
+    of_seed = rows.drop_duplicates("seed")
+    about |= {f"{name}s": tuple(map(int, of_seed[name])) for name in ("seed", "memory_seed")}
+    return RunFacts(**about, inferences=tuple(rows["inference"].unique()))
