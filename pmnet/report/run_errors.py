@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import KEY, METRICS, SCHEMA, read_errors
+from pmnet.report.statistics import Measured
 
 FACTS: Final = [*KEY, "subject", "sequence", "distance_to_mean_mm"]  # of a sample
 ABOUT: Final = ("method", "k", "limb_weight", "protocol", "selection")  # of a run
@@ -101,17 +102,17 @@ class RunErrors:
         return self.of_samples(self.samples["distance_to_mean_mm"].notna().to_numpy())
 
     def of_dataset(self, dataset: str | None) -> "RunErrors":
-        """Return the errors on one test set: the one of this name, or the only one with bodies.
+        """Return the errors on the test set of this name or, without a name, on all with bodies.
 
-        Raises InputError where there is none or, without a name, where there are several.
+        Raises InputError where there is none.
         """
-        with_bodies = self.samples.dropna(subset="distance_to_mean_mm")
-        names = list(with_bodies["dataset"].unique())
-        if dataset not in names if dataset else len(names) != 1:
+        found = self.with_bodies()
+        names = list(found.samples["dataset"].unique())
+        if not names or (dataset and dataset not in names):
             raise InputError(
                 f"the test sets with bodies are {', '.join(names) or 'none'}; choose one with --dataset"
             )
-        return self.of_samples((self.samples["dataset"] == (dataset or names[0])).to_numpy())
+        return found.of_samples(found.datasets()[dataset]) if dataset else found
 
     def __contains__(self, name: str) -> bool:
         """Return whether there are errors of that RUN or RUN:INFERENCE."""
@@ -125,6 +126,12 @@ class RunErrors:
     def errors(self, name: str, inference: str, metric: str) -> Float[np.ndarray, "seeds samples"]:
         """Return an error (mm) of a RUN or RUN:INFERENCE; NaN where a data set has no such error."""
         return self._by_seed(*_run_and_inference(name, inference), metric)
+
+    def measured(self, name: str, inference: str, metric: str) -> Measured:
+        """Return `errors` for `statistics.interval`: with the seeds of the memories."""
+        run = name.partition(":")[0]
+        values = self.errors(name, inference, metric)
+        return Measured(values, self.runs[run].memory_seeds, run)
 
     def right(self, name: str) -> Bool[np.ndarray, "seeds samples"]:
         """Return whether the prototype that a RUN or RUN:INFERENCE chose is the one assigned."""

@@ -10,7 +10,7 @@ cell of `assigned_prototype`, an empty cell of the other inferences the cell of 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from pmnet.report.run_errors import FACTS, NO_SEED, PROTOTYPES, RunErrors, RunFa
 SAME_MM: Final = 0.01
 METADATA: Final = b"pmnet.packed"
 TENTHS: Final = 10  # of a millimetre
+KEPT: Final = 256  # columns: a reference is asked for by every run
 CURE: Final = "pack the errors of the runs again (pmnet errors pack)"
 
 
@@ -40,7 +41,7 @@ def load_packed(paths: Sequence[Path]) -> RunErrors:
     first = _read(paths[0])
     for path in paths[1:]:
         first = _joined(first, _read(path), path)
-    return RunErrors(first.samples, first.runs, first.column)
+    return RunErrors(first.samples, first.runs, lru_cache(maxsize=KEPT)(first.column))
 
 
 def packed_name(metric: str) -> str:
