@@ -11,12 +11,13 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int, UInt16
+from jaxtyping import Bool, Float, Int, Real
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 BLOCK: Final = 2_000_000  # units drawn at a time
 MOST_CLIPS: Final = 2000
+SMALL: Final = 3_000_000  # counts that are kept as floats: no conversion before each product
 CACHED: Final = 32  # redraws that are kept: the same subsets are asked for again and again
 
 
@@ -78,7 +79,7 @@ class Clips:
 
 def redraws(
     groups: Int[np.ndarray, "units"], draws: int, seed: tuple[int, int]
-) -> UInt16[np.ndarray, "units draws"]:
+) -> Real[np.ndarray, "units draws"]:
     """Return how often each unit is in each draw; `groups` has the group of each unit, from 0.
 
     A draw has as many groups as there are and, for each group in it, as many units as that group has.
@@ -92,7 +93,7 @@ def shares(
     groups: Int[np.ndarray, "units"], draws: int, seed: tuple[int, int]
 ) -> Float[np.ndarray, "units draws"]:
     """Return the share of each unit in each draw of `redraws`."""
-    counts = redraws(groups, draws, seed).astype(float)
+    counts = redraws(groups, draws, seed)
     of_draw: np.ndarray = counts / counts.sum(0)
     return of_draw
 
@@ -103,7 +104,7 @@ def _redraws(groups: tuple[int, ...], draws: int, seed: tuple[int, int]) -> np.n
     order, sizes = np.argsort(group_of, kind="stable"), np.bincount(group_of)
     units, first = len(group_of), sizes.cumsum() - sizes
     step = max(1, BLOCK // units)
-    counts = np.empty((units, draws), np.uint16)
+    counts = np.empty((units, draws), float if units * draws <= SMALL else np.uint16)
     for start in range(0, draws, step):
         here = counts[:, start : start + step]
         drawn = generator.integers(len(sizes), size=(here.shape[1], len(sizes)))
