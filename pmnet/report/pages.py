@@ -61,7 +61,8 @@ def _grid(rows: pd.DataFrame, intervals: bool) -> str:
     years = dict(zip(rows["method"], rows["year"], strict=True))
     notes = rows.groupby("method", sort=False)["note"].agg(_joined)
     with_year, with_note = bool(rows["year"].notna().any()), bool(notes.ne("").any())
-    headings = _headings(columns, dict(zip(cells, rows["bins"], strict=True)))
+    bins = {c: int(n) for c, n in zip(cells, rows["bins"], strict=True) if pd.notna(n)}
+    headings = _headings(columns, bins)
     head = ["Method", *["Year"] * with_year, *headings, *["Note"] * with_note]
     lines = []
     for method, note in notes.items():

@@ -93,7 +93,12 @@ def shares(
     groups: Int[np.ndarray, "units"], draws: int, seed: tuple[int, int]
 ) -> Float[np.ndarray, "units draws"]:
     """Return the share of each unit in each draw of `redraws`."""
-    counts = redraws(groups, draws, seed)
+    return _shares(tuple(groups.tolist()), draws, seed)
+
+
+@lru_cache(maxsize=CACHED)
+def _shares(groups: tuple[int, ...], draws: int, seed: tuple[int, int]) -> np.ndarray:
+    counts = _redraws(groups, draws, seed)
     of_draw: np.ndarray = counts / counts.sum(0)
     return of_draw
 

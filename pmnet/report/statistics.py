@@ -262,7 +262,9 @@ def _means_of_draws(
     means: list[list[np.ndarray]] = [[] for _ in runs]
     for at in range(0, report.bootstrap, step):
         here = slice(at, at + step)
-        *totals, counts = (sums @ drawn[:, here].astype(float, copy=False)).reshape(len(rows), width, -1)
+        *totals, counts = (sums @ drawn[:, here].astype(float, copy=False)).reshape(
+            len(rows), width, -1
+        )
         for own, weights in zip(means, seeds, strict=True):
             by_seed, totals = np.array(totals[: len(weights)]), totals[len(weights) :]
             own.append(_over_bins(np.einsum("sbd,sd->bd", by_seed, weights[:, here]), counts))

@@ -7,7 +7,7 @@ RULE: Final = "an interval that contains zero is no clear gain and no clear loss
 
 def is_clear(low: float | None, high: float | None) -> bool:
     """Return whether an interval excludes zero; one that is not known does not."""
-    return low is not None and high is not None and (low > 0 or high < 0)
+    return low is not None and high is not None and bool(low > 0 or high < 0)
 
 
 def gain_in_words(
