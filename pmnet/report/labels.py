@@ -8,6 +8,7 @@ DATASET_NAMES: Final = {
     "up3d": "UP-3D",
     "mpi_inf_3dhp": "MPI-INF-3DHP",
 }
+BALANCED: Final = "bmpvpe"  # the metric whose number is `statistics.balanced_mean` of MPVPE
 
 
 def subset_label(subset: str) -> str:
