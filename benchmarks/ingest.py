@@ -56,7 +56,7 @@ def write_coco(folder: Path, rows: int, drawn: np.random.Generator) -> dict[str,
     return {
         **{"layout": "spin", "file": "coco_2014_train.npz", "images": "images"},
         "fits": [{"kind": "spin", "file": "coco.npz"}],
-        "reject": {"max_beta": 3.0, "max_reprojection": 0.3},
+        "reject": {"max_beta": 3.0, "drops": "fit", "max_reprojection": 0.3},
         "min_keypoints": 12,
     }
 

@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 body_app = typer.Typer(cls=LazyStages, no_args_is_help=True)
 errors_app = typer.Typer(no_args_is_help=True)
+memory_app = typer.Typer(no_args_is_help=True)
 
 
 def _print_version(asked: bool) -> bool:
@@ -220,6 +221,26 @@ def findings(
     typer.echo(write_findings(folder, dataset, against or [], report)["sentence"])
 
 
+@app.command(rich_help_panel=REPORTS)
+def field(
+    errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
+    out: Annotated[Path, typer.Option(help="The table (.csv) to write.")] = Path(
+        "reports/tables/field.csv"
+    ),
+) -> None:
+    """Write metrics of the field beside the paper's: balanced errors (IHMR), per action, per sequence."""
+    from pmnet.report.field import field_metrics
+    from pmnet.report.files import write_csv
+    from pmnet.report.run_errors import RunErrors
+
+    measured = RunErrors.read(errors)
+    table = field_metrics(measured)
+    write_csv(table, out)
+    whole = table[table["group"].isin(["all", "tail_10", "tail_5"])]
+    typer.echo(whole.to_string(index=False, float_format=lambda number: f"{number:.2f}"))
+    typer.echo(f"{measured.protocol()}\n{len(table)} rows -> {out}")
+
+
 @errors_app.command("pack")
 def pack_errors(
     errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
@@ -239,6 +260,23 @@ def pack_errors(
     typer.echo(f"{len(load_packed([out]).runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
     if added:
         typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
+
+
+@memory_app.command("import")
+def import_memory(
+    file: Annotated[Path, typer.Argument(help="SPIN's smpl_mean_params.npz.")],
+    out: Annotated[Path, typer.Option(help="The memory (.npz) to write.")],
+    body: Annotated[Path, typer.Option(help="The body model that its shape belongs to.")] = Path(
+        "data/body.npz"
+    ),
+) -> None:
+    """Read a mean body in SPIN's layout as a memory, for cluster.single and evaluate.mean."""
+    from pmnet.body import BodyModel
+    from pmnet.memory.spin import import_spin
+
+    memory = import_spin(file, BodyModel.load(body))
+    memory.save(out)
+    typer.echo(f"{len(memory)} prototypes -> {out}")
 
 
 @errors_app.command("means")
@@ -267,6 +305,10 @@ def import_body(
     extra: Annotated[
         Path | None, typer.Option(help="SPIN's J_regressor_extra.npy, for the annotated joints.")
     ] = None,
+    h36m: Annotated[
+        Path | None,
+        typer.Option(help="SPIN's J_regressor_h36m.npy, for the joints that MPJPE is measured on."),
+    ] = None,
     male: Annotated[
         Path | None,
         typer.Option(help="The male SMPL; ground truth of men is then posed with it."),
@@ -275,11 +317,13 @@ def import_body(
 ) -> None:
     """Read an official SMPL .pkl safely (no chumpy; no code in the file is run) and write an .npz."""
     from pmnet.body.files import read_body, with_gender, write_body
-    from pmnet.body.keypoints import keypoint_regressor, read_extra
+    from pmnet.body.keypoints import keypoint_regressor, read_extra, read_h36m
 
     arrays = read_body(file)
     if extra is not None:
         arrays["keypoint_regressor"] = keypoint_regressor(arrays, read_extra(extra))
+    if h36m is not None:
+        arrays["h36m_regressor"] = read_h36m(h36m, arrays["v_template"])
     for gender, own in (("male", male), ("female", female)):
         if own is not None:
             arrays = with_gender(arrays, gender, own)
@@ -335,6 +379,9 @@ def main() -> None:
 
 
 app.add_typer(body_app, name="body", help="Read and check body models.", rich_help_panel=DATA)
+app.add_typer(
+    memory_app, name="memory", help="Read memories of other systems.", rich_help_panel=USE
+)
 app.add_typer(
     errors_app, name="errors", help="Pack or average the errors of runs.", rich_help_panel=REPORTS
 )

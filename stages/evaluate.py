@@ -17,7 +17,6 @@ def evaluate(
     name: str,
     sets: Path,
     memory: Path,
-    single: Path,
     models: Path,
     body: Path,
     out: Path,
@@ -27,12 +26,12 @@ def evaluate(
 ) -> None:
     """Write the errors of each sample of the test sets, for the run `name`.
 
-    Distances are measured to the `single` memory. Weights and logs in `models` of seeds that
+    Distances are measured to the body of `evaluate.mean`. Weights and logs in `models` of seeds that
     `train.seeds` does not name are deleted. So are the checkpoints of the run: by now its weights are
     recorded.
     """
     set_threads(machine)
-    evaluator = Evaluator.load(memory, single, models, body, seeds, evaluate, machine)
+    evaluator = Evaluator.load(memory, models, body, seeds, evaluate, machine)
     first = rank_and_world_size()[0] == 0
     if first:
         remove_other_seeds(models, seeds)

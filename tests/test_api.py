@@ -54,7 +54,7 @@ def test_the_defaults_of_cluster_poses_are_the_papers():
     defaults = {name: p.default for name, p in parameters if p.default is not p.empty}
     defaults["part_weights"] = defaults.pop("other_weights")
     assert defaults.pop("cache_gib") > 0
-    assert Cluster(**defaults) == paper
+    assert Cluster(**defaults, single=paper.single) == paper
 
 
 def test_cluster_poses_finds_the_memory_of_the_cluster_stage(tmp_path, body):

@@ -20,6 +20,7 @@ from tiny_world import (
     OPTIONS,
     World,
     draw_samples,
+    evaluating,
     write_images,
     write_world,
 )
@@ -30,7 +31,6 @@ from pmnet.core.errors import InputError
 from pmnet.core.stage import command
 from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset, synthetic
-from pmnet.evaluation.options import Evaluate
 from pmnet.images.file import write_pixels
 from pmnet.images.options import Images
 from pmnet.memory.prototypes import PrototypeMemory
@@ -120,9 +120,8 @@ def run_train(world: World, **options: Any) -> None:
 
 
 def run_evaluate(world: World) -> None:
-    files = write_sets_once(world), world.memory, world.single, Path("train"), world.body
-    hard = Evaluate("hard", ["soft"], "pelvis", {})
-    evaluate("run", *files, Path("new.parquet"), [0], hard, MACHINE)
+    files = write_sets_once(world), world.memory, Path("train"), world.body
+    evaluate("run", *files, Path("new.parquet"), [0], evaluating(world.single), MACHINE)
 
 
 def run_images(world: World) -> None:
@@ -367,7 +366,7 @@ def test_broken_bodies(world):
         (Path("none.npz"), r"none\.npz: no such body model"),
     ):
         with refused(match):
-            check_body(file, Path("new.npz"))
+            check_body(file, Path("new.npz"), {}, "runs/single/memory.npz")
 
 
 def test_a_body_with_a_nan(world):
@@ -376,7 +375,7 @@ def test_a_body_with_a_nan(world):
     template[5, 1] = math.nan
     file = body_file(Path("nan.npz"), v_template=template)
     with refused(r"nan\.npz: v_template"):
-        check_body(file, Path("new.npz"))
+        check_body(file, Path("new.npz"), {}, "runs/single/memory.npz")
 
 
 @pytest.mark.parametrize(

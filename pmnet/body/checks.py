@@ -25,6 +25,8 @@ SHAPES: Final[Mapping[str, tuple[int | None, ...]]] = {
 # SMPL's files write the root's parent, -1, as an unsigned 32-bit number
 ROOT_PARENTS: Final = (-1, 2**32 - 1)
 REGRESSOR_TOLERANCE: Final = 1e-4
+H36M_COUNT: Final = 17
+H36M_TOLERANCE: Final = 1e-2  # J_regressor_h36m.npy was fitted: its rows sum to 1 less closely
 # the weights in official files sum to 1 less closely than in the open body
 WEIGHTS_TOLERANCE: Final = 1e-3
 MIRROR_TOLERANCE_M: Final = 1e-5
@@ -51,6 +53,9 @@ def check_body(arrays: Mapping[str, np.ndarray]) -> None:
     if "keypoint_regressor" in arrays:
         _check_shape(arrays, "keypoint_regressor", (JOINT_COUNT, VERTICES))
         _check_row_sums("keypoint_regressor", arrays["keypoint_regressor"], REGRESSOR_TOLERANCE)
+    if "h36m_regressor" in arrays:
+        _check_shape(arrays, "h36m_regressor", (H36M_COUNT, VERTICES))
+        _check_row_sums("h36m_regressor", arrays["h36m_regressor"], H36M_TOLERANCE)
     _check_tree(arrays["kintree_table"].astype(np.int64))
 
 

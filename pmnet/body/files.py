@@ -13,8 +13,8 @@ from pmnet.formats.npz import read_npz
 from pmnet.formats.pickles import read_pickle
 
 KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table")
-# made by `pmnet body import --extra`; without it the model uses stand-ins (keypoints.py)
-OPTIONAL = ("keypoint_regressor",)
+# made by `pmnet body import --extra` and `--h36m`; without the first the model uses stand-ins (keypoints.py)
+OPTIONAL = ("keypoint_regressor", "h36m_regressor")
 # `pmnet body import --male --female` adds the bodies of the genders: male_weights and so on
 GENDERS: Final = ("male", "female")
 GENDERED: Final = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")

@@ -4,6 +4,9 @@ The joints that people annotate differ from the joints of the skeleton; a regres
 vertices, J = J V^T (section 3.1). Users have to obtain SPIN's `J_regressor_extra.npy` themselves; without
 it, skeleton joints and vertices close to the annotated joints stand in. Comparisons with published numbers
 need the real file (`pmnet body import --extra`).
+
+Networks are trained on J24. MPJPE is measured on other joints: the 17 of Human3.6M, made from the vertices by
+`J_regressor_h36m.npy` (`pmnet body import --h36m`), of which SPIN and PyMAF take 14 or 17.
 """
 
 from collections.abc import Mapping
@@ -29,6 +32,17 @@ J17: Final = (*J14, "pelvis", "spine", "jaw")
 J24_PELVIS: Final = J24.index("pelvis")
 J24_HIPS: Final = (J24.index("right_hip"), J24.index("left_hip"))
 MIRRORED_J24: Final = tuple(J24.index(other_side(joint)) for joint in J24)
+# the rows of J_regressor_h36m.npy; SPIN's H36M_TO_J14 and H36M_TO_J17 select J14 and J17 from them by number
+H36M: Final = (
+    *("pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_knee", "right_ankle"),
+    *("spine", "neck", "jaw", "head", "left_shoulder", "left_elbow", "left_wrist"),
+    *("right_shoulder", "right_elbow", "right_wrist"),
+)
+SPIN_DATA: Final = "SPIN's data.tar.gz (fetch_data.sh)"
+H36M_CURE: Final = (
+    f"J_regressor_h36m.npy is in {SPIN_DATA}: run "
+    "`pmnet body import SMPL.pkl --h36m J_regressor_h36m.npy` again and set body.file to its output"
+)
 # the rows of J_regressor_extra.npy that SPIN uses, in its order
 EXTRA: Final = ("right_hip", "left_hip", *TRUNK)
 # smplx's vertices of the face; the open body has them at the same numbers
@@ -60,13 +74,40 @@ def keypoint_regressor(
 
 def read_extra(path: Path) -> np.ndarray:
     """Return the rows of J_regressor_extra.npy; raises InputError where the file is another."""
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error}); copy it anew") from None
-    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) < len(EXTRA):
+    rows = _matrix(path)
+    if rows is None or len(rows) < len(EXTRA):
         raise InputError(f"{path}: expected SPIN's J_regressor_extra.npy, 9 or more x 6890 numbers")
     return rows
+
+
+def read_h36m(path: Path, template: np.ndarray) -> np.ndarray:
+    """Return J_regressor_h36m.npy as (17, V) float32; raises InputError where the file is another.
+
+    `template` (V, 3) is the body in rest pose, whose left is +x: it shows whether the rows have SPIN's order.
+    """
+    rows = _matrix(path)
+    if rows is None or rows.shape != (len(H36M), len(template)) or not np.isfinite(rows).all():
+        raise InputError(f"{path}: expected J_regressor_h36m.npy, 17 x {len(template)} numbers")
+    x = (rows @ template)[:, 0]
+    for row, joint in enumerate(H36M):
+        if x[row] * {"left": 1, "right": -1}.get(joint.split("_")[0], 0) < 0:
+            raise InputError(
+                f"{path}: row {row} lies on the wrong side of the body for {joint}; expected the rows of "
+                "SPIN's J_regressor_h36m.npy: pelvis, left leg, right leg, trunk, left arm, right arm"
+            )
+    return rows.astype(np.float32)
+
+
+def _matrix(path: Path) -> np.ndarray | None:
+    """Return the numbers of an .npy with two axes; None where it holds something else."""
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; both regressors are in {SPIN_DATA}") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not a readable .npy ({error}); copy it anew") from None
+    known = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiu"
+    return rows if known else None
 
 
 def _stand_ins(skeleton: np.ndarray, template: np.ndarray) -> dict[str, np.ndarray]:

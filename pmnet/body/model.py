@@ -13,9 +13,10 @@ from smplx.utils import SMPLOutput, Struct
 from torch import Tensor, nn
 
 from pmnet.body.files import body_of, genders_in, read_body
-from pmnet.body.keypoints import keypoint_regressor
+from pmnet.body.keypoints import H36M_CURE, keypoint_regressor
 from pmnet.body.params import BodyParams
 from pmnet.body.parts import PARENTS, vertex_parts
+from pmnet.core.errors import InputError
 
 CPU_CHUNK = 32  # bodies whose per-vertex transforms stay in the cache of a core
 
@@ -31,6 +32,7 @@ def smplx_model(arrays: dict[str, np.ndarray]) -> smplx.SMPL:
 def body_hash(arrays: dict[str, np.ndarray]) -> str:
     """Return the sha256 that identifies a (neutral) body model, since betas fit one body model only."""
     digest, own = hashlib.sha256(), body_of(arrays, "neutral")
+    own.pop("h36m_regressor", None)  # it measures bodies; it makes none
     for key in sorted(own):
         digest.update(np.ascontiguousarray(own[key]).tobytes())
     return digest.hexdigest()
@@ -62,6 +64,7 @@ class BodyModel(nn.Module):
     _joint_template: Tensor
     _joint_directions: Tensor
     _keypoint_regressor: Tensor
+    _h36m_regressor: Tensor | None
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         super().__init__()
@@ -91,6 +94,9 @@ class BodyModel(nn.Module):
         }
         for name, value in buffers.items():
             self.register_buffer(name, value)
+        h36m = arrays.get("h36m_regressor")
+        own_h36m = None if h36m is None else torch.from_numpy(h36m).to(template.dtype)
+        self.register_buffer("_h36m_regressor", own_h36m)
         self._levels = _levels()
 
     @staticmethod
@@ -129,6 +135,21 @@ class BodyModel(nn.Module):
     def keypoints(self, vertices: Float[Tensor, "b v 3"]) -> Float[Tensor, "b 24 3"]:
         """Return the annotated joints J24 (m) of posed vertices: J = J V^T (section 3.1)."""
         return self._keypoint_regressor @ vertices
+
+    @property
+    def has_h36m(self) -> bool:
+        """Return whether the model file holds J_regressor_h36m (`pmnet body import --h36m`)."""
+        return self._h36m_regressor is not None
+
+    def h36m_joints(self, vertices: Float[Tensor, "b v 3"]) -> Float[Tensor, "b 17 3"]:
+        """Return the joints of Human3.6M (m) of posed vertices, in the order of `keypoints.H36M`.
+
+        They are what MPJPE is measured on, and differ from J24, which networks are trained on. Raises
+        InputError where the model file has no regressor for them.
+        """
+        if self._h36m_regressor is None:
+            raise InputError(f"the body model has no J_regressor_h36m; {H36M_CURE}")
+        return self._h36m_regressor @ vertices
 
     def keypoints_of(self, params: BodyParams) -> Float[Tensor, "b 24 3"]:
         """Return the annotated joints J24 (m) of bodies, posing only the vertices that they are made of."""

@@ -27,11 +27,16 @@ from pmnet.clustering.kmeans import kmeans
 from pmnet.clustering.options import Cluster
 from pmnet.clustering.reference import Clustering
 from pmnet.clustering.sharding import Shard
+from pmnet.clustering.single import HEADINGS, distances_to, warn_of_headings
+from pmnet.core.errors import InputError
 from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples, load_all
-from pmnet.memory.prototypes import PrototypeMemory
+from pmnet.memory.prototypes import Iteration, PrototypeMemory
 from pmnet.memory.spaces import SpaceName, space_of
+from pmnet.memory.spin import read_memory
 
+SINGLE: Final = "params.yaml: cluster.single"
+MEAN: Final = "mean"  # `single`: the mean of the training bodies, Algorithm 1 with K = 1
 FITTED: Final = 2000  # most samples whose cameras are fitted for the mean camera
 CPU: Final = torch.device("cpu")
 DEFAULT_CAMERA: Final = (0.9, 0.0, 0.0)  # HMR's first guess, where nothing tells the camera
@@ -58,6 +63,10 @@ class MemoryRequest:
         if self.weights == "flat":
             return dict.fromkeys(BODY_PARTS, 1.0)
         return {"limb": self.options.limb_weight, **asdict(self.options.part_weights)}
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that the memory keeps."""
+        return {**kept_options(self.options), "space": self.space, "weights": self.weights}
 
 
 class StoredBodies:
@@ -118,13 +127,50 @@ def build_memory(
     body = BodyModel.load(request.body)
     weights = vertex_weights(body.parts, request.part_weights())
     bodies = StoredBodies(load_all(request.samples, body), request.device)
+    if request.options.k == 1 and request.options.single != MEAN:
+        return given_memory(request, bodies, weights, body)
     shard = Shard.of(len(bodies), group) if group else Shard.whole(len(bodies))
     embedded = embedded_bodies(request, bodies, weights, body, shard)
     clustering = kmeans(embedded, effective(request.options), shard, checkpoint)
-    settings = {**asdict(request.options), "space": request.space, "weights": request.weights}
+    settings = request.settings()
     used = None if request.space == "parameter" else weights
     camera = bodies.mean_camera(body.cpu())
+    if request.options.k == 1:
+        warn_of_headings(spread(bodies, HEADINGS).rotmats[:, 0])
     return memory_of(clustering, used, camera, body.sha256, settings)
+
+
+def kept_options(options: Cluster) -> dict[str, Any]:
+    """Return the options that a memory keeps; `single` only where a file replaces the mean body."""
+    kept = asdict(options)
+    if options.single == MEAN or options.k > 1:
+        del kept["single"]
+    return kept
+
+
+def given_memory(
+    request: MemoryRequest, bodies: StoredBodies, weights: Float[Tensor, "v"], body: BodyModel
+) -> PrototypeMemory:
+    """Return the memory whose one prototype is the body of the file `single`, with all samples assigned.
+
+    Its camera is the file's. Raises InputError where the file holds no single body.
+    """
+    file = request.options.single
+    given = read_memory(Path(file), body, SINGLE)
+    if len(given) != 1:
+        raise InputError(f"{SINGLE}: {file} holds {len(given)} prototypes; expected one")
+    space = space_of(request.space, weights, body.to(request.device))
+    distances = distances_to(given.prototypes.to(request.device), bodies, space)
+    return PrototypeMemory(
+        given.prototypes,
+        torch.zeros(len(bodies), dtype=torch.long),
+        distances,
+        None if request.space == "parameter" else weights.cpu(),
+        given.camera,
+        body.sha256,
+        [Iteration(0, float(distances.double().mean()), len(bodies), 0)],
+        request.settings(),
+    )
 
 
 def memory_of(

@@ -7,7 +7,7 @@ import torch
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import PartWeights, vertex_weights
-from pmnet.clustering.build import DEFAULT_CAMERA, effective, memory_of, spread
+from pmnet.clustering.build import DEFAULT_CAMERA, MEAN, effective, kept_options, memory_of, spread
 from pmnet.clustering.exact.embedded import embed_bodies
 from pmnet.clustering.exact.embedding import embedding_of
 from pmnet.clustering.exact.projection import LEARNT_FROM
@@ -53,11 +53,12 @@ def cluster_poses(
         seed=seed,
         init=init,
         restarts=restarts,
+        single=MEAN,
     )
     weights = vertex_weights(body.parts, {"limb": limb_weight, **asdict(other_weights)})
     embedding = embedding_of(VertexSpace(body, weights), spread(params, LEARNT_FROM))
     embedded = embed_bodies(embedding, params, cache_gib, body.faces.device)
     clustering = kmeans(embedded, effective(options))
-    settings = {**asdict(options), "space": "vertex", "weights": "parts"}
+    settings = {**kept_options(options), "space": "vertex", "weights": "parts"}
     camera = torch.tensor(DEFAULT_CAMERA)
     return memory_of(clustering, weights.cpu(), camera, body.sha256, settings)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from pmnet.body import BodyModel, BodyParams
+from pmnet.body import BodyModel, BodyParams, read_body
 from pmnet.core.device import Machine
 from pmnet.core.distributed import device_among, gather_in_order, rank_and_world_size
 from pmnet.core.errors import InputError
@@ -24,17 +24,21 @@ from pmnet.core.stage import PARAMS
 from pmnet.data.samples import Samples
 from pmnet.evaluation import prediction
 from pmnet.evaluation.extra import ExtraMetrics, extra_metrics
-from pmnet.evaluation.metrics import Protocol, describe
+from pmnet.evaluation.needs import check_mean, check_regressors
 from pmnet.evaluation.options import Evaluate
+from pmnet.evaluation.phrases import phrase_of
+from pmnet.evaluation.protocols import DEFAULT, Protocol, protocol_of
 from pmnet.images.file import Pixels, check_images
 from pmnet.memory.nearest import assign_exactly
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spaces import Space, space_of
+from pmnet.memory.spin import read_mean
 from pmnet.model.network import PMNet
 from pmnet.model.selection import Selector
 from pmnet.model.weights import load_memory, load_network, model_file, precision_of
 
 EXTRA = f"{PARAMS}: evaluate.extra"  # the section that names extra metrics
+CHOSEN = f"{PARAMS}: evaluate.protocols"
 BLOCK = 1024  # samples that one process works on at a time; each has 82 kB of true vertices
 
 
@@ -51,21 +55,25 @@ class Evaluator:
     @staticmethod
     def load(
         memory: Path,
-        single: Path,
         models: Path,
         body: Path,
         seeds: list[int],
         options: Evaluate,
         machine: Machine,
     ) -> "Evaluator":
-        """Return the evaluator of a run; `single` is the memory that holds the mean body.
+        """Return the evaluator of a run.
 
         Inference is in the precision of the training. Raises InputError for files that are missing,
         broken, or do not belong together.
         """
         extra_metrics(options.extra, EXTRA)  # refused before any work is done
-        model = BodyModel.load(body)
-        prototypes, mean = load_memory(memory, model), load_memory(single, model).prototypes
+        arrays = read_body(body)
+        check_regressors(arrays, options.protocols, CHOSEN, body)
+        model = BodyModel(arrays)
+        prototypes = load_memory(memory, model)
+        where = f"{PARAMS}: evaluate.mean"
+        check_mean(Path(options.mean), where)
+        mean = read_mean(Path(options.mean), model, where)
         device = device_among(machine, precision_of(model_file(models, seeds[0])))
         networks = {s: load_network(model_file(models, s), prototypes).to(device) for s in seeds}
         return Evaluator(model.to(device), prototypes, mean.to(device), networks, options)
@@ -78,7 +86,7 @@ class Evaluator:
         """
         table, pixels = Samples.load(samples), Pixels(images)
         check_images(samples, table, pixels)
-        protocol = Protocol(self.options.alignment, table.about.measured)
+        protocol = protocol_of(table.about.dataset, self.options.protocols, CHOSEN)
         rows = measurable_rows(table, pixels.present, protocol, samples)
         first, step = rank_and_world_size()
         mine = rows.split(BLOCK)[first::step]
@@ -91,8 +99,9 @@ class Evaluator:
     ) -> pd.DataFrame:
         """Return the errors of the samples in `table`, whose images are `rows`."""
         truth = prediction.truth_of(table, self.body, protocol)
-        distance = prediction.distance_to_mean_mm(truth, self.mean, self.body)
-        assigned = None if truth.bodies is None else self.assign(truth.bodies.params)
+        how = self.options.distance
+        distance = prediction.distance_to_mean_mm(truth, self.mean, self.body, how)
+        assigned = None if truth.params is None else self.assign(truth.params)
         shown = torch.full_like(rows, -1) if assigned is None else assigned
         tables = []
         for seed, inference, pred, chosen in self._predictions(pixels, rows, assigned):
@@ -133,21 +142,29 @@ class Evaluator:
 
         `more` is added to the header of the file. The first of several processes writes.
         """
+        about = {"run": run, **self.about([samples for samples, _ in pairs]), **more}
         errors = pd.concat([self.errors(*pair) for pair in pairs], ignore_index=True)
         if rank_and_world_size()[0] > 0:
             return
-        about = {"run": run, **self.about([samples for samples, _ in pairs]), **more}
         write_errors(errors.assign(run=run), about, out)
         say(f"{run}: errors of {len(errors)} predictions -> {out}")
 
     def about(self, samples: list[Path]) -> dict[str, Any]:
-        """Return the header of the file of errors: the memory, the protocol and the selection."""
-        measured = [Samples.load(file).about.measured for file in samples]
-        protocols = [Protocol(self.options.alignment, joints) for joints in measured]
+        """Return the header of the file of errors: the memory, the protocols and the selection.
+
+        A data set of `evaluate.protocols` that is not evaluated is printed, since it may be a slip of the pen
+        that leaves another one to the default.
+        """
+        names = [Samples.load(file).about.dataset for file in samples]
+        for other in sorted(set(self.options.protocols) - {DEFAULT, *names}):
+            say(f"{CHOSEN}.{other}: not a set that is evaluated; those are {', '.join(names)}")
+        protocols = {name: protocol_of(name, self.options.protocols, CHOSEN) for name in names}
         settings = ("space", "weights", "k", "limb_weight", "max_iterations")
+        how = ", distances after the best turn about the vertical axis"
         return {
             **{name: self.memory.settings[name] for name in settings},
-            "protocol": describe(protocols, gendered=len(self.body.genders) > 0),
+            "protocol": phrase_of(protocols, gendered=len(self.body.genders) > 0)
+            + how * (self.options.distance == "heading_free"),
             "selection": self.options.selection,
         }
 
@@ -157,22 +174,41 @@ def measurable_rows(
 ) -> Int[Tensor, "n"]:
     """Return the rows of the samples that can be evaluated, and print how many cannot, and why.
 
-    A sample needs an image and a body; in a data set without bodies it needs an image and 3D joints.
-    Raises InputError where no sample is left.
+    A sample needs an image and the truth that the protocol compares with: its body, or its annotated
+    joints; in a data set with bodies it needs both. Raises InputError where no sample is left, or where the
+    file has another kind of joints.
     """
-    bodies = table.has_smpl
-    truth = bodies if bodies.any() else prediction.annotated(table, protocol)
-    lacking = "no SMPL parameters" if bodies.any() else "too few 3D joints"
-    rows = (truth & seen).nonzero()[:, 0]
-    for reason, count in (("no image", ~seen), (lacking, seen & ~truth)):
-        if count.any():
-            say(f"{file}: {int(count.sum())} of {len(table)} samples have {reason}; left out")
-    if not len(rows):
+    left, lacking = seen.clone(), {"no image": ~seen}
+    if protocol.truth == "joints":
+        _refuse_other_joints(table, protocol, file)
+        known = prediction.annotations(table).measurable(protocol.joints, protocol.mpjpe)
+        lacking["too few 3D joints"], left = left & ~known, left & known
+    if protocol.truth == "body" or table.has_smpl.any():
+        lacking["no SMPL parameters"], left = left & ~table.has_smpl, left & table.has_smpl
+    for reason, rows in lacking.items():
+        if rows.any():
+            say(f"{file}: {int(rows.sum())} of {len(table)} samples have {reason}; left out")
+    if not left.any():
         raise InputError(
-            f"{file}: no sample can be evaluated: each lacks its image, or SMPL parameters and 3D "
-            "joints; choose another file for this test set"
+            f"{file}: no sample can be evaluated by the protocol {protocol.name}, which compares with "
+            f"the {'annotated 3D joints' if protocol.truth == 'joints' else 'true bodies'}: each lacks "
+            f"them or its image; choose another protocol at {CHOSEN}.{table.about.dataset}, such as "
+            f"{'spin_neutral' if protocol.truth == 'joints' else _annotated(table)}"
         )
-    return rows
+    return left.nonzero()[:, 0]
+
+
+def _annotated(table: Samples) -> str:
+    """Return the protocol that compares with the joints of a file."""
+    return "spin_3dhp" if table.about.measured == "j17" else "spin_h36m"
+
+
+def _refuse_other_joints(table: Samples, protocol: Protocol, file: Path) -> None:
+    if (table.about.joints == "smpl24") != (protocol.joints == "smpl24"):
+        raise InputError(
+            f"{file}: its 3D joints are {table.about.joints}, but the protocol {protocol.name} measures "
+            f"{protocol.joints}; choose another one at {CHOSEN}.{table.about.dataset}"
+        )
 
 
 def write_errors(errors: pd.DataFrame, about: dict[str, Any], out: Path) -> None:

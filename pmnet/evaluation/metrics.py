@@ -1,88 +1,107 @@
-"""Errors of predicted bodies in millimetres, under a stated protocol."""
+"""Errors of predicted bodies in millimetres, and the points that a protocol measures and aligns."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import cached_property
+from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pmnet.body.distance import mean_distance_mm
-from pmnet.body.keypoints import J14, J17, J24, J24_HIPS, J24_PELVIS
+from pmnet.body import BodyModel
+from pmnet.body.keypoints import H36M, J14, J17, J24, J24_HIPS, J24_PELVIS
 from pmnet.body.parts import JOINTS
+from pmnet.evaluation.protocols import Alignment, MeasuredJoints
 
 MM = 1000.0
 HIPS = (JOINTS.index("left_hip"), JOINTS.index("right_hip"))
-# the joints of a body that MPJPE is measured on
-MEASURED: Final[Mapping[str, list[int]]] = {
-    "smpl24": list(range(len(JOINTS))),
-    "j14": [J24.index(joint) for joint in J14],
-    "j17": [J24.index(joint) for joint in J17],
+H36M_HIPS: Final = (H36M.index("right_hip"), H36M.index("left_hip"))
+IN_J24: Final = {"j14": [J24.index(name) for name in J14], "j17": [J24.index(name) for name in J17]}
+# SPIN's H36M_TO_J14 and H36M_TO_J17
+IN_H36M: Final = {
+    "j14": [H36M.index(name) for name in J14],
+    "j17": [H36M.index(name) for name in J17],
 }
 FEWEST: Final = 3  # joints that a similarity transform needs
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """What is aligned before MPVPE and MPJPE are measured: nothing, the pelvis, or the middle of the hips.
+class BodyPoints:
+    """Posed bodies: vertices and the joints of the skeleton (m); other points are made of the vertices."""
 
-    MPJPE is over the 24 joints of the SMPL skeleton, or over the known ones of the annotated J24 that a
-    data set `measured`. For MPVPE, pelvis and hips are joints of the skeleton. Annotated joints are given
-    relative to the pelvis, so "none" aligns them at the pelvis too; where the pelvis is not known, the
-    middle of the hips replaces it, and the other way round. The ground truth is the neutral body for
-    every gender, or the body of a sample's gender if the body model file holds male and female bodies
-    (`pmnet body import --male --female`).
+    body: BodyModel
+    vertices: Float[Tensor, "b v 3"]
+    skeleton: Float[Tensor, "b 24 3"]
+
+    @cached_property
+    def j24(self) -> Float[Tensor, "b 24 3"]:
+        """Return the annotated joints (m), by J_regressor_extra."""
+        return self.body.keypoints(self.vertices)
+
+    @cached_property
+    def h36m(self) -> Float[Tensor, "b 17 3"]:
+        """Return the joints of Human3.6M (m), by J_regressor_h36m."""
+        return self.body.h36m_joints(self.vertices)
+
+    def measured(self, joints: MeasuredJoints) -> Float[Tensor, "b j 3"]:
+        """Return the joints (m) of MPJPE."""
+        if joints == "smpl24":
+            return self.skeleton
+        regressor, chosen = joints.split("_")
+        if regressor == "j24":
+            return self.j24[:, IN_J24[chosen]]
+        return self.h36m[:, IN_H36M[chosen]]
+
+    def origin(self, alignment: Alignment) -> Float[Tensor, "b 1 3"]:
+        """Return the point (m) of each body that is moved to zero."""
+        if alignment == "none":
+            return torch.zeros_like(self.skeleton[:, :1])
+        if alignment == "pelvis":
+            return self.skeleton[:, :1]
+        if alignment == "smpl_hips":
+            return self.skeleton[:, HIPS].mean(1, keepdim=True)
+        if alignment == "mpii_pelvis":
+            return self.j24[:, J24_PELVIS, None]
+        if alignment == "h36m_pelvis":
+            return self.h36m[:, :1]
+        return self.h36m[:, H36M_HIPS].mean(1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class AnnotatedPoints:
+    """The 3D joints of an annotation file (m), and which of them are known.
+
+    They are the skeleton's 24 where the measured joints are `smpl24`, and J24 otherwise.
     """
 
-    alignment: Literal["none", "pelvis", "hips"]
-    measured: Literal["smpl24", "j14", "j17"] = "smpl24"
+    points: Float[Tensor, "b 24 3"]
+    known: Bool[Tensor, "b 24"]
 
-    def origin(self, joints: Float[Tensor, "b 24 3"]) -> Float[Tensor, "b 1 3"]:
-        """Return the point (m) of each skeleton that is moved to zero."""
-        if self.alignment == "none":
-            return torch.zeros_like(joints[:, :1])
-        if self.alignment == "pelvis":
-            return joints[:, :1]
-        return joints[:, HIPS].mean(1, keepdim=True)
+    def measured(
+        self, joints: MeasuredJoints
+    ) -> tuple[Float[Tensor, "b j 3"], Bool[Tensor, "b j"]]:
+        """Return the joints (m) of MPJPE, and which of them are known."""
+        if joints == "smpl24":
+            return self.points, self.known
+        chosen = IN_J24[joints.split("_")[1]]
+        return self.points[:, chosen], self.known[:, chosen]
 
-    def joint_origin(
-        self, joints: Float[Tensor, "b 24 3"], known: Bool[Tensor, "b 24"]
-    ) -> Float[Tensor, "b 1 3"]:
-        """Return the point (m) of the measured joints that is moved to zero."""
-        if self.measured == "smpl24":
-            return self.origin(joints)
-        by_pelvis = known[:, J24_PELVIS]
-        if self.alignment == "hips":
-            by_pelvis = ~known[:, J24_HIPS].all(1)
-        hips = joints[:, J24_HIPS].mean(1, keepdim=True)
-        return torch.where(by_pelvis[:, None, None], joints[:, J24_PELVIS, None], hips)
+    def _of_origin(self, alignment: Alignment) -> list[int]:
+        """Return the joints whose middle is the origin."""
+        return {
+            "pelvis": [0],
+            "smpl_hips": list(HIPS),
+            "lsp_hips": list(J24_HIPS),
+        }.get(alignment, [J24_PELVIS])
 
-    def measurable(self, known: Bool[Tensor, "n 24"]) -> Bool[Tensor, "n"]:
-        """Return whether enough joints of a body are known to measure it."""
-        enough = known[:, MEASURED[self.measured]].sum(1) >= FEWEST
-        if self.measured == "smpl24":
-            return enough & known[:, 0] & known[:, HIPS].all(1)
-        return enough & (known[:, J24_PELVIS] | known[:, J24_HIPS].all(1))
+    def origin(self, alignment: Alignment) -> Float[Tensor, "b 1 3"]:
+        """Return the point (m) that is moved to zero; for the pelvis of H36M, it is the file's own."""
+        return self.points[:, self._of_origin(alignment)].mean(1, keepdim=True)
 
-    def __str__(self) -> str:
-        return describe([self])
-
-
-def describe(protocols: Iterable[Protocol], gendered: bool = False) -> str:
-    """Return how data sets were measured, as one phrase; all protocols have the same alignment.
-
-    `gendered` says that the ground truth is the body of each sample's gender.
-    """
-    protocols = list(protocols)
-    annotated = sorted({p.measured.upper() for p in protocols if p.measured != "smpl24"})
-    names = ["24 SMPL"] * any(p.measured == "smpl24" for p in protocols)
-    names += [f"{'/'.join(annotated)} annotated"] * bool(annotated)
-    alignment: str = protocols[0].alignment
-    if alignment == "none" and annotated:
-        alignment += " (annotated joints: pelvis)"
-    body = "true body of its gender" if gendered else "neutral body"
-    return f"alignment {alignment}, {' or '.join(names)} joints, {body}"
+    def measurable(self, joints: MeasuredJoints, alignment: Alignment) -> Bool[Tensor, "b"]:
+        """Return where enough joints, and those of the origin, are known: no other origin stands in."""
+        enough = self.measured(joints)[1].sum(1) >= FEWEST
+        return enough & self.known[:, self._of_origin(alignment)].all(1)
 
 
 def similarity_align(
@@ -106,33 +125,35 @@ def similarity_align(
     return (scale[:, None, None] * a @ rotation).to(pred.dtype) + true_mean
 
 
-def vertex_errors(
-    pred_vertices: Float[Tensor, "b v 3"],
-    pred_joints: Float[Tensor, "b 24 3"],
-    true_vertices: Float[Tensor, "b v 3"],
-    true_joints: Float[Tensor, "b 24 3"],
-    protocol: Protocol,
-) -> dict[str, Float[Tensor, "b"]]:
-    """Return `mpvpe_mm` of each body from vertices and joints (m); the joints are the skeleton's."""
-    pred, true = pred_vertices - protocol.origin(pred_joints), protocol.origin(true_joints)
-    return {"mpvpe_mm": mean_distance_mm(pred, true_vertices - true)}
+def mpjpe_mm(
+    pred: Float[Tensor, "b j 3"], true: Float[Tensor, "b j 3"], known: Bool[Tensor, "b j"]
+) -> Float[Tensor, "b"]:
+    """Return the mean distance (mm) of the known joints (m) of each body."""
+    return ((pred - true).norm(dim=-1) * known).sum(1) / known.sum(1) * MM
 
 
-def joint_errors(
-    pred: Float[Tensor, "b 24 3"],
-    true: Float[Tensor, "b 24 3"],
-    known: Bool[Tensor, "b 24"],
-    protocol: Protocol,
-) -> dict[str, Float[Tensor, "b"]]:
-    """Return `mpjpe_mm` and `pa_mpjpe_mm` of each body from joints (m), over known measured joints."""
-    rooted = [x - protocol.joint_origin(x, known) for x in (pred, true)]
-    kept = MEASURED[protocol.measured]
-    pred, true, known = pred[:, kept], true[:, kept], known[:, kept]
+def pa_mpjpe_mm(
+    pred: Float[Tensor, "b j 3"], true: Float[Tensor, "b j 3"], known: Bool[Tensor, "b j"]
+) -> Float[Tensor, "b"]:
+    """Return MPJPE (mm) after the similarity that fits the known joints best: one per sample."""
+    return mpjpe_mm(similarity_align(pred, true, known), true, known)
 
-    def mean(a: Tensor, b: Tensor) -> Tensor:
-        return ((a - b).norm(dim=-1) * known).sum(1) / known.sum(1) * MM
 
-    return {
-        "mpjpe_mm": mean(rooted[0][:, kept], rooted[1][:, kept]),
-        "pa_mpjpe_mm": mean(similarity_align(pred, true, known), true),
-    }
+def correct_joints(
+    pred: Float[Tensor, "*b 3"], true: Float[Tensor, "*b 3"], threshold_mm: float
+) -> Bool[Tensor, "*b"]:
+    """Return which joints (m) are nearer to the truth than the threshold: PCK's rule, `<`."""
+    return (pred - true).norm(dim=-1) * MM < threshold_mm
+
+
+def acceleration_error(
+    pred: Float[Tensor, "t j 3"], true: Float[Tensor, "t j 3"], frames_per_s: float = 1.0
+) -> Float[Tensor, "t-2"]:
+    """Return the mean error of the joints' acceleration at the inner frames of a clip.
+
+    It is the norm of the difference of second differences, in mm per frame^2; with the frame rate in
+    mm/s^2 (WHAM prints m/s^2).
+    """
+    gaps = pred - true
+    second = gaps[2:] - 2 * gaps[1:-1] + gaps[:-2]
+    return second.norm(dim=-1).mean(1) * MM * frames_per_s**2

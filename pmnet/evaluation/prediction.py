@@ -1,8 +1,9 @@
 """Predictions of a trained network, and the errors of each sample under a protocol."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.distance import mean_distance_mm
+from pmnet.body.rotations import axis_rotation
 from pmnet.data.samples import Samples
 from pmnet.evaluation.extra import Comparison, ExtraMetrics
-from pmnet.evaluation.metrics import MEASURED, Protocol, joint_errors, vertex_errors
+from pmnet.evaluation.metrics import AnnotatedPoints, BodyPoints, mpjpe_mm, pa_mpjpe_mm
 from pmnet.evaluation.options import Evaluate
+from pmnet.evaluation.protocols import Protocol
 from pmnet.images.file import Pixels
 from pmnet.model.network import PMNet, unpack
 from pmnet.model.selection import Selector
@@ -36,21 +39,20 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class PosedBodies:
-    """The true bodies of samples, posed once: vertices and joints in m."""
-
-    params: BodyParams
-    vertices: Float[Tensor, "n v 3"]
-    joints: Float[Tensor, "n 24 3"]
-
-
-@dataclass(frozen=True)
 class EvaluationTruth:
-    """The ground truth of samples: bodies, if there are any, and the joints (m) of MPJPE."""
+    """The ground truth of samples by a protocol.
 
-    bodies: PosedBodies | None
-    joints: Float[Tensor, "n 24 3"]
-    known: Bool[Tensor, "n 24"]
+    `bodies` are their true bodies, posed once, if there are any; `joints` are the joints (m) of MPJPE,
+    `known` says which of them are known, and `origin` (m) is what is moved to zero. `genders` are those of
+    the samples.
+    """
+
+    params: BodyParams | None
+    bodies: BodyPoints | None
+    joints: Float[Tensor, "n j 3"]
+    known: Bool[Tensor, "n j"]
+    origin: Float[Tensor, "n 1 3"]
+    genders: list[str]
 
 
 @torch.no_grad()
@@ -64,44 +66,48 @@ def encode(network: PMNet, pixels: Pixels, rows: Int[Tensor, "n"], device: torch
     return Encoded(torch.cat(features), torch.cat(scores))
 
 
-def annotated(samples: Samples, protocol: Protocol) -> Bool[Tensor, "n"]:
-    """Return which samples are measured by their annotated joints, not by the joints of their bodies.
-
-    These are all samples with J24 in 3D, with or without a body: SPIN's rule for Human3.6M and
-    MPI-INF-3DHP. SMPL joints are used only for samples without a body.
-    """
-    enough = protocol.measurable(samples.keypoints_3d[..., 3] > 0)
-    preferred = ~samples.has_smpl if protocol.measured == "smpl24" else True
-    return samples.has_keypoints_3d & enough & preferred
+def annotations(samples: Samples) -> AnnotatedPoints:
+    """Return the 3D joints of the annotation file; none are known of a sample without them."""
+    points, confidence = samples.keypoints_3d.split([3, 1], 2)
+    return AnnotatedPoints(points, (confidence[..., 0] > 0) & samples.has_keypoints_3d[:, None])
 
 
 @torch.no_grad()
 def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> EvaluationTruth:
-    """Return the ground truth of samples that all have a body, or all have 3D joints only.
+    """Return the ground truth of samples that all have what the protocol compares with.
 
-    Where the body model file holds male and female bodies, those of the samples' genders are used.
+    Either all or none of them have a body. The true bodies are of the samples' genders if the protocol
+    says so.
     """
     device = body.faces.device
-    by_file = annotated(samples, protocol).to(device)
-    joints, confidence = samples.keypoints_3d.to(device).split([3, 1], 2)
-    known = confidence[..., 0] > 0
-    if not samples.has_smpl.any():
-        return EvaluationTruth(None, joints, known)
-    bodies = _true_bodies(samples, body)
-    made = bodies.joints if protocol.measured == "smpl24" else body.keypoints(bodies.vertices)
-    joints = torch.where(by_file[:, None, None], joints, made)
-    return EvaluationTruth(bodies, joints, known | ~by_file[:, None])
+    params = samples.body_params().to(device) if samples.has_smpl.any() else None
+    genders = [] if protocol.gender == "neutral" else samples.gender
+    bodies = None if params is None else posed(params, body, genders)
+    if protocol.truth == "joints":
+        found = annotations(samples)
+        joints, known = found.measured(protocol.joints)
+        origin = found.origin(protocol.mpjpe)
+        return EvaluationTruth(
+            params, bodies, joints.to(device), known.to(device), origin.to(device), samples.gender
+        )
+    if bodies is None:
+        raise ValueError("the samples have no bodies, but the protocol compares with true bodies")
+    joints = bodies.measured(protocol.joints)
+    known = torch.ones_like(joints[..., 0], dtype=torch.bool)
+    return EvaluationTruth(
+        params, bodies, joints, known, bodies.origin(protocol.mpjpe), samples.gender
+    )
 
 
-def _true_bodies(samples: Samples, body: BodyModel) -> PosedBodies:
-    params = samples.body_params().to(body.faces.device)
+def posed(params: BodyParams, body: BodyModel, genders: Sequence[str] = ()) -> BodyPoints:
+    """Return posed bodies; rows whose gender the model has are of that gender, all others are neutral."""
     vertices, joints = body.vertices(params), body.joints(params)
     for gender, model in body.genders.items():
-        rows = [row for row, own in enumerate(samples.gender) if own == gender]
+        rows = [row for row, own in enumerate(genders) if own == gender]
         if rows:
             of_gender = params[torch.tensor(rows, device=body.faces.device)]
             vertices[rows], joints[rows] = model.vertices(of_gender), model.joints(of_gender)  # type: ignore[operator]
-    return PosedBodies(params, vertices, joints)
+    return BodyPoints(body, vertices, joints)
 
 
 @torch.no_grad()
@@ -144,53 +150,75 @@ def errors(
     size = batch_of(pred.betas.device)
     for start in range(0, len(pred), size):
         rows = slice(start, start + size)
-        part = pred[rows]
-        vertices, joints = body.vertices(part), body.joints(part)
-        found = {"mpvpe_mm": torch.full_like(part.betas[:, 0], torch.nan)}
-        if (true := truth.bodies) is not None:
-            pairs = vertices, joints, true.vertices[rows], true.joints[rows]
-            found = vertex_errors(*pairs, protocol)
-        measured = joints if protocol.measured == "smpl24" else body.keypoints(vertices)
-        found |= joint_errors(measured, truth.joints[rows], truth.known[rows], protocol)
-        if extra:
-            posed = PosedBodies(part, vertices, joints)
-            compared = _compared(posed, measured, truth, rows, protocol)
-            found |= {name: metric(compared) for name, metric in extra.items()}
-        for name, values in found.items():
+        genders = truth.genders[rows] if protocol.prediction == "own" else ()
+        points = posed(pred[rows], body, genders)
+        for name, values in _errors(points, truth, rows, protocol, extra).items():
             columns.setdefault(name, []).append(values)
     return {name: torch.cat(parts) for name, parts in columns.items()}
 
 
-def _compared(
-    pred: PosedBodies,
-    measured: Float[Tensor, "b 24 3"],
-    truth: EvaluationTruth,
-    rows: slice,
-    protocol: Protocol,
-) -> Comparison:
-    """Return what extra metrics compare, aligned by the protocol; `measured` are the predicted joints."""
-    kept, known = MEASURED[protocol.measured], truth.known[rows]
-    joints = [x - protocol.joint_origin(x, known) for x in (measured, truth.joints[rows])]
-    vertices: tuple[Tensor | None, Tensor | None] = None, None
-    if (true := truth.bodies) is not None:
-        vertices = (
-            pred.vertices - protocol.origin(pred.joints),
-            true.vertices[rows] - protocol.origin(true.joints[rows]),
+def _errors(
+    pred: BodyPoints, truth: EvaluationTruth, rows: slice, protocol: Protocol, extra: ExtraMetrics
+) -> dict[str, Float[Tensor, "b"]]:
+    """Return the errors of the predictions for some rows of the truth."""
+    joints, true, known = pred.measured(protocol.joints), truth.joints[rows], truth.known[rows]
+    rooted = joints - pred.origin(protocol.mpjpe), true - truth.origin[rows]
+    vertices = None
+    if truth.bodies is not None:
+        own = replace(
+            truth.bodies,
+            vertices=truth.bodies.vertices[rows],
+            skeleton=truth.bodies.skeleton[rows],
         )
-    return Comparison(joints[0][:, kept], joints[1][:, kept], known[:, kept], *vertices)
+        vertices = tuple(x.vertices - x.origin(protocol.mpvpe) for x in (pred, own))
+    found = {
+        "mpvpe_mm": torch.full_like(true[:, 0, 0], torch.nan)
+        if vertices is None
+        else mean_distance_mm(*vertices),
+        "mpjpe_mm": mpjpe_mm(*rooted, known),
+        "pa_mpjpe_mm": pa_mpjpe_mm(joints, true, known),
+    }
+    if extra:
+        compared = Comparison(*rooted, known, *(vertices or (None, None)))
+        found |= {name: metric(compared) for name, metric in extra.items()}
+    return found
 
 
 def distance_to_mean_mm(
-    truth: EvaluationTruth, mean: BodyParams, body: BodyModel
+    truth: EvaluationTruth,
+    mean: BodyParams,
+    body: BodyModel,
+    distance: Literal["as_seen", "heading_free"] = "as_seen",
 ) -> Float[Tensor, "n"]:
     """Return the mean distance (mm) between the vertices of each sample and those of the mean body.
 
-    The bodies are not aligned, as in Fig. 1(b); `mean` is the single prototype. NaN without true bodies.
+    The bodies are not aligned, as in Fig. 1(b); `mean` is the single prototype. With `heading_free`, the mean
+    body first turns about the camera's vertical axis to where it fits the sample best. NaN without true
+    bodies.
     """
     if truth.bodies is None:
         return torch.full_like(truth.joints[:, 0, 0], torch.nan)
     vertices = truth.bodies.vertices
-    return mean_distance_mm(vertices, body.vertices(mean).expand_as(vertices))
+    still = body.vertices(mean)
+    if distance == "heading_free":
+        parts = vertices.split(batch_of(vertices.device))
+        return torch.cat([mean_distance_mm(part, turned_to(part, still)) for part in parts])
+    return mean_distance_mm(vertices, still.expand_as(vertices))
+
+
+def turned_to(
+    vertices: Float[Tensor, "b v 3"], still: Float[Tensor, "1 v 3"]
+) -> Float[Tensor, "b v 3"]:
+    """Return the body `still` turned about the vertical axis (y) to fit each body best (least squares).
+
+    The angle is in closed form: the rotation of the x-z plane that maximises the sum of the products of
+    corresponding points.
+    """
+    x, z = still[..., 0], still[..., 2]
+    along = (vertices[..., 0] * x + vertices[..., 2] * z).sum(1)
+    across = (vertices[..., 0] * z - vertices[..., 2] * x).sum(1)
+    turn = axis_rotation(1, torch.atan2(across, along))
+    return still @ turn.mT
 
 
 def error_table(

@@ -29,6 +29,8 @@ class Augmentation:
     `flip` is the share of mirrored images, `rotation_share` the share of turned images; the angle is
     normal with standard deviation `rotation_deg`. The other options are the largest changes: `scale` of
     the box's width (normal, clipped), `shift` of its place and `gain` of each channel (both uniform).
+    `clip` cuts brightened channels at white, as SPIN does. `padding` is what a moved crop shows beyond the
+    stored image: its `edge` repeated, or `black`, which is what SPIN has beyond the source image.
     """
 
     flip: float
@@ -37,6 +39,8 @@ class Augmentation:
     scale: float
     shift: float
     gain: float
+    clip: bool
+    padding: Literal["edge", "black"]
 
 
 MIRRORED: Final[Mapping[str, tuple[int, ...]]] = {"smpl24": MIRRORED_JOINTS, "j24": MIRRORED_J24}
@@ -78,14 +82,17 @@ class Moves:
         signs[:, 0] = torch.where(self.mirror, -1.0, 1.0)
         return signs
 
-    def images(self, images: Float[Tensor, "b 3 s s"], size_px: int) -> Float[Tensor, "b 3 t t"]:
-        """Return the images moved and cropped to `size_px`; outside of their context the edge is repeated."""
+    def images(
+        self, images: Float[Tensor, "b 3 s s"], size_px: int, padding: Literal["edge", "black"]
+    ) -> Float[Tensor, "b 3 t t"]:
+        """Return the images moved and cropped to `size_px`; `padding` is what lies beyond their context."""
         inverse = self.flat().mT / self.scale[:, None, None] ** 2
         offset = -(inverse @ self.shift[..., None])
         context = images.shape[-1] / size_px
         shape = [len(images), 3, size_px, size_px]
         grid = affine_grid(torch.cat([inverse, offset], 2) / context, shape, align_corners=False)
-        return grid_sample(images, grid, padding_mode="border", align_corners=False)
+        beyond = {"edge": "border", "black": "zeros"}[padding]
+        return grid_sample(images, grid, padding_mode=beyond, align_corners=False)
 
     def labels(self, labels: Labels, joints: Literal["smpl24", "j24"]) -> Labels:
         """Return the labels of the moved images; mirroring swaps left and right."""
@@ -138,14 +145,15 @@ def augment(
     """Return images (0 to 1) of `size_px` with their labels, moved and tinted at random.
 
     Images larger than `size_px` show context around the box, which a move can bring into the crop.
-    Unlike in SPIN, bright channels are not clipped at 1.
     """
     if moves_images(options):
         moves = moves_of(draws, options)
-        images, labels = moves.images(images, size_px), moves.labels(labels, joints)
+        images = moves.images(images, size_px, options.padding)
+        labels = moves.labels(labels, joints)
     else:
         images = centre(images, size_px)
-    return images * (1 + options.gain * draws.uniform[:, 3:, None, None]), labels
+    images = images * (1 + options.gain * draws.uniform[:, 3:, None, None])
+    return images.clamp_max(1.0) if options.clip else images, labels
 
 
 def moves_images(options: Augmentation) -> bool:

@@ -128,6 +128,8 @@ class PrototypeMemory:
     def export_spin(self, path: Path) -> None:
         """Write the prototypes in the layout of SPIN's smpl_mean_params.npz, K rows instead of one.
 
+        `pmnet.memory.spin.import_spin` reads it.
+
         `pose` (K, 144) float32, 24 x 6D with interleaved columns; `shape` (K, 10); `cam` (K, 3) with
         (s, tx, ty) as SPIN applies them, s (X + tx). With K = 1 the leading axis is dropped, so that
         SPIN reads the file as it is.

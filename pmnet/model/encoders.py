@@ -90,5 +90,12 @@ def _fetched(name: str, weights: str) -> Mapping[str, Tensor]:
         )
     kind = kinds[weights]
     say(f"weights of {name}: torchvision's {kind.name}, from its cache or from {kind.url}")
-    state: Mapping[str, Tensor] = kind.get_state_dict(progress=True)
+    try:
+        state: Mapping[str, Tensor] = kind.get_state_dict(progress=True)
+    except Exception as error:  # no network, a proxy's page instead of the file, a full disk
+        place = Path(torch.hub.get_dir()) / "checkpoints" / kind.url.rsplit("/", 1)[-1]
+        raise InputError(
+            f"params.yaml: train.weights: {weights} of {name} cannot be downloaded ({error}); without a "
+            f"network, download {kind.url} elsewhere and put it at {place}, or set train.weights to the file"
+        ) from None
     return state

@@ -1,11 +1,11 @@
-"""The five terms of the loss (Eqs. 2-6), each a mean over the samples that have its ground truth.
+"""The five terms of the loss (Eqs. 2-5), each a mean over the samples that have its ground truth.
 
 The joints are those of the ground truth: the 24 of the skeleton, or the annotated J24, which are regressed
 from the vertices (J = J V^T, section 3.1).
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,7 +21,12 @@ from pmnet.model.network import Prediction
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the five terms of the loss; `regression_scale` multiplies all but the last."""
+    """Weights of the five terms of the loss; `regression_scale` multiplies all but `prototype`.
+
+    `camera` is the weight of SPIN's camera regulariser (1 there; the paper has none, 0). `mean_over` says
+    what the sums of squares of keypoints are divided by: by the numbers that are known, or by all of the
+    samples, as in SPIN (98 numbers per sample in 2D, 72 per sample with 3D joints).
+    """
 
     keypoints_3d: float
     keypoints_2d: float
@@ -29,9 +34,15 @@ class LossWeights:
     betas: float
     prototype: float
     regression_scale: float
+    camera: float
+    mean_over: Literal["known", "all"]
 
 
 TERMS: Final = ("keypoints_3d", "keypoints_2d", "pose", "betas", "prototype")
+SPIN_2D: Final = (
+    49 * 2
+)  # numbers of a sample in SPIN: 25 joints of OpenPose, which weigh 0, and J24
+SPIN_3D: Final = 24 * 3
 LEAST: Final = 1e-6  # a batch whose weights sum to less has no ground truth for a term
 
 
@@ -70,7 +81,7 @@ class ClassTargets:
 
     @staticmethod
     def plain(k: int, device: torch.device | None = None) -> "ClassTargets":
-        """Return the targets of the paper: one prototype is right, and all samples count equally (Eq. 5)."""
+        """Return the targets of the paper: one prototype is right, and all samples count equally (Eq. 4)."""
         return ClassTargets(torch.eye(k, device=device), torch.ones(k, device=device))
 
 
@@ -104,11 +115,12 @@ def loss_terms(
     classes: ClassTargets | None = None,
     noise: float = 0.0,
     totals: Float[Tensor, "5"] | None = None,
+    mean_over: Literal["known", "all"] = "known",
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the TERMS of the loss (Eqs. 2-5).
+    """Return the TERMS of the loss (Eqs. 2-4).
 
     The paper has plain `classes` and `noise` 0; with a noise, the pose term is the Balanced MSE. Where
-    processes share a batch, `totals` are the sums of `term_weights` over all processes, and the terms of
+    processes share a batch, `totals` are the sums of `term_totals` over all processes, and the terms of
     the processes add up to those of the batch; only Balanced MSE is limited to samples of one process.
     """
     classes = classes or ClassTargets.plain(scores.shape[1], scores.device)
@@ -130,18 +142,41 @@ def loss_terms(
         "prototype": _classification(scores, truth, classes, weights["prototype"]),
     }
     if totals is None:
-        totals = torch.stack([weights[name].sum() for name in TERMS])
+        totals = term_totals(weights, truth, mean_over)
     return {name: sums[name] / totals[at].clamp_min(LEAST) for at, name in enumerate(TERMS)}
 
 
-def total_loss(terms: dict[str, Tensor], weights: LossWeights) -> Float[Tensor, ""]:
-    """Return the weighted sum of the terms (Eq. 6)."""
+def term_totals(
+    weights: dict[str, Float[Tensor, "b *n"]],
+    truth: TrainingTargets,
+    mean_over: Literal["known", "all"],
+) -> Float[Tensor, "5"]:
+    """Return what the sums of the TERMS are divided by; see `LossWeights.mean_over`."""
+    totals = {name: weights[name].sum() for name in TERMS}
+    if mean_over == "all":
+        samples = torch.ones_like(truth.has_keypoints_3d, dtype=torch.float32).sum()
+        totals["keypoints_2d"] = SPIN_2D * samples
+        totals["keypoints_3d"] = SPIN_3D * truth.has_keypoints_3d.float().sum()
+    return torch.stack([totals[name] for name in TERMS])
+
+
+def camera_square(camera: Float[Tensor, "b 3"]) -> Float[Tensor, "b"]:
+    """Return SPIN's regulariser of each camera, exp(-10 s)^2: it keeps the scale s above zero."""
+    return torch.exp(-10 * camera[:, 0]).square()
+
+
+def total_loss(
+    terms: dict[str, Tensor], weights: LossWeights, camera: Float[Tensor, ""] | None = None
+) -> Float[Tensor, ""]:
+    """Return the weighted sum of the terms (Eq. 5), and of the mean `camera_square` if it is given."""
     regression = (
         weights.keypoints_3d * terms["keypoints_3d"]
         + weights.keypoints_2d * terms["keypoints_2d"]
         + weights.pose * terms["pose"]
         + weights.betas * terms["betas"]
     )
+    if camera is not None:
+        regression = regression + weights.camera * camera
     return weights.regression_scale * regression + weights.prototype * terms["prototype"]
 
 
@@ -198,7 +233,7 @@ def _classification(
     classes: ClassTargets,
     weights: Float[Tensor, "b"],
 ) -> Float[Tensor, ""]:
-    """Return the sum of the cross-entropies (Eq. 5) against the targets of each sample's prototype."""
+    """Return the sum of the cross-entropies (Eq. 4) against the targets of each sample's prototype."""
     if scores.shape[1] == 1:
         return scores.new_zeros(())
     prototype = truth.prototype.clamp_min(0)

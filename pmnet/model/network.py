@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from pmnet.body import BodyParams
 from pmnet.body.rotations import rot6d_to_rotmat, rotmat_to_rot6d
+from pmnet.core.errors import InputError
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.encoders import build_encoder, width_of
 from pmnet.model.imagenet import IMAGE_MEAN, IMAGE_STD
 
 POSE, BETAS, CAMERA = 24 * 6, 10, 3
 PARAMETERS = POSE + BETAS + CAMERA  # the 157 numbers that G regresses
+DROPPED = 0.5  # share of units that SPIN's dropout sets to zero
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ def unpack(vector: Float[Tensor, "b 157"]) -> Prediction:
 class NetworkConfig:
     """The settings of a network without its memory.
 
-    A width of 0 for `classifier_hidden` or `estimator_hidden` is one linear map (the paper).
+    A width of 0 for `classifier_hidden` or `estimator_hidden` is one linear map (the paper). `estimator` is
+    "plain", that map or one hidden layer with ReLU, or "spin": SPIN's two hidden layers of
+    `estimator_hidden` units (SPIN: 1,024) with dropout and without ReLU.
     """
 
     encoder: str
@@ -48,6 +52,7 @@ class NetworkConfig:
     hidden: int
     classifier_hidden: int
     estimator_hidden: int
+    estimator: Literal["plain", "spin"]
     regressor_steps: int
     start: Literal["assigned", "predicted", "mixed", "scheduled", "mean"]
 
@@ -58,10 +63,26 @@ def _head(inputs: int, hidden: int, last: nn.Linear) -> nn.Sequential:
     return nn.Sequential(*before, last)
 
 
+def _estimator(config: NetworkConfig, last: nn.Linear) -> nn.Sequential:
+    """Return G, which ends with the linear map `last`."""
+    inputs, width = config.hidden + PARAMETERS, config.estimator_hidden
+    if config.estimator == "plain":
+        return _head(inputs, width, last)
+    if not width:
+        raise InputError(
+            "train.estimator is spin, but train.estimator_hidden is 0; SPIN's hidden layers have 1024 units"
+        )
+    first, second = nn.Linear(inputs, width), nn.Linear(width, width)
+    return nn.Sequential(first, nn.Dropout(DROPPED), second, nn.Dropout(DROPPED), last)
+
+
 class PMNet(nn.Module):
     """Classifies an image to a prototype and regresses the body from there (Fig. 2).
 
     The prototypes (M, K x 157 with the mean camera) are a buffer: they are not trained.
+
+    In the paper G is one linear map, so its steps are one affine map of features and start: with
+    G(f, phi) = W f + U phi + b and A = I + U, phi_3 = A^3 phi_0 + (A^2 + A + I) (W f + b).
     """
 
     memory: Tensor
@@ -85,7 +106,7 @@ class PMNet(nn.Module):
         scores = nn.Linear(config.classifier_hidden or hidden, len(memory))
         self.classifier = _head(hidden, config.classifier_hidden, scores)
         change = nn.Linear(config.estimator_hidden or hidden + PARAMETERS, PARAMETERS)
-        self.estimator = _head(hidden + PARAMETERS, config.estimator_hidden, change)
+        self.estimator = _estimator(config, change)
         nn.init.xavier_uniform_(change.weight, gain=0.01)
         nn.init.zeros_(change.bias)
         rows = pack(memory.prototypes, memory.camera.expand(len(memory), 3))

@@ -35,7 +35,8 @@ def remove_other_seeds(folder: Path, seeds: Sequence[int]) -> None:
 
 def network_config(settings: Mapping[str, Any]) -> NetworkConfig:
     """Return the settings of a network, picked out of all settings of its training."""
-    return NetworkConfig(**{field.name: settings[field.name] for field in fields(NetworkConfig)})
+    known = {"estimator": "plain", **settings}  # files of weights from before there was another one
+    return NetworkConfig(**{field.name: known[field.name] for field in fields(NetworkConfig)})
 
 
 def load_network(path: Path, memory: PrototypeMemory) -> PMNet:

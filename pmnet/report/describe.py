@@ -67,9 +67,10 @@ def _memory(file: Path) -> Iterator[str]:
         f"samples per prototype: {int(sizes.min())} to {int(sizes.max())}, "
         f"{int((sizes == 0).sum())} empty"
     )
-    last = memory.history[-1]
-    yield f"{len(memory.history)} iterations, mean distance {memory.distances.mean():.4f}"
-    yield f"last iteration: {last.changed} assignments changed"
+    if memory.history:
+        last = memory.history[-1]
+        yield f"{len(memory.history)} iterations, mean distance {memory.distances.mean():.4f}"
+        yield f"last iteration: {last.changed} assignments changed"
 
 
 def _body(file: Path) -> Iterator[str]:

@@ -1,10 +1,13 @@
 """Tables II to VI as Markdown pages for people to read."""
 
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import pandas as pd
 
 from pmnet.evaluation.error_table import METRICS
+from pmnet.evaluation.phrases import besides, by_dataset
 from pmnet.report.labels import BALANCED, DATASET_NAMES
 from pmnet.report.markdown import grid
 
@@ -21,7 +24,11 @@ ROOM: Final = 10  # columns up to which the cells show their intervals
 
 
 def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
-    """Return a page with two blocks: our measurements, and the numbers that the paper printed."""
+    """Return a page with two blocks: our measurements, and the numbers that the paper printed.
+
+    Where data sets have protocols of their own, the name of each stands below its numbers, and its words
+    below the table.
+    """
     ours, printed = (table[table["source"] == source] for source in ("ours", "published"))
     on_paper_data = bool(set(ours["dataset"]) & set(printed["dataset"]))
     data = "the paper's data sets" if on_paper_data else "open data"
@@ -36,19 +43,33 @@ def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
     interval = f" [95 % interval; redrawn: {redrawn}]" if room and redrawn else ""
     metrics = ", ".join(_metric(name) for name in ours["metric"].unique())
     balanced = [BALANCED_NOTE] if BALANCED in set(ours["metric"]) else []
+    protocols = by_dataset(protocol)
+    how = ", ".join(filter(None, [besides(protocol), "protocols below" * bool(protocols)]))
     lines = [
         f"# Table {ROMAN[number]}: {title}",
         f"{metrics} in mm, lower is better. Our cells: mean{spread}{interval}.",
         *balanced,
-        f"## Ours ({data}, {protocol}, {seeds}, n in the last row)",
-        _grid(ours, room),
+        f"## Ours ({data}, {how}, {seeds}, n in the last row)",
+        _grid(ours, room, protocols),
+        *_in_words(protocols, ours),
         f"## Published (the paper's data: {other})",
         _grid(printed, False),
     ]
     return "\n\n".join(lines) + "\n"
 
 
-def _grid(rows: pd.DataFrame, intervals: bool) -> str:
+def _in_words(protocols: Mapping[str, tuple[str, str]], rows: pd.DataFrame) -> Iterator[str]:
+    """Yield a list of the protocols of the data sets in `rows`, if each has its own."""
+    shown = {protocols[name] for name in rows["dataset"].unique() if name in protocols}
+    if shown:
+        yield "\n".join(f"- {name}: {words}" for name, words in sorted(shown))
+
+
+def _grid(
+    rows: pd.DataFrame,
+    intervals: bool,
+    protocols: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> str:
     """Return one block: one row per method, one column per data set, subset and metric."""
     cells = list(zip(rows["dataset"], rows["subset"], rows["metric"], strict=True))
     columns = _columns(rows)
@@ -68,6 +89,9 @@ def _grid(rows: pd.DataFrame, intervals: bool) -> str:
     for method, note in notes.items():
         row = [texts.get((method, column), "-") for column in columns]
         lines.append([str(method), *[str(years[method])] * with_year, *row, *[note] * with_note])
+    if protocols:
+        names = [protocols[dataset][0] for dataset, _, _ in columns]
+        lines.append(["protocol", *names, *[""] * with_note])
     if rows["n"].notna().any():
         n = dict(zip(cells, rows["n"], strict=True))
         lines.append(["n", *[f"{n[column]:,}" for column in columns], *[""] * with_note])

@@ -257,13 +257,13 @@ def _run(job: Job, settings: Path) -> None:
     """Train and evaluate one job."""
     machine: Machine = params.load(settings, "machine", Machine, {})
     evaluate: Evaluate = params.load(settings, "evaluate", Evaluate, {})
-    memory, single = job.memory_file, RUNS / "single/memory.npz"
+    memory = job.memory_file
     options, models = job.options(settings), job.folder / "train"
     started = time.monotonic()
     given = samples_of(TRAIN_SETS), images_of(TRAIN_SETS), memory, BODY
     train_seed(*given, models, job.seed, options, machine)
     trained = time.monotonic()
-    evaluator = Evaluator.load(memory, single, models, BODY, [job.seed], evaluate, machine)
+    evaluator = Evaluator.load(memory, models, BODY, [job.seed], evaluate, machine)
     experiment = job.experiment
     more = {"label": experiment.label, "group": experiment.group, "set": experiment.set}
     job.made_by.unlink(missing_ok=True)  # errors never lie beside the settings of others

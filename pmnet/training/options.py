@@ -26,7 +26,8 @@ class Balance:
 class Train:
     """The network and its training (section `train`).
 
-    `classifier_hidden` and `estimator_hidden` are widths of a hidden layer; 0 is one linear map. `start`
+    `classifier_hidden` and `estimator_hidden` are widths of a hidden layer; 0 is one linear map. `estimator`
+    is `plain`, or SPIN's, with two hidden layers of that width and dropout. `start`
     says which prototypes the estimator starts from in training: the `assigned` ones, the `predicted` ones,
     half of each (`mixed`), a share of predicted ones that grows from 0 to 1 (`scheduled`), or always their
     `mean`. `mix` is the share of each batch by data set. With `soft_mm` above 0, prototypes near the
@@ -42,6 +43,7 @@ class Train:
     hidden: int
     classifier_hidden: int
     estimator_hidden: int
+    estimator: Literal["plain", "spin"]
     regressor_steps: int
     start: Literal["assigned", "predicted", "mixed", "scheduled", "mean"]
     mix: dict[str, float]

@@ -17,8 +17,17 @@ from torch.distributed import all_reduce
 from pmnet.core.cuda_graph import CudaGraph
 from pmnet.images.augmentation import Labels, augment, changes_bodies
 from pmnet.memory.nearest import NearestPrototype
-from pmnet.model.losses import LEAST, TrainingTargets, loss_terms, term_weights, total_loss
+from pmnet.model.losses import (
+    LEAST,
+    TrainingTargets,
+    camera_square,
+    loss_terms,
+    term_totals,
+    term_weights,
+    total_loss,
+)
 from pmnet.model.network import PMNet, unpack
+from pmnet.training.batches import combined_seed
 from pmnet.training.classes import class_targets
 from pmnet.training.inputs import Inputs
 from pmnet.training.log import MEANS, MEASURES
@@ -43,6 +52,7 @@ class Step:
             torch.tensor(options.learning_rate, device=device) if on_gpu else options.learning_rate
         )
         self.optimizer = torch.optim.Adam(self.weights, lr=rate, fused=True, capturable=on_gpu)
+        self._seed, self._drops = run.seed, options.estimator == "spin"
         self._body = run.body.to(device)
         changes = changes_bodies(options.augmentation)
         self._labeller = NearestPrototype(run.memory, self._body) if changes else None
@@ -72,6 +82,8 @@ class Step:
 
     def __call__(self, inputs: Inputs, rate: float) -> None:
         """Take one step at a learning rate."""
+        if self._drops:  # dropout by the number of the step: a resumed training draws the same
+            torch.manual_seed(combined_seed(self._seed, 4, int(inputs.number)))
         inputs = inputs.to(self.fabric.device)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
@@ -175,7 +187,8 @@ class Step:
     def _totals(self, targets: TrainingTargets) -> Float[Tensor, "6"]:
         """Return the denominators of the means of a batch, over this process's part of it."""
         weights = term_weights(targets, self._joints, self._classes)
-        return torch.stack([part.sum() for part in (*weights.values(), targets.has_smpl.float())])
+        totals = term_totals(weights, targets, self.options.loss.mean_over)
+        return torch.cat([totals, targets.has_smpl.float().sum()[None]])
 
     def _losses(
         self,
@@ -185,8 +198,9 @@ class Step:
         totals: Float[Tensor, "6"] | None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "m"]]:
         """Return this process's share of the loss, and its share of all MEASURES, detached."""
+        pred = unpack(vector.float())
         terms = loss_terms(
-            unpack(vector.float()),
+            pred,
             scores.float(),
             targets,
             self._body,
@@ -194,13 +208,20 @@ class Step:
             self._classes,
             self.options.balance.mse_noise,
             None if totals is None else totals[:-1],
+            self.options.loss.mean_over,
         )
-        loss = total_loss(terms, self.options.loss)
+        loss = total_loss(terms, self.options.loss, *self._regularised(pred.camera))
         known = targets.has_smpl.float()
         right = ((scores.argmax(1) == targets.prototype) * known).sum()
         samples = known.sum() if totals is None else totals[-1]
         accuracy = right / samples.clamp_min(LEAST)
         return loss, torch.stack([loss, *terms.values(), accuracy]).detach()
+
+    def _regularised(self, camera: Float[Tensor, "b 3"]) -> list[Float[Tensor, ""]]:
+        """Return this process's share of the mean `camera_square` of the batch; nothing if it weighs 0."""
+        if not self.options.loss.camera:
+            return []
+        return [camera_square(camera).sum() / (len(camera) * self.fabric.world_size)]
 
     def _gradient_norm(self) -> Float[Tensor, ""]:
         """Return the length of the whole gradient."""

@@ -16,6 +16,8 @@ from pmnet.body.model import body_hash
 from pmnet.core.errors import InputError
 from stages.body import body as body_stage
 
+MEAN = "runs/single/memory.npz"
+
 Arrays = dict[str, Any]
 
 
@@ -31,7 +33,7 @@ def refused(file: Path, message: str) -> None:
     assert str(file) in str(error.value)
     out = file.parent / "out"
     with pytest.raises(InputError, match=message):
-        body_stage(file, out / "body.npz")
+        body_stage(file, out / "body.npz", {"default": "skeleton"}, MEAN)
     assert not out.exists()
 
 
@@ -57,7 +59,7 @@ def test_arrays_are_single_precision_and_long_and_only_those_needed(open_body):
 
 
 def test_the_stage_writes_a_body_that_reads_the_same(open_body, tmp_path):
-    body_stage(OPEN_BODY, tmp_path / "body.npz")
+    body_stage(OPEN_BODY, tmp_path / "body.npz", {"default": "skeleton"}, MEAN)
     assert same(read_body(tmp_path / "body.npz"), open_body)
 
 

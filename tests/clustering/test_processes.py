@@ -21,7 +21,7 @@ from pmnet.memory.prototypes import PrototypeMemory
 from stages.cluster import cluster
 
 PARTS = PartWeights(torso=1.0, foot=0.5, head=0.3, hand=0.3)
-OPTIONS = Cluster(5, 5.0, PARTS, 6, 0.0, 0, "random", 2)
+OPTIONS = Cluster(5, 5.0, PARTS, 6, 0.0, 0, "random", 2, "mean")
 
 
 def stage(sets: Path, out: Path, device: str) -> None:

@@ -21,7 +21,7 @@ from pmnet.datasets._shared.rows import Rows
 N = 6
 PEOPLE = draw_people(N)
 FILE = Path("a.npz")
-ALL = Reject(0.0, 0.0)
+ALL = Reject(0.0, "fit", 0.0)
 
 
 def rows(**changed) -> Rows:
@@ -65,12 +65,24 @@ def test_wild_shapes_are_rejected_and_the_next_source_tried(tmp_path):
     betas[3, 1] = -3.5
     table = own(PEOPLE.poses, betas)
     sources = [FitSource("own", None), fits_of_kind(tmp_path, "static")]
-    found, counts = merge(tmp_path, sources, Reject(3.0, 0.0), table)
+    found, counts = merge(tmp_path, sources, Reject(3.0, "fit", 0.0), table)
     np.testing.assert_allclose(found.betas[3], PEOPLE.betas[3], atol=1e-6)
     assert counts["rejected: |beta| > 3 in own fits"] == 1
     assert counts["fits of data/static_fits/coco_fits.npy"] == 1
-    alone, counts = merge(tmp_path, sources[:1], Reject(3.0, 0.0), own(PEOPLE.poses, betas))
+    alone, counts = merge(tmp_path, sources[:1], Reject(3.0, "fit", 0.0), own(PEOPLE.poses, betas))
     assert counts["without a fit"] == 1 and not alone.has_smpl[3]
+
+
+def test_wild_shapes_become_zero_and_their_poses_are_kept_as_in_spin(tmp_path):
+    betas = PEOPLE.betas.copy()
+    betas[3, 1] = -3.5
+    sources = [FitSource("own", None), fits_of_kind(tmp_path, "static")]
+    found, counts = merge(tmp_path, sources, Reject(3.0, "betas", 0.0), own(PEOPLE.poses, betas))
+    assert (found.betas[3] == 0).all() and found.has_smpl.all()
+    np.testing.assert_allclose(found.betas[:3], betas[:3], atol=1e-6)
+    np.testing.assert_allclose(found.poses, PEOPLE.poses, atol=1e-6)
+    assert counts["betas set to 0: |beta| > 3 in own fits"] == 1
+    assert counts["fits of own fits"] == N and counts["without a fit"] == 0
 
 
 def test_fits_to_other_rows_lie_off_the_joints(tmp_path):
@@ -81,7 +93,7 @@ def test_fits_to_other_rows_lie_off_the_joints(tmp_path):
     far = reprojection(wrong, rows(), open_body())
     assert far.max() > 0.1
     table = own(PEOPLE.poses[order], PEOPLE.betas[order])
-    found, counts = merge(tmp_path, [FitSource("own", None)], Reject(0.0, 0.1), table)
+    found, counts = merge(tmp_path, [FitSource("own", None)], Reject(0.0, "fit", 0.1), table)
     assert counts["rejected: reprojection > 0.1 in own fits"] == (far > 0.1).sum()
     assert (found.has_smpl == (far <= 0.1)).all()
 

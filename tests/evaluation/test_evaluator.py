@@ -5,7 +5,16 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from tiny_world import CLUSTER, MACHINE, OPTIONS, N, World, write_images, write_world
+from tiny_world import (
+    CLUSTER,
+    MACHINE,
+    OPTIONS,
+    N,
+    World,
+    evaluating,
+    write_images,
+    write_world,
+)
 
 from pmnet.body import OPEN_BODY
 from pmnet.clustering.build import MemoryRequest, build_memory
@@ -20,7 +29,6 @@ from pmnet.memory.prototypes import PrototypeMemory
 
 SELECTIONS = {"soft", "risk", "twice"}
 INFERENCES = {"model", "oracle", "chosen_prototype", "assigned_prototype", "mean", *SELECTIONS}
-HARD = Evaluate(selection="hard", also=["soft", "risk", "twice"], alignment="pelvis", extra={})
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +42,10 @@ def world(tmp_path_factory, body) -> World:
     return made
 
 
-def evaluator(world: World, options: Evaluate = HARD, **files) -> Evaluator:
-    given = {"memory": world.memory, "single": world.single, "body": world.body, **files}
+def evaluator(world: World, options: Evaluate | None = None, **files) -> Evaluator:
+    given = {"memory": world.memory, "body": world.body, **files}
     models = world.samples.parent / "train"
+    options = options or evaluating(world.single, also=["soft", "risk", "twice"])
     return Evaluator.load(**given, models=models, seeds=[0, 3], options=options, machine=MACHINE)
 
 
@@ -122,9 +131,11 @@ def test_prototypes_alone_are_those_that_the_rows_name(errors, world, body):
 
 
 def test_soft_selection_and_other_alignments_change_what_they_should(errors, world):
-    soft = evaluator(world, Evaluate("soft", ["hard"], "none", {})).errors(
-        world.samples, world.images
-    )
+    none = {"name": "none", "joints": "smpl24", "mpjpe": "none", "mpvpe": "none"}
+    none |= {"truth": "body", "gender": "neutral", "prediction": "neutral"}
+    changed = {"selection": "soft", "also": ["hard"], "protocols": {"tiny": none}}
+    options = evaluating(world.single, **changed)
+    soft = evaluator(world, options).errors(world.samples, world.images)
     assert rows(soft, "oracle")["chosen"].tolist() == rows(errors, "oracle")["chosen"].tolist()
     assert (
         column(rows(soft, "mean"), "mpvpe_mm") != column(rows(errors, "mean"), "mpvpe_mm")
@@ -171,18 +182,17 @@ def test_a_memory_of_another_body_is_refused(world, tmp_path):
     other = tmp_path / "other.npz"
     replace(PrototypeMemory.load(world.single), body="another").save(other)
     with pytest.raises(InputError, match=r"other\.npz: made with another body model"):
-        evaluator(world, single=other)
+        evaluator(world, evaluating(other))
 
 
 def test_a_seed_that_was_not_trained_is_named(world):
     with pytest.raises(InputError, match=r"seed_7\.pt: no such file of weights"):
         Evaluator.load(
             world.memory,
-            world.single,
             world.samples.parent / "train",
             OPEN_BODY,
             [7],
-            HARD,
+            evaluating(world.single),
             MACHINE,
         )
 

@@ -50,6 +50,7 @@ def twins() -> tuple[BodyParams, BodyParams]:
 def options(k: int, **changed: Any) -> Cluster:
     """Return the options of a clustering: 20 iterations at most, no tolerance, one random start."""
     others = {"max_iterations": 20, "tolerance": 0.0, "seed": 0, "init": "random", "restarts": 1}
+    others["single"] = "mean"
     weights = PartWeights(torso=1.0, foot=0.5, head=0.3, hand=0.3)
     return Cluster(k=k, limb_weight=5.0, part_weights=weights, **(others | changed))
 

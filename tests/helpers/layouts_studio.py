@@ -362,7 +362,7 @@ MPI = {
     "layout": "spin",
     "file": None,
     "fits": None,
-    "reject": {"max_beta": 0.0, "max_reprojection": 0.0},
+    "reject": {"max_beta": 0.0, "drops": "fit", "max_reprojection": 0.0},
     "annotation": None,
     "every": 1,
 }

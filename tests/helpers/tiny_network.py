@@ -22,5 +22,5 @@ def memory_of(k: int = K) -> PrototypeMemory:
 
 def network_of(k: int = K, pooling: int = 1, regressor_steps: int = 3) -> PMNet:
     torch.manual_seed(0)
-    config = NetworkConfig("squeezenet1_1", pooling, 16, 0, 0, regressor_steps, "assigned")
+    config = NetworkConfig("squeezenet1_1", pooling, 16, 0, 0, "plain", regressor_steps, "assigned")
     return PMNet(config, memory_of(k))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine
 from pmnet.data.samples import Samples
 from pmnet.datasets import synthetic
+from pmnet.evaluation.options import Evaluate
 from pmnet.images.augmentation import Augmentation
 from pmnet.images.file import encode, stored_side, write_pixels
 from pmnet.model.losses import LossWeights
@@ -39,11 +41,19 @@ CLUSTER = Cluster(
     seed=0,
     init="random",
     restarts=1,
+    single="mean",
 )
-STILL = Augmentation(flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.0, shift=0.0, gain=0.0)
-SPIN = Augmentation(
-    flip=0.5, rotation_deg=30.0, rotation_share=0.4, scale=0.25, shift=0.0, gain=0.4
+STILL = Augmentation(
+    flip=0.0,
+    rotation_deg=0.0,
+    rotation_share=0.0,
+    scale=0.0,
+    shift=0.0,
+    gain=0.0,
+    clip=False,
+    padding="edge",
 )
+SPIN = replace(STILL, flip=0.5, rotation_deg=30.0, rotation_share=0.4, scale=0.25, gain=0.4)
 OPTIONS = Train(
     seeds=[0],
     encoder="squeezenet1_1",
@@ -53,6 +63,7 @@ OPTIONS = Train(
     hidden=16,
     classifier_hidden=0,
     estimator_hidden=0,
+    estimator="plain",
     regressor_steps=2,
     start="assigned",
     mix={},
@@ -67,11 +78,23 @@ OPTIONS = Train(
     soft_mm=0.0,
     precision="32-true",
     compile=False,
-    loss=LossWeights(5.0, 5.0, 1.0, 0.1, 1.0, 1.0),
-    augmentation=Augmentation(
-        flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.1, shift=0.1, gain=0.2
-    ),
+    loss=LossWeights(5.0, 5.0, 1.0, 0.1, 1.0, 1.0, 0.0, "known"),
+    augmentation=replace(STILL, scale=0.1, shift=0.1, gain=0.2),
 )
+
+
+def evaluating(mean: Path, **changed: Any) -> Evaluate:
+    """Return the settings of an evaluation by the skeleton; `mean` is the single memory."""
+    settings: dict[str, Any] = {
+        "split": "test",
+        "selection": "hard",
+        "also": ["soft"],
+        "protocols": {"default": "skeleton"},
+        "mean": str(mean),
+        "distance": "as_seen",
+        "extra": {},
+    }
+    return Evaluate(**(settings | changed))
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,15 @@ import sys
 from pathlib import Path
 
 import torch
-from tiny_world import MACHINE, World
+from tiny_world import MACHINE, World, evaluating
 
 from pmnet.core import checkpoints
 from pmnet.core.distributed import rank_and_world_size
 from pmnet.evaluation import evaluator as evaluator_module
 from pmnet.evaluation.evaluator import Evaluator, write_errors
-from pmnet.evaluation.options import Evaluate
 from pmnet.training.options import Train
 
 BLOCK = 5  # samples that a process evaluates at a time
-EVALUATE = Evaluate(selection="hard", also=["soft", "twice"], alignment="pelvis", extra={})
 
 
 def train(world: World, options: Train, out: Path) -> None:
@@ -26,8 +24,9 @@ def train(world: World, options: Train, out: Path) -> None:
 def evaluate(world: World, options: Train, models: Path, out: Path) -> None:
     """Write the errors of the samples of a world."""
     evaluator_module.BLOCK = BLOCK
-    files = world.memory, world.single, models, world.body
-    evaluator = Evaluator.load(*files, options.seeds, EVALUATE, MACHINE)
+    files = world.memory, models, world.body
+    settings = evaluating(world.single, also=["soft", "twice"])
+    evaluator = Evaluator.load(*files, options.seeds, settings, MACHINE)
     errors = evaluator.errors(world.samples, world.images)
     if rank_and_world_size()[0] == 0:
         write_errors(errors, {}, out)

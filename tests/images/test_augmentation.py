@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_world import MACHINE
+from tiny_world import MACHINE, SPIN, STILL
 from torch import Tensor
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
@@ -28,13 +28,8 @@ from pmnet.images.options import Images
 from pmnet.images.render import silhouettes
 
 SIZE_PX = 65
-NOTHING = Augmentation(
-    flip=0.0, rotation_deg=0.0, rotation_share=0.0, scale=0.0, shift=0.0, gain=0.0
-)
 TURN = {"rotation_deg": 30.0, "rotation_share": 1.0}
-SPIN = Augmentation(
-    flip=0.5, rotation_deg=30.0, rotation_share=0.4, scale=0.25, shift=0.0, gain=0.4
-)
+NOTHING = STILL
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -169,6 +164,24 @@ def test_the_edge_is_continued_where_the_image_ends():
     options = replace(NOTHING, scale=0.3, shift=0.3, **TURN)
     after, _ = moved(torch.full((8, 3, 9, 9), 0.5), torch.zeros(8, 1, 2), options)
     torch.testing.assert_close(after, torch.full_like(after, 0.5))
+
+
+def test_what_lies_beyond_is_black_where_the_options_say_so():
+    options = replace(NOTHING, padding="black", rotation_deg=30.0, rotation_share=1.0)
+    after, _ = moved(torch.full((8, 3, 33, 33), 0.5), torch.zeros(8, 1, 2), options)
+    corners = after[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert (corners.amin((1, 2)) < 0.1).sum() >= 6  # but for very small turns
+    torch.testing.assert_close(after[:, :, 16, 16], torch.full((8, 3), 0.5))
+
+
+def test_bright_channels_are_clipped_where_the_options_say_so():
+    images = torch.full((40, 3, 4, 4), 0.9)
+    after, clipped = (
+        moved(images, torch.zeros(40, 1, 2), replace(NOTHING, gain=0.4, clip=clip), 1)[0]
+        for clip in (False, True)
+    )
+    assert after.max() > 1.1
+    assert torch.equal(clipped, after.clamp_max(1.0))
 
 
 def test_changes_come_from_the_generator_alone():

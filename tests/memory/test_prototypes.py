@@ -214,6 +214,7 @@ OPTIONS = Cluster(
     seed=0,
     init="random",
     restarts=1,
+    single="mean",
 )
 
 

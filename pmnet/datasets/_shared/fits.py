@@ -49,11 +49,13 @@ class FitSource:
 class Reject:
     """Rules that reject fits; 0 switches a rule off.
 
-    `max_beta` rejects larger shape coefficients (SPIN: 3). `max_reprojection` rejects fits whose limbs
+    `max_beta` rejects larger shape coefficients (SPIN: 3): all betas of the fit become zero and its pose is
+    kept, as in SPIN, or the whole fit is dropped, as `drops` says. `max_reprojection` drops fits whose limbs
     miss the annotated ones by more than this share of the box, on average, under the best camera.
     """
 
     max_beta: float
+    drops: Literal["betas", "fit"]
     max_reprojection: float
 
 
@@ -110,8 +112,12 @@ def _accepted(
     kept = fits.valid.copy()
     if reject.max_beta > 0:
         wild = kept & (np.abs(fits.betas) > reject.max_beta).any(1)
-        counts[f"rejected: |beta| > {reject.max_beta:g} in {name}"] = int(wild.sum())
-        kept &= ~wild
+        if reject.drops == "betas":
+            counts[f"betas set to 0: |beta| > {reject.max_beta:g} in {name}"] = int(wild.sum())
+            fits.betas = np.where(wild[:, None], 0, fits.betas)
+        else:
+            counts[f"rejected: |beta| > {reject.max_beta:g} in {name}"] = int(wild.sum())
+            kept &= ~wild
     if reject.max_reprojection > 0:
         far = kept & (reprojection(fits, rows, body) > reject.max_reprojection)
         counts[f"rejected: reprojection > {reject.max_reprojection:g} in {name}"] = int(far.sum())

@@ -63,7 +63,7 @@ def read_wild(
 
 
 ANNOTATION_SUFFIXES: Final = (".npz", ".npy", ".json", ".h5", ".mat")
-REJECT: Final = {"max_beta": 3.0, "max_reprojection": 0.0}  # SPIN's rule
+REJECT: Final = {"max_beta": 3.0, "drops": "betas", "max_reprojection": 0.0}  # SPIN's rule
 
 
 @dataclass(frozen=True)

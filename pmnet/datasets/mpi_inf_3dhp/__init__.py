@@ -151,7 +151,7 @@ def _options(layout: str, images: Path, annotation: str | None, every: int) -> d
         "file": None,
         "images": str(images),
         "fits": None,
-        "reject": {"max_beta": 3.0, "max_reprojection": 0.0},
+        "reject": {"max_beta": 3.0, "drops": "betas", "max_reprojection": 0.0},
         "annotation": annotation,
         "every": every,
     }
