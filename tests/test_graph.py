@@ -222,6 +222,7 @@ def test_clustering_takes_what_is_swept_from_its_command(graph):
         assert set(SWEPT) <= set(entry.options)
         parts = entry.options["weights"] == ["parts"]
         tracked = {"seed", "tolerance", "init", "restarts", *(["part_weights"] if parts else [])}
+        tracked |= {"single"} if entry.options["k"] == ["1"] else set()
         assert (entry.name, set(entry.params)) == (entry.name, {f"cluster.{n}" for n in tracked})
     fields = set(get_type_hints(Cluster))
     assert fields == {"seed", "tolerance", "init", "restarts", "part_weights", *SWEPT.values()}
@@ -270,7 +271,8 @@ def test_every_output_is_named_by_the_command(graph):
 def test_every_data_dependency_is_the_output_of_a_stage_or_a_source(graph, profile):
     folder = PROFILES[profile]
     outs = {out for entry in graph.values() for out in entry.outs}
-    sources = {params.read(folder / "params.yaml", "body.file")}
+    files = ("body.file", "evaluate.mean")
+    sources = {params.read(folder / "params.yaml", name) for name in files}
     datasets = params.read(folder / "params.yaml", "datasets")
     sources |= {dataset["source"] for dataset in datasets.values()}
     for entry in graph.values():

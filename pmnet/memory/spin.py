@@ -98,7 +98,10 @@ def read_memory(path: Path, body: BodyModel, where: str) -> PrototypeMemory:
     of another body model.
     """
     if not path.is_file():
-        raise InputError(f"{where}: {path}: no such file; {SOURCE}")
+        raise InputError(
+            f"{where}: {path}: no such file; {SOURCE}, and `dvc repro cluster@single` makes "
+            "runs/single/memory.npz"
+        )
     spin = npz_keys(path) >= set(KEYS)
     memory = import_spin(path, body) if spin else PrototypeMemory.load(path)
     if memory.body != body.sha256:
