@@ -108,7 +108,9 @@ def template(out: Path) -> None:
     from pmnet.datasets.generic import write_template
 
     write_template(out)
-    typer.echo(f"{out}: two example rows to replace; docs/data.md explains every column")
+    typer.echo(
+        f"{out}: two example rows to replace, and their pictures; docs/data.md explains every column"
+    )
 
 
 @app.command(rich_help_panel=USE)
@@ -260,7 +262,7 @@ def import_body(
 
     arrays = read_body(file)
     if extra is not None:
-        arrays["keypoint_regressor"] = keypoint_regressor(arrays, read_extra(extra))
+        arrays["keypoint_regressor"] = keypoint_regressor(arrays, read_extra(extra, arrays))
     for gender, own in (("male", male), ("female", female)):
         if own is not None:
             arrays = with_gender(arrays, gender, own)

@@ -59,6 +59,9 @@ def with_gender(arrays: dict[str, np.ndarray], gender: str, path: Path) -> dict[
         raise InputError(
             f"{path}: its faces differ from the neutral body's; use files of the same release"
         )
+    for other in ("neutral", *genders_in(arrays)):
+        if np.array_equal(own["v_template"], body_of(arrays, other)["v_template"]):
+            raise InputError(f"{path}: is the {other} body; expected the {gender} one")
     return arrays | _named(gender, own)
 
 
@@ -89,9 +92,20 @@ def _checked(path: Path, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def write_body(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write body arrays as one compressed npz, whole or not at all."""
-    with replacing(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    """Write body arrays as one compressed npz, whole or not at all.
+
+    The file is read back before it is kept: what is written can be used.
+    """
+    with replacing(path) as partial:
+        with partial.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+        try:
+            read_body(partial)
+        except InputError as error:
+            why = str(error).removeprefix(f"{partial}: ")
+            raise InputError(
+                f"{path}: not written, since it could not be read again: {why}"
+            ) from None
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:

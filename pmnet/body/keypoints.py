@@ -15,6 +15,7 @@ from smplx.vertex_ids import vertex_ids
 
 from pmnet.body.parts import JOINTS, other_side
 from pmnet.core.errors import InputError
+from pmnet.formats.kinds import cure_of
 
 LIMBS: Final = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
@@ -31,6 +32,9 @@ J24_HIPS: Final = (J24.index("right_hip"), J24.index("left_hip"))
 MIRRORED_J24: Final = tuple(J24.index(other_side(joint)) for joint in J24)
 # the rows of J_regressor_extra.npy that SPIN uses, in its order
 EXTRA: Final = ("right_hip", "left_hip", *TRUNK)
+EXTRA_ROWS: Final = (len(EXTRA), 14)  # SPIN's file has 14
+SUM_TOLERANCE: Final = 1e-3
+MAX_APART_M: Final = 0.2  # of a joint that people annotate from its stand-in
 # smplx's vertices of the face; the open body has them at the same numbers
 FACE_VERTICES: Final = {
     "nose": "nose",
@@ -58,15 +62,56 @@ def keypoint_regressor(
     return np.stack([rows[joint] for joint in J24]).astype(np.float32)
 
 
-def read_extra(path: Path) -> np.ndarray:
-    """Return the rows of J_regressor_extra.npy; raises InputError where the file is another."""
+def read_extra(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the 9 rows of J_regressor_extra.npy that are used, (9, V), checked against a body.
+
+    Raises InputError where the file has another number of rows, or a row does not sum to 1 or makes a joint
+    far from where this body has it: rows of another regressor, or in another order.
+    """
     try:
         rows = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error}); copy it anew") from None
-    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) < len(EXTRA):
-        raise InputError(f"{path}: expected SPIN's J_regressor_extra.npy, 9 or more x 6890 numbers")
-    return rows
+        raise InputError(f"{path}: not a readable .npy ({error}); {cure_of(path)}") from None
+    vertices = len(arrays["v_template"])
+    shapes = [(count, vertices) for count in EXTRA_ROWS]
+    if not isinstance(rows, np.ndarray) or rows.shape not in shapes:
+        found = rows.shape if isinstance(rows, np.ndarray) else "an npz"
+        expected = " or ".join(f"{count} x {vertices}" for count in EXTRA_ROWS)
+        turn = " (it is transposed)" if found in [shape[::-1] for shape in shapes] else ""
+        raise InputError(
+            f"{path}: is {found}{turn}; expected SPIN's J_regressor_extra.npy, {expected} numbers. "
+            "J_regressor_h36m.npy (17 rows) and others are different regressors"
+        )
+    if rows.dtype.kind not in "fiu" or not np.isfinite(rows).all():
+        raise InputError(
+            f"{path}: holds {rows.dtype} or NaN; expected finite numbers; copy it anew"
+        )
+    _check_extra(path, rows[: len(EXTRA)], arrays)
+    return rows[: len(EXTRA)]
+
+
+def _check_extra(path: Path, rows: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise InputError where a row is no mean of vertices, or its joint is not at its place."""
+    for row, total in enumerate(rows.sum(1, dtype=np.float64)):
+        if abs(total - 1) > SUM_TOLERANCE:
+            raise InputError(f"{path}: row {row} sums to {total:.4g}; expected 1; copy it anew")
+    template = arrays["v_template"]
+    near = _stand_ins(arrays["J_regressor"], template)
+    near |= {hip: arrays["J_regressor"][JOINTS.index(hip)] for hip in EXTRA[:2]}
+    expected = np.stack([near[joint] for joint in EXTRA]) @ template
+    far = np.linalg.norm(rows @ template - expected, axis=1)
+    # the two hips lie closer together than MAX_APART_M, but never on the other side
+    crossed = (rows[:2] @ template - expected[2 + TRUNK.index("pelvis")])[:, 0] * (
+        expected[:2] - expected[2 + TRUNK.index("pelvis")]
+    )[:, 0] <= 0
+    wrong = far > MAX_APART_M
+    wrong[:2] |= crossed
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{path}: row {row} makes a joint {far[row]:.2f} m from this body's {EXTRA[row]}; expected the "
+            f"rows {', '.join(EXTRA)}, as in SPIN's J_regressor_extra.npy, for the same body"
+        )
 
 
 def _stand_ins(skeleton: np.ndarray, template: np.ndarray) -> dict[str, np.ndarray]:

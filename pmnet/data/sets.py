@@ -6,14 +6,18 @@ from pathlib import Path
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
+from pmnet.data.names import check_key
 
 
 def write_sets(splits: Mapping[str, str], outs: Mapping[str, Path]) -> None:
     """Write one list of files per split: the samples and the images of its data sets.
 
     `splits` maps each data set to its split, `outs` each split to the file that is written.
-    Raises InputError where a split has no data set; nothing is written then.
+    Raises InputError where a split has no data set, or one has a name that cannot be part of a path;
+    nothing is written then.
     """
+    for name in splits:
+        check_key(name, "datasets")
     names = {split: [name for name, own in splits.items() if own == split] for split in outs}
     for split in outs:
         if not names[split]:

@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import queue
-import re
 import time
 import traceback
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine, visible_gpus
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say
+from pmnet.data.names import check_name
 from pmnet.data.sets import images_of, pairs_of, samples_of
 from pmnet.evaluation.error_table import merge_errors
 from pmnet.evaluation.evaluator import Evaluator
@@ -109,16 +109,13 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
     found = params.read(file, "experiments")
     if not isinstance(found, dict) or not found:
         raise InputError(f"{file}: experiments: expected names with settings, got {found!r}")
-    for name in map(str, found):
-        if name in (".", "..") or not re.fullmatch(r"[\w.+-]+", name):
-            raise InputError(
-                f"{file}: experiments.{name}: a name may have letters, digits and . _ + - only, because "
-                f"the results go to {SWEEPS}/NAME; rename the experiment"
-            )
-    return {
-        str(name): params.parse(Experiment, value, f"{file}: experiments.{name}")
-        for name, value in found.items()
-    }
+    experiments: dict[str, Experiment] = {}
+    for name, value in found.items():
+        where = f"{file}: experiments.{name}"
+        experiment: Experiment = params.parse(Experiment, value, where)
+        experiments[check_name(str(name), where)] = experiment
+        check_name(experiment.memory, f"{where}.memory")
+    return experiments
 
 
 def run_experiments(file: Path, settings: Path, groups: list[str], devices: int) -> None:

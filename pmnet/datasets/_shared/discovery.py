@@ -5,7 +5,7 @@ Nothing here raises on a file that is broken or foreign: reading the file gives 
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -97,6 +97,15 @@ def matching(root: Path, pattern: str) -> list[Path]:
         for folder, folders, names in _walk(root)
         for path in (folder / name for name in (*folders, *names))
         if path.match(pattern)
+    )
+
+
+def left_out(foreign: Sequence[Path]) -> dict[str, int]:
+    """Return the count of files that lie in a data set's folder but do not belong to it."""
+    return (
+        {f"files left out, which are of another kind, such as {foreign[0]}": len(foreign)}
+        if foreign
+        else {}
     )
 
 

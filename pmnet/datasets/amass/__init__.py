@@ -22,7 +22,7 @@ from pmnet.body.rotations import axis_rotation
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.data.samples import About, Samples
-from pmnet.datasets._shared.discovery import Found
+from pmnet.datasets._shared.discovery import Found, left_out
 from pmnet.datasets._shared.posed import posed_samples
 from pmnet.datasets.amass.clips import (
     NEUTR_MOSH,
@@ -107,8 +107,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
         drawn = torch.randn(len(upright), 10, generator=generator) * options.betas_spread
         upright = BodyParams(upright.rotmats, drawn.clamp(-3, 3))
     counts = {"clips": len(clips)}
-    if foreign:
-        counts[f"files left out, which are no clips, such as {foreign[0]}"] = len(foreign)
+    counts |= left_out(foreign)
     if options.betas == "file":
         counts[SMPLX_BETAS] = sum(clip.surface_model.startswith("smplx") for clip in clips)
     about = About(name, joints="smpl24", pixels="render", body=body.sha256, counts=counts)

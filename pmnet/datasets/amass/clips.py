@@ -99,7 +99,7 @@ def read_motion(path: Path) -> ClipMotion | None:
     """
     named = path.name.endswith(NAMES) or path.parent.parent.name in NEUTR_MOSH
     if path.suffix == ".npz":
-        if not named and (keys := npz_keys(path)) and not keys & POSES:
+        if not named and (keys := npz_keys(path)) and not keys & (POSES | RATES):
             return None
         values: Mapping[str, Any] = read_npz(path, KEYS)
         key = "root_orient" if "poses" not in values and "root_orient" in values else "poses"
@@ -113,7 +113,7 @@ def read_motion(path: Path) -> ClipMotion | None:
             if named or is_damaged(path):
                 raise
             return None  # whatever it is, it is a whole pickle of something else
-        if not named and not values.keys() & POSES:
+        if not named and not values.keys() & (POSES | RATES):
             return None
         known = [key for key in ("fullpose", "poses", "new_poses") if key in values]
         key = known[0] if known else "pose_est_fullposes"

@@ -24,7 +24,7 @@ from pmnet.body.keypoints import LIMBS
 from pmnet.body.parts import JOINTS
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
+from pmnet.datasets._shared.discovery import Found, files_below, image_root, left_out, npz_texts
 from pmnet.datasets._shared.fits import Fits, reprojection
 from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
 from pmnet.datasets._shared.units import check_scale, genders
@@ -32,7 +32,7 @@ from pmnet.formats.arrays import array, finite, same_length
 from pmnet.formats.npz import npz_keys, read_npz
 
 KEYS: Final = ("imgname", "center", "scale", "pose_cam", "shape", "gender", "sub", "gtkps")
-MARKS: Final = {"imgname", "pose_cam"}  # other npz in the folder are left alone
+MARKS: Final = {"pose_cam", "trans_cam", "cam_int", "gtkps"}  # npz without any of them are foreign
 SMPL: Final = 72
 SHARED: Final = 66  # of SMPL-X: the root and the 21 joints that SMPL also has
 MAX_MISS: Final = 0.1  # how far limbs may miss the body on average, as a share of the box
@@ -61,6 +61,7 @@ class Options:
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     """Return the people of an npz or of all npz of a folder; raises InputError naming file and key."""
     paths = _annotations(source) if source.is_dir() else [source]
+    foreign = [path for path in files_below(source, ".npz") if path not in paths]
     if not paths:
         raise InputError(f"{source}: no .npz of BEDLAM below it; check the path")
     parts, counts, neutral = [], {MISSED: 0, SMPLX_BETAS: 0}, 0
@@ -76,6 +77,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
         what: count for what, count in counts.items() if count or what in (MISSED, SMPLX_BETAS)
     }
     columns = {key: _joined(parts, key) for key in vars(parts[0])}
+    counts |= left_out(foreign)
     turned = CLOSEUP if TURNED in counts else ""
     rows = Rows(**columns)
     return to_samples(name, rows, source, options.images, body, "j14", counts, turned)
@@ -84,7 +86,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 def _annotations(folder: Path) -> list[Path]:
     """Return the npz files of BEDLAM below a folder, and broken ones, which reading then names."""
     files = [(path, npz_keys(path)) for path in files_below(folder, ".npz")]
-    return [path for path, keys in files if keys >= MARKS or not keys]
+    return [path for path, keys in files if MARKS & keys or not keys]
 
 
 def read_bedlam(path: Path, options: Options) -> tuple[Rows, bool]:

@@ -20,12 +20,11 @@ from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.data.samples import Samples
-from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
+from pmnet.datasets._shared.discovery import Found, files_below, image_root, left_out, npz_texts
 from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
 from pmnet.datasets._shared.spin import read_spin
 from pmnet.datasets._shared.units import GENDERS, box_around, check_confidence
 from pmnet.formats.arrays import array, finite, same_length
-from pmnet.formats.kinds import is_damaged
 from pmnet.formats.npz import npz_keys
 from pmnet.formats.pickles import read_pickle
 
@@ -40,7 +39,7 @@ COCO18: Final = (
 SPLITS: Final = {"train": "train", "validation": "test", "test": "test"}
 SPIN_TEST_ROWS: Final = 35_515  # of SPIN's 3dpw_test.npz
 LISTS: Final = ("poses", "betas", "genders", "poses2d", "campose_valid")
-MARKS: Final = (b"poses2d", b"campose_valid")
+MARKS: Final = (b"poses2d", b"campose_valid", b"cam_poses")
 NO_CAMERA: Final = "dropped: the camera is not valid"
 NO_JOINT: Final = "dropped: no joint is visible"
 
@@ -71,7 +70,8 @@ def read_sequences(folder: Path, name: str) -> tuple[Rows, Counter[str]]:
             f"{folder}: no .pkl of 3DPW in it; give the folder of one split, "
             "sequenceFiles/train, validation or test"
         )
-    counts = Counter({NO_CAMERA: 0, NO_JOINT: 0})
+    foreign = sorted(set(folder.glob("*.pkl")) - set(paths))
+    counts = Counter({NO_CAMERA: 0, NO_JOINT: 0, **left_out(foreign)})
     people = [
         person
         for path in track(paths, f"{name}: reading sequences")
@@ -93,7 +93,15 @@ def _sequences(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     paths = sorted(path for path in source.glob("*.pkl") if not path.name.startswith("."))
-    return [path for path in paths if is_sequence(path) or is_damaged(path)]
+    return [path for path in paths if is_sequence(path) or not _is_readable(path)]
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        read_pickle(path)
+    except InputError:
+        return False
+    return True
 
 
 def is_sequence(path: Path) -> bool:
@@ -102,7 +110,7 @@ def is_sequence(path: Path) -> bool:
         content = path.read_bytes()
     except OSError:
         return False
-    return all(mark in content for mark in MARKS)
+    return any(mark in content for mark in MARKS)
 
 
 def read_sequence(path: Path, counts: Counter[str]) -> list[Rows]:
