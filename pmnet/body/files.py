@@ -59,9 +59,6 @@ def with_gender(arrays: dict[str, np.ndarray], gender: str, path: Path) -> dict[
         raise InputError(
             f"{path}: its faces differ from the neutral body's; use files of the same release"
         )
-    for other in ("neutral", *genders_in(arrays)):
-        if np.array_equal(own["v_template"], body_of(arrays, other)["v_template"]):
-            raise InputError(f"{path}: is the {other} body; expected the {gender} one")
     return arrays | _named(gender, own)
 
 

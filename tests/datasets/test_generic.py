@@ -181,7 +181,7 @@ BROKEN_NPZ = [
     ("millimetres", npz(keypoints_3d=lambda points: points * 1000), "millimetres"),
     ("-1 to 1", npz(keypoints_2d=lambda points: points / [300, 300, 1]), "no joint in its box"),
     ("gender code", npz(gender=np.array(["0", "1"] * 3)), "'gender' row 0 is '0'"),
-    ("objects", npz(subject=np.array([{}] * N, object)), r"own\.npz: 'subject' row 0 is a dict; expected texts"),
+    ("objects", npz(subject=np.array([{}] * N, object)), r"own\.npz: .subject. row 0 is a dict"),
     ("cut", lambda path: broken.cut(path, 0.4), r"own\.npz: not a readable \.npz"),
 ]  # fmt: skip
 BROKEN_CSV = [
