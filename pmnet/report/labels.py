@@ -9,7 +9,7 @@ DATASET_NAMES: Final = {
     "mpi_inf_3dhp": "MPI-INF-3DHP",
 }
 
-OPEN_NAMES: Final = ("open_", "mocap_")  # how the data sets of the open experiments begin
+OPEN_NAMES: Final = ("open_", "mocap_", "cmu")  # how the data sets of the open experiments begin
 
 
 def subset_label(subset: str) -> str:

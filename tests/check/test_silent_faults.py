@@ -127,12 +127,12 @@ def half(root: Path) -> None:
 
 def exif(root: Path) -> None:
     """Write pictures that a camera stored on their side, with labels of the upright pictures."""
-    labels = with_confidence(PEOPLE.keypoints_px + np.array([0, 90]))
-    own(root, center=box(PEOPLE)[0] + np.array([0, 90]), keypoints_2d=labels)
+    labels = with_confidence(PEOPLE.keypoints_px + np.array([0, 200]))
+    own(root, center=box(PEOPLE)[0] + np.array([0, 200]), keypoints_2d=labels)
     for path in sorted((root / "photos").iterdir()):
         with Image.open(path) as picture:
-            tall = Image.new("RGB", (picture.width, picture.height + 170))
-            tall.paste(picture, (0, 90))
+            tall = Image.new("RGB", (picture.width, picture.height + 244))
+            tall.paste(picture, (0, 200))
         header = Image.Exif()
         header[0x0112] = 6
         tall.transpose(Image.Transpose.ROTATE_90).save(path, quality=95, exif=header)
