@@ -10,6 +10,8 @@ DATASET_NAMES: Final = {
 }
 BALANCED: Final = "bmpvpe"  # the metric whose number is `statistics.balanced_mean` of MPVPE
 
+OPEN_NAMES: Final = ("open_", "mocap_", "cmu")  # how the data sets of the open experiments begin
+
 
 def subset_label(subset: str) -> str:
     """Return the words for a subset."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pmnet.evaluation.error_table import METRICS
 from pmnet.evaluation.phrases import besides, by_dataset
-from pmnet.report.labels import BALANCED, DATASET_NAMES
+from pmnet.report.labels import BALANCED, DATASET_NAMES, OPEN_NAMES
 from pmnet.report.markdown import grid
 
 ROMAN: Final = {2: "II", 3: "III", 4: "IV", 5: "V", 6: "VI"}
@@ -31,7 +31,9 @@ def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
     """
     ours, printed = (table[table["source"] == source] for source in ("ours", "published"))
     on_paper_data = bool(set(ours["dataset"]) & set(printed["dataset"]))
-    data = "the paper's data sets" if on_paper_data else "open data"
+    is_open = all(name.startswith(OPEN_NAMES) for name in ours["dataset"])
+    elsewhere = "open data" if is_open else "data sets of your own"
+    data = "the paper's data sets" if on_paper_data else elsewhere
     other = (
         "data and protocol may differ from ours" if on_paper_data else "not comparable with ours"
     )
