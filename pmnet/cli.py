@@ -75,23 +75,31 @@ def check(
         Path | None, typer.Option(help="Draw a contact sheet per data set into this folder.")
     ] = None,
     body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
+    exif: Annotated[
+        bool,
+        typer.Option("--exif", help="Turn pictures as their EXIF headers say (images.upright)."),
+    ] = False,
 ) -> None:
-    """Check the data sets below a folder: what is there, what is wrong, and what to do next."""
+    """Check the data sets below a folder, or in one file: what is there, what is wrong, what to do next."""
     from pmnet.body import OPEN_BODY, BodyModel
     from pmnet.check import dataset_report
+    from pmnet.images.crops import Reading
 
     model = BodyModel.load(body or OPEN_BODY)
+    reading = Reading(upright=exif)
     reports = []
-    for report in dataset_report.check(root, model):
+    for report in dataset_report.check(root, model, reading):
         reports.append(report)
         if not as_json:
             typer.echo("\n".join(dataset_report.as_text(report)) + "\n")
         if pictures is not None and report.samples is not None:
-            dataset_report.draw(report, model, pictures)
+            dataset_report.draw(report, model, pictures, reading)
     typer.echo(
         dataset_report.as_json(reports) if as_json else dataset_report.verdict(root, reports)
     )
-    if not reports or any(report.wrong for report in reports):
+    if not any(report.found.adapter for report in reports) or any(
+        report.wrong for report in reports
+    ):
         raise typer.Exit(1)
 
 
@@ -101,7 +109,9 @@ def template(out: Path) -> None:
     from pmnet.datasets.generic import write_template
 
     write_template(out)
-    typer.echo(f"{out}: two example rows to replace; docs/data.md explains every column")
+    typer.echo(
+        f"{out}: two example rows to replace, and their pictures; docs/data.md explains every column"
+    )
 
 
 @app.command(rich_help_panel=USE)
@@ -321,7 +331,7 @@ def import_body(
 
     arrays = read_body(file)
     if extra is not None:
-        arrays["keypoint_regressor"] = keypoint_regressor(arrays, read_extra(extra))
+        arrays["keypoint_regressor"] = keypoint_regressor(arrays, read_extra(extra, arrays))
     if h36m is not None:
         arrays["h36m_regressor"] = read_h36m(h36m, arrays["v_template"])
     for gender, own in (("male", male), ("female", female)):

@@ -7,6 +7,7 @@ from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine, set_threads
 from pmnet.core.distributed import rank_and_world_size
 from pmnet.core.stage import Section, command
+from pmnet.data.names import check_name
 from pmnet.data.sets import pairs_of
 from pmnet.evaluation.evaluator import Evaluator
 from pmnet.evaluation.options import Evaluate
@@ -30,6 +31,7 @@ def evaluate(
     `train.seeds` does not name are deleted. So are the checkpoints of the run: by now its weights are
     recorded.
     """
+    check_name(name, "--name")
     set_threads(machine)
     evaluator = Evaluator.load(memory, models, body, seeds, evaluate, machine)
     first = rank_and_world_size()[0] == 0

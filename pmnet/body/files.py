@@ -89,9 +89,20 @@ def _checked(path: Path, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def write_body(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write body arrays as one compressed npz, whole or not at all."""
-    with replacing(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    """Write body arrays as one compressed npz, whole or not at all.
+
+    The file is read back before it is kept: what is written can be used.
+    """
+    with replacing(path) as partial:
+        with partial.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+        try:
+            read_body(partial)
+        except InputError as error:
+            why = str(error).removeprefix(f"{partial}: ")
+            raise InputError(
+                f"{path}: not written, since it could not be read again: {why}"
+            ) from None
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from smplx.vertex_ids import vertex_ids
 
 from pmnet.body.parts import JOINTS, other_side
 from pmnet.core.errors import InputError
+from pmnet.formats.kinds import cure_of
 
 LIMBS: Final = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
@@ -45,6 +46,9 @@ H36M_CURE: Final = (
 )
 # the rows of J_regressor_extra.npy that SPIN uses, in its order
 EXTRA: Final = ("right_hip", "left_hip", *TRUNK)
+EXTRA_ROWS: Final = (len(EXTRA), 14)  # SPIN's file has 14
+SUM_TOLERANCE: Final = 1e-3
+MAX_APART_M: Final = 0.2  # of a joint that people annotate from its stand-in
 # smplx's vertices of the face; the open body has them at the same numbers
 FACE_VERTICES: Final = {
     "nose": "nose",
@@ -72,12 +76,46 @@ def keypoint_regressor(
     return np.stack([rows[joint] for joint in J24]).astype(np.float32)
 
 
-def read_extra(path: Path) -> np.ndarray:
-    """Return the rows of J_regressor_extra.npy; raises InputError where the file is another."""
+def read_extra(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the 9 rows of J_regressor_extra.npy that are used, (9, V), checked against a body.
+
+    Raises InputError where the file has another number of rows, or a row does not sum to 1 or makes a joint
+    far from where this body has it: rows of another regressor, or in another order.
+    """
     rows = _matrix(path)
-    if rows is None or len(rows) < len(EXTRA):
-        raise InputError(f"{path}: expected SPIN's J_regressor_extra.npy, 9 or more x 6890 numbers")
-    return rows
+    vertices = len(arrays["v_template"])
+    shapes = [(count, vertices) for count in EXTRA_ROWS]
+    if rows.shape not in shapes:
+        expected = " or ".join(f"{count} x {vertices}" for count in EXTRA_ROWS)
+        turn = " (it is transposed)" if rows.shape in [shape[::-1] for shape in shapes] else ""
+        raise InputError(
+            f"{path}: is {rows.shape}{turn}; expected SPIN's J_regressor_extra.npy, {expected} numbers. "
+            "J_regressor_h36m.npy (17 rows) and others are different regressors"
+        )
+    _check_extra(path, rows[: len(EXTRA)], arrays)
+    return rows[: len(EXTRA)]
+
+
+def _check_extra(path: Path, rows: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise InputError where a row is no mean of vertices, or its joint is not at its place."""
+    _check_sums(path, rows)
+    template = arrays["v_template"]
+    near = _stand_ins(arrays["J_regressor"], template)
+    near |= {hip: arrays["J_regressor"][JOINTS.index(hip)] for hip in EXTRA[:2]}
+    expected = np.stack([near[joint] for joint in EXTRA]) @ template
+    far = np.linalg.norm(rows @ template - expected, axis=1)
+    # the two hips lie closer together than MAX_APART_M, but never on the other side
+    crossed = (rows[:2] @ template - expected[2 + TRUNK.index("pelvis")])[:, 0] * (
+        expected[:2] - expected[2 + TRUNK.index("pelvis")]
+    )[:, 0] <= 0
+    wrong = far > MAX_APART_M
+    wrong[:2] |= crossed
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{path}: row {row} makes a joint {far[row]:.2f} m from this body's {EXTRA[row]}; expected the "
+            f"rows {', '.join(EXTRA)}, as in SPIN's J_regressor_extra.npy, for the same body"
+        )
 
 
 def read_h36m(path: Path, template: np.ndarray) -> np.ndarray:
@@ -86,8 +124,11 @@ def read_h36m(path: Path, template: np.ndarray) -> np.ndarray:
     `template` (V, 3) is the body in rest pose, whose left is +x: it shows whether the rows have SPIN's order.
     """
     rows = _matrix(path)
-    if rows is None or rows.shape != (len(H36M), len(template)) or not np.isfinite(rows).all():
-        raise InputError(f"{path}: expected J_regressor_h36m.npy, 17 x {len(template)} numbers")
+    if rows.shape != (len(H36M), len(template)):
+        raise InputError(
+            f"{path}: is {rows.shape}; expected J_regressor_h36m.npy, 17 x {len(template)} numbers"
+        )
+    _check_sums(path, rows)
     x = (rows @ template)[:, 0]
     for row, joint in enumerate(H36M):
         if x[row] * {"left": 1, "right": -1}.get(joint.split("_")[0], 0) < 0:
@@ -98,16 +139,28 @@ def read_h36m(path: Path, template: np.ndarray) -> np.ndarray:
     return rows.astype(np.float32)
 
 
-def _matrix(path: Path) -> np.ndarray | None:
-    """Return the numbers of an .npy with two axes; None where it holds something else."""
+def _matrix(path: Path) -> np.ndarray:
+    """Return the numbers of an .npy; raises InputError where it holds something else."""
     try:
         rows = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; both regressors are in {SPIN_DATA}") from None
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error}); copy it anew") from None
-    known = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype.kind in "fiu"
-    return rows if known else None
+        raise InputError(f"{path}: not a readable .npy ({error}); {cure_of(path)}") from None
+    if not isinstance(rows, np.ndarray):
+        raise InputError(f"{path}: is an npz; expected an .npy of one regressor")
+    if rows.dtype.kind not in "fiu" or not np.isfinite(rows).all():
+        raise InputError(
+            f"{path}: holds {rows.dtype} or NaN; expected finite numbers; copy it anew"
+        )
+    return rows
+
+
+def _check_sums(path: Path, rows: np.ndarray) -> None:
+    """Raise InputError where a row is no mean of vertices."""
+    for row, total in enumerate(rows.sum(1, dtype=np.float64)):
+        if abs(total - 1) > SUM_TOLERANCE:
+            raise InputError(f"{path}: row {row} sums to {total:.4g}; expected 1; copy it anew")
 
 
 def _stand_ins(skeleton: np.ndarray, template: np.ndarray) -> dict[str, np.ndarray]:

@@ -75,8 +75,8 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         overrides = dict(_override(text) for text in given.pop("set_") or [])
-        _refuse_unknown(overrides, stage_arguments)
         values = {a.name: given[a.name] for a in stage_arguments if a.section is None}
+        _refuse_unknown(overrides, stage_arguments, values)
         for argument in (a for a in stage_arguments if a.section is not None):
             chosen = dict(argument.chosen(given))
             chosen |= {k: v for k, v in overrides.items() if argument.has(k)}
@@ -156,10 +156,12 @@ def _shown_defaults(section: str) -> Mapping[str, Any]:
     return values if isinstance(values, Mapping) else {}
 
 
-def _refuse_unknown(overrides: dict[str, Any], stage_arguments: list[_Argument]) -> None:
+def _refuse_unknown(
+    overrides: dict[str, Any], stage_arguments: list[_Argument], values: dict[str, Any]
+) -> None:
     for key in overrides:
         if not any(argument.has(key) for argument in stage_arguments):
-            sections = ", ".join(str(a.section) for a in stage_arguments if a.section)
+            sections = ", ".join(a.section.format(**values) for a in stage_arguments if a.section)
             raise InputError(
                 f"--set {key}: {PARAMS} has no such field in {sections or 'this stage'}"
             )

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
+from pmnet.data.names import check_key
 
 # `validation` chooses settings; `preview` is ingested and drawn, otherwise unused
 Split = Literal["train", "validation", "test", "preview"]
@@ -18,8 +19,11 @@ def write_sets(
     """Write one list of files per split of `outs`: the samples and the images of its data sets.
 
     `splits` maps each data set to its split; `needed` maps each split that must have a data set to who
-    needs it. Raises InputError where it has none; nothing is written then.
+    needs it. Raises InputError where it has none, or where a name cannot be
+    part of a path; nothing is written then.
     """
+    for name in splits:
+        check_key(name, "datasets")
     names = {split: [name for name, own in splits.items() if own == split] for split in outs}
     for split, who in needed.items():
         if not names[split]:

@@ -12,6 +12,7 @@ from typing import Any
 from pmnet.body import BodyModel
 from pmnet.core import params
 from pmnet.core.errors import InputError
+from pmnet.data.names import check_key
 from pmnet.data.samples import Samples
 from pmnet.data.sets import Split
 
@@ -34,8 +35,9 @@ def adapters() -> list[str]:
 def read(name: str, entry: Dataset, body: BodyModel, where: str) -> Samples:
     """Return the samples of the data set `name`; `where` names its entry in errors.
 
-    Raises InputError for an unknown adapter, a bad option, or a file that the adapter refuses.
+    Raises InputError for a bad name, an unknown adapter, a bad option, or a file that the adapter refuses.
     """
+    check_key(name, where)
     if entry.adapter not in adapters():
         raise InputError(
             f"{where}.adapter: {entry.adapter!r} is not one of {', '.join(adapters())}"

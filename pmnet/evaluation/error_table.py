@@ -2,7 +2,8 @@
 
 A row is one sample under one inference and seed. All files must hold the same samples, so that runs are
 compared in pairs. A data set with joints but without bodies (the test set of MPI-INF-3DHP) has neither
-MPVPE nor distances, and no rows of the inferences that need the true body.
+MPVPE nor distances, and no rows of the inferences that need the true body. `memory_seed` is the seed of
+the clustering that made the memory of that training, -1 where the memory depends on none.
 """
 
 import json
@@ -24,8 +25,9 @@ METRICS: Final = ("mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm")
 OF_BODIES: Final = ("distance_to_mean_mm", "mpvpe_mm")
 NEED_BODIES: Final = ("oracle", "assigned_prototype")
 KEY: Final = ["dataset", "sample"]
-TEXTS: Final = ("run", "dataset", "sequence", "inference")
-INTEGERS: Final = ("seed", "sample", "assigned", "chosen")
+TEXTS: Final = ("run", "dataset", "subject", "sequence", "inference")
+INTEGERS: Final = ("seed", "memory_seed", "sample", "assigned", "chosen")
+ADDED: Final = {"subject", "memory_seed"}  # columns that earlier versions did not write
 SCHEMA: Final = pa.schema(
     [pa.field(name, pa.string(), nullable=False) for name in TEXTS]
     + [pa.field(name, pa.int64(), nullable=False) for name in INTEGERS]
@@ -87,9 +89,12 @@ def _read_file(path: Path) -> pd.DataFrame:
         with pq.ParquetFile(path) as file:
             table = file.read()
         about = _about(table.schema)
+        _refuse_earlier(table.schema, path)
         frame = table.select(SCHEMA.names).cast(SCHEMA).to_pandas()
         for name in _extra(table.schema):
             frame[name] = table[name].to_pandas()
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of errors; {CURE}") from None
     except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -99,6 +104,8 @@ def _read_file(path: Path) -> pd.DataFrame:
     runs = frame["run"].nunique()
     if runs != 1:
         raise InputError(f"{path}: expected the rows of one run, got {runs} runs; {CURE}")
+    if (frame.groupby("seed")["memory_seed"].nunique() > 1).any():
+        raise InputError(f"{path}: a seed was trained on memories of several clusterings; {CURE}")
     for dataset, rows in frame.groupby("dataset"):
         for column in ("distance_to_mean_mm", *METRICS):
             bad = int((~np.isfinite(rows[column])).sum())
@@ -108,6 +115,14 @@ def _read_file(path: Path) -> pd.DataFrame:
                     "rows, so the training diverged; lower train.learning_rate and run dvc repro"
                 )
     return frame.assign(**about)
+
+
+def _refuse_earlier(schema: pa.Schema, path: Path) -> None:
+    lacking = [name for name in SCHEMA.names if name not in schema.names]
+    if lacking and ADDED.issuperset(lacking):
+        raise InputError(
+            f"{path}: an earlier version wrote it, without the columns {', '.join(lacking)}; {CURE}"
+        )
 
 
 def _extra(schema: pa.Schema) -> list[str]:
@@ -153,7 +168,10 @@ def _match_samples(frame: pd.DataFrame, test_set: pd.DataFrame, file: Path, firs
         and len(frame) == groups.map({True: n_bodies, False: len(test_set)}).sum()
         and not np.isnan(known[need_bodies]).any()
         and len(np.unique(repeats * len(test_set) + rows)) == len(frame)
-        and bool((test_set["sequence"].to_numpy()[rows] == frame["sequence"].to_numpy()).all())
+        and all(
+            bool((test_set[name].to_numpy()[rows] == frame[name].to_numpy()).all())
+            for name in ("subject", "sequence")
+        )
         and np.allclose(known, frame["distance_to_mean_mm"], 0, SAME_DISTANCE_MM, equal_nan=True)
     )
     if not same:

@@ -107,7 +107,8 @@ class Evaluator:
         for seed, inference, pred, chosen in self._predictions(pixels, rows, assigned):
             errors = prediction.errors(pred, truth, self.body, protocol, self._extra)
             parts = table, rows, inference, errors, distance, shown, chosen
-            tables.append(prediction.error_table(*parts).assign(seed=seed))
+            seeds = {"seed": seed, "memory_seed": self.memory.clustering_seed}
+            tables.append(prediction.error_table(*parts).assign(**seeds))
         return pd.concat(tables, ignore_index=True)
 
     def assign(self, params: BodyParams) -> Tensor:

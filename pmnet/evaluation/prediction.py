@@ -230,11 +230,12 @@ def error_table(
     assigned: Int[Tensor, "n"],
     chosen: Int[Tensor, "n"],
 ) -> pd.DataFrame:
-    """Return one row per sample: its data set, its row in the file, and its errors."""
+    """Return one row per sample: its data set, its row in the file, who is seen, and its errors."""
     return pd.DataFrame(
         {
             "dataset": samples.about.dataset,
             "sample": rows.numpy(),
+            "subject": samples.subject,
             "sequence": samples.sequence,
             "inference": inference,
             "distance_to_mean_mm": distance.cpu().numpy(),

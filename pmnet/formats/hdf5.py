@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from pmnet.core.errors import InputError
+from pmnet.formats.kinds import cure_of
 
 MAX_BYTES: Final = 1 << 31  # of one array; a larger size is damage
 
@@ -24,8 +25,14 @@ def read_hdf5(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
         raise
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: not a readable HDF5 file, or cut short ({error}); copy it anew"
+            f"{path}: not a readable HDF5 file, or cut short ({error}); {_cure(path, error)}"
         ) from None
+
+
+def _cure(path: Path, error: Exception) -> str:
+    if "lock" in str(error):
+        return "another program has it open: close that, or set HDF5_USE_FILE_LOCKING=FALSE"
+    return cure_of(path)
 
 
 def _own(path: Path, file: h5py.File, key: str) -> np.ndarray:

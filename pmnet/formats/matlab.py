@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from pmnet.core.errors import InputError
+from pmnet.formats.kinds import cure_of
 
 MAX_BYTES: Final = 1 << 31  # of one variable; a larger size is damage
 HEADER: Final = 128  # bytes
@@ -51,7 +52,7 @@ def read_mat5(path: Path, keys: Sequence[str]) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (_DamagedError, struct.error, zlib.error, ValueError) as error:
         raise InputError(
-            f"{path}: not a readable MATLAB v5 file, or cut short ({error}); copy it anew"
+            f"{path}: not a readable MATLAB v5 file, or cut short ({error}); {cure_of(path)}"
         ) from None
 
 

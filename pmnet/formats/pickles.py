@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pmnet.core.errors import InputError
+from pmnet.formats.kinds import cure_of
 
 MAX_EXPANSION_BYTES = 64_000_000 * 8
 """Memory for arrays beyond the size of the file: a dense matrix of 64 million float64."""
@@ -44,6 +45,11 @@ _MODULES = {  # each global that a file may name, with its old and new modules
     "_frombuffer": ("numpy.core.numeric", "numpy._core.numeric"),
     "csc_matrix": ("scipy.sparse.csc", "scipy.sparse._csc"),
     "csr_matrix": ("scipy.sparse.csr", "scipy.sparse._csr"),
+    "coo_matrix": ("scipy.sparse.coo", "scipy.sparse._coo"),
+    "csc_array": ("scipy.sparse._csc",),
+    "csr_array": ("scipy.sparse._csr",),
+    "coo_array": ("scipy.sparse._coo",),
+    "matrix": ("numpy", "numpy.matrixlib.defmatrix"),
     "Ch": ("chumpy.ch",),
     "Select": ("chumpy.reordering",),
     "encode": ("_codecs",),
@@ -216,8 +222,10 @@ class _Decoder:
                 return self._array(dtype, content, shape, order)
             case "scalar", (dtype, content):
                 return self._array(dtype, content)[()]
-            case "csc_matrix" | "csr_matrix", _:
-                return self._sparse(raw, by_column=kind == "csc_matrix")
+            case "csc_matrix" | "csr_matrix" | "csc_array" | "csr_array", _:
+                return self._sparse(raw, by_column=kind.startswith("csc"))
+            case "coo_matrix" | "coo_array", _:
+                return self._coordinates(raw)
             case "Ch", _:
                 return self._numbers(raw, "x")
             case "Select", _:
@@ -326,6 +334,20 @@ class _Decoder:
         np.add.at(dense, at, entries[first:last])
         return dense
 
+    def _coordinates(self, stub: _Stub) -> NDArray[Any]:
+        """Return a coo matrix as dense; entries at one place add up, as in scipy."""
+        rows, columns = (operator.index(length) for length in self.value(stub.state["_shape"]))
+        entries = self._numbers(stub, "data")
+        if "coords" in stub.state:
+            stub.state |= dict(zip(("row", "col"), stub.state["coords"], strict=True))
+        at = self._indices(stub, "row", rows), self._indices(stub, "col", columns)
+        if not len(at[0]) == len(at[1]) == len(entries):
+            raise _Unreadable(f"has {len(entries)} entries for {len(at[0])} places. {_MEND}")
+        self._reserve(rows * columns * entries.itemsize)
+        dense = np.zeros((rows, columns), entries.dtype)
+        np.add.at(dense, at, entries)
+        return dense
+
 
 def _diagnosis(error: Exception, pickled: bytes, end: int) -> str:
     """Return why reading failed after `end` bytes, and what to do."""
@@ -377,4 +399,7 @@ def decode_pickle(
     except Exception as error:  # bytes that are no such file fail in a dozen ways
         place = f", at {place}," if (place := "".join(decoder.place)) else ""
         reason = _diagnosis(error, pickled, stream.tell())
+        kind = cure_of(Path(where)) if Path(where).suffix == ".pkl" else ""
+        if kind.startswith("it is") and pickled:
+            reason += f" But i{kind[1:]}."
         raise InputError(f"{where}{place} {reason}") from error

@@ -14,7 +14,7 @@ from pmnet.core.errors import InputError
 from pmnet.core.progress import say, track
 from pmnet.data.samples import Samples
 from pmnet.data.sets import Split
-from pmnet.images.crops import Cropper, Missing
+from pmnet.images.crops import Cropper, Missing, Reading
 from pmnet.images.file import encode, stored_side, write_pixels
 from pmnet.images.looks import draw_looks, seed_of
 from pmnet.images.options import Images
@@ -54,7 +54,7 @@ class _Worker:
         table, self.options = Samples.load(samples), options
         side = stored_side(options.size_px, options.context)
         self.source: _Renders | Cropper = (
-            Cropper(table, side, side / options.size_px)
+            Cropper(table, side, side / options.size_px, _reading(table, options))
             if table.about.pixels == "files"
             else _Renders(table, body, options, split, device)
         )
@@ -62,6 +62,11 @@ class _Worker:
     def __call__(self, rows: slice) -> Made:
         images, problems = self.source(rows)
         return encode(images, self.options.encoding, self.options.jpeg_quality), problems
+
+
+def _reading(table: Samples, options: Images) -> Reading:
+    upright = table.about.dataset in (options.upright or ())
+    return Reading(upright, options.max_megapixels)
 
 
 _worker: _Worker | None = None

@@ -18,6 +18,7 @@ from pmnet.formats.npz import read_npz
 from pmnet.memory.spaces import SpaceName
 
 VERSION: Final = 1
+NO_SEED: Final = -1
 ARRAYS: Final = {
     "rotvecs": ("f", (None, 24, 3)),
     "betas": ("f", (None, 10)),
@@ -65,6 +66,11 @@ class PrototypeMemory:
         if self.vertex_weights is None:
             return "parameter"
         return "body_pose" if self.settings.get("space") == "body_pose" else "vertex"
+
+    @property
+    def clustering_seed(self) -> int:
+        """Return the seed that the memory depends on; -1 for one prototype and an imported memory."""
+        return NO_SEED if len(self) == 1 else int(self.settings.get("seed", NO_SEED))
 
     @property
     def sizes(self) -> Int[Tensor, "k"]:

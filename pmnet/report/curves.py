@@ -1,16 +1,16 @@
 """Error, and reduction against another run, by distance to the mean body."""
 
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import METHODS
 from pmnet.report.options import ReportOptions
+from pmnet.report.redraws import Clips
 from pmnet.report.run_errors import RunErrors
-from pmnet.report.statistics import distance_bins, gain, interval, mean
+from pmnet.report.statistics import Measured, distance_bins, gain, interval, mean
 
 
 def curves(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
@@ -28,19 +28,18 @@ def curves(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
         )
     single = errors.run_of("single")
     bins = distance_bins(bodies.samples, report.bins)
-    against = bodies.errors(single, "model", "mpvpe_mm")
-    rows = []
-    for run in sorted(bodies.runs, key=lambda run: _order(bodies, run)):
-        own = bodies.errors(run, "model", "mpvpe_mm")
-        for dataset, where in bodies.datasets().items():
-            for number in range(report.bins):
+    measured = {run: bodies.measured(run, "model", "mpvpe_mm") for run in bodies.runs}
+    order = sorted(bodies.runs, key=lambda run: _order(bodies, run))
+    rows: dict[str, list[dict[str, Any]]] = {run: [] for run in order}
+    for dataset, where in bodies.datasets().items():
+        for number in range(report.bins):
+            here = where & (bins == number)
+            part, against = BodyBin.of(bodies.samples[here]), measured[single].part(here)
+            for run in order:
                 about = {"run": run, "dataset": dataset, "bin": number}
-                here = where & (bins == number)
-                samples = bodies.samples[here]
-                rows.append(
-                    about | error_and_reduction(own[:, here], against[:, here], samples, report)
-                )
-    return pd.DataFrame(rows)
+                own = measured[run].part(here)
+                rows[run].append(about | error_and_reduction(own, against, part, report))
+    return pd.DataFrame([row for run in order for row in rows[run]])
 
 
 def _order(errors: RunErrors, run: str) -> tuple[int, int, float]:
@@ -48,21 +47,30 @@ def _order(errors: RunErrors, run: str) -> tuple[int, int, float]:
     return METHODS.index(facts.method), facts.k, facts.limb_weight
 
 
+@dataclass(frozen=True)
+class BodyBin:
+    """The samples of a bin: their mean distance to the mean body (mm), and their clips."""
+
+    distance_mm: float
+    clips: Clips
+
+    @staticmethod
+    def of(samples: pd.DataFrame) -> "BodyBin":
+        """Return the bin of these samples."""
+        return BodyBin(mean(samples["distance_to_mean_mm"].to_numpy()), Clips.of(samples))
+
+
 def error_and_reduction(
-    errors: Float[np.ndarray, "seeds samples"],
-    against: Float[np.ndarray, "other_seeds samples"],
-    samples: pd.DataFrame,
-    report: ReportOptions,
+    errors: Measured, against: Measured, part: BodyBin, report: ReportOptions
 ) -> dict[str, Any]:
     """Return the MPVPE (mm) of a run and its reduction against another, with their intervals."""
-    sequences = samples["sequence"].to_numpy()
-    low, high = interval(errors, sequences, report)
-    reduction_low, reduction_high = interval(errors, sequences, report, against)
+    low, high, _ = interval(errors, part.clips, report)
+    reduction_low, reduction_high, _ = interval(errors, part.clips, report, against)
     return {
-        "distance_mm": mean(samples["distance_to_mean_mm"].to_numpy()),
-        "mpvpe_mm": mean(errors.mean(0)),
-        "reduction_mm": mean(gain(errors, against)),
-        "n": len(samples),
+        "distance_mm": part.distance_mm,
+        "mpvpe_mm": mean(errors.values),
+        "reduction_mm": mean(gain(errors.values, against.values)),
+        "n": len(part.clips.of_sample),
         "low": low,
         "high": high,
         "reduction_low": reduction_low,

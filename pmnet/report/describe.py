@@ -1,24 +1,35 @@
-"""What is in a file: samples, images, a memory, weights, errors, a body model.
+"""What is in a file: samples, images, a memory, weights, errors, a body model, a table, a report.
 
 Each reader imports its own readers of files: errors and bodies are described without torch's start-up.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 from pmnet.core.errors import InputError
+
+KEYS_SHOWN: Final = 8
+WIDEST: Final = 100  # characters of a value
 
 
 def describe(file: Path) -> Iterator[str]:
     """Yield lines that say what a file holds; raise InputError where pmnet did not write it."""
+    if file.is_dir():
+        raise InputError(
+            f"{file}: is a folder; name a file in it, or see a folder of data by `pmnet check`"
+        )
     if not file.is_file():
         raise InputError(f"{file}: no such file")
-    readers = {
+    readers: dict[str, tuple[Callable[[Path], Iterator[str]], ...]] = {
         ".arrow": (_samples, _images),
         ".npz": (_memory, _body),
         ".pkl": (_body,),
         ".pt": (_weights,),
         ".parquet": (_errors, _packed_errors),
+        ".csv": (_table,),
+        ".json": (_json,),
     }
     refusals = []
     for reader in readers.get(file.suffix, ()):
@@ -44,8 +55,9 @@ def _samples(file: Path) -> Iterator[str]:
     yield f"with SMPL {int(samples.has_smpl.sum())}, with 3D {int(samples.has_keypoints_3d.sum())}"
     for name, (width, meaning) in NUMBERS.items():
         values = getattr(samples, name)
-        low, high = values[torch.isfinite(values)].aminmax()
-        yield f"  {name} ({width}): {low:.3f} to {high:.3f}; {meaning}"
+        known = values[torch.isfinite(values)]
+        span = "{:.3f} to {:.3f}".format(*known.aminmax()) if known.numel() else "unknown"
+        yield f"  {name} ({width}): {span}; {meaning}"
 
 
 def _images(file: Path) -> Iterator[str]:
@@ -63,14 +75,15 @@ def _memory(file: Path) -> Iterator[str]:
     sizes = memory.sizes
     yield f"{file}: {len(memory)} prototypes of {len(memory.assignments)} samples"
     yield f"body {memory.body[:12]}, settings {memory.settings}"
-    yield (
-        f"samples per prototype: {int(sizes.min())} to {int(sizes.max())}, "
-        f"{int((sizes == 0).sum())} empty"
-    )
+    if sizes.numel():
+        yield (
+            f"samples per prototype: {int(sizes.min())} to {int(sizes.max())}, "
+            f"{int((sizes == 0).sum())} empty"
+        )
+    mean = f"{memory.distances.mean():.4f}" if memory.distances.numel() else "unknown"
+    yield f"{len(memory.history)} iterations, mean distance {mean}"
     if memory.history:
-        last = memory.history[-1]
-        yield f"{len(memory.history)} iterations, mean distance {memory.distances.mean():.4f}"
-        yield f"last iteration: {last.changed} assignments changed"
+        yield f"last iteration: {memory.history[-1].changed} assignments changed"
 
 
 def _body(file: Path) -> Iterator[str]:
@@ -96,10 +109,13 @@ def _errors(file: Path) -> Iterator[str]:
     from pmnet.evaluation.error_table import read_errors
 
     errors = read_errors([file])
+    if errors.empty:
+        yield f"{file}: errors of no sample"
+        return
     first = errors.iloc[0]
     yield f"{file}: errors of run {first['run']}, {first['protocol']}, {first['selection']} selection"
     means = errors.groupby(["dataset", "inference"])[["mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm"]].mean()
-    yield means.round(1).to_string()
+    yield means.round(1).to_string(na_rep="unknown")
 
 
 def _packed_errors(file: Path) -> Iterator[str]:
@@ -110,3 +126,37 @@ def _packed_errors(file: Path) -> Iterator[str]:
     for run, facts in packed.runs.items():
         seeds = ", ".join(map(str, facts.seeds))
         yield f"  {run}: {facts.method}, K = {facts.k}, seeds {seeds}; {', '.join(facts.inferences)}"
+
+
+def _table(file: Path) -> Iterator[str]:
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(file)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{file}: not a readable csv ({error})") from None
+    yield f"{file}: a table of {len(table)} rows"
+    for name, column in table.items():
+        if pd.api.types.is_numeric_dtype(column) and column.notna().any():
+            yield f"  {name}: {column.min():g} to {column.max():g}, last {column.iloc[-1]:g}"
+        else:
+            first = column.dropna().astype(str).unique()[:3]
+            yield f"  {name}: {', '.join(first) or 'empty'}"
+
+
+def _json(file: Path) -> Iterator[str]:
+    from pmnet.formats.json import read_json
+
+    content = read_json(file)
+    yield f"{file}: JSON, {_kind(content)}"
+    for name, value in content.items() if isinstance(content, dict) else ():
+        yield f"  {name}: {_kind(value)}"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{len(value)} keys ({', '.join(list(value)[:KEYS_SHOWN])})"
+    if isinstance(value, list):
+        same = ", ".join(map(str, value)) if len(value) <= KEYS_SHOWN else "..."
+        return f"{len(value)} entries" + (f" ({same})" if len(same) < WIDEST else "")
+    return json.dumps(value)[:WIDEST]

@@ -15,10 +15,9 @@ from jaxtyping import Float, Int
 
 from pmnet.evaluation.error_table import METRICS
 from pmnet.report.run_errors import RunErrors
+from pmnet.report.statistics import balanced_bins, balanced_mean
 
 COLUMNS: Final = ("run", "dataset", "metric", "rule", "group", "n", "value")
-BINS: Final = 100
-EDGE: Final = 0.001  # what lies within this share of a bin above its lower edge is of the bin below
 TAILS: Final = (10, 5)  # per cent
 H36M: Final = re.compile(r"S\d+_(.+)")
 
@@ -47,8 +46,9 @@ def field_metrics(errors: RunErrors) -> pd.DataFrame:
 def _rows(samples: pd.DataFrame, values: Float[np.ndarray, "n"]) -> Iterator[dict[str, Any]]:
     distances = samples["distance_to_mean_mm"].to_numpy()
     if not np.isnan(distances).any():
-        balanced, bins = balanced_mean(distances, values)
-        yield {"rule": "balanced", "group": "all", "n": bins, "value": balanced}
+        bins = balanced_bins(distances)
+        balanced = {"n": len(np.unique(bins)), "value": balanced_mean(values[None], bins)}
+        yield {"rule": "balanced", "group": "all", **balanced}
         for percent in TAILS:
             if (size := len(values) * percent // 100) > 0:
                 mean = float(values[farthest(distances, percent)].mean())
@@ -74,29 +74,6 @@ def action_of(sequence: str) -> str | None:
     """Return the action of a clip of Human3.6M ("Walking" of "S9_Walking_1"); None for other clips."""
     match = H36M.fullmatch(sequence)
     return re.sub(r"(_subact)?_\d+$", "", match[1]) if match else None
-
-
-def balanced_mean(
-    distances: Float[np.ndarray, "n"], errors: Float[np.ndarray, "n"]
-) -> tuple[float, int]:
-    """Return the mean over bins of distance of the mean error in each, and how many bins are not empty.
-
-    100 bins of equal width w; the bin of d is (d - min) / w - 0.001, cut towards zero. A bin of one sample
-    counts as much as a bin of a thousand. Equal distances are one bin.
-    """
-    bins = _bins(distances)
-    means = pd.Series(errors).groupby(bins).mean()
-    return float(means.mean()), len(means)
-
-
-def _bins(distances: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-    width = (distances.max() - distances.min()) / BINS
-    if width == 0:
-        return np.zeros(len(distances), int)
-    numbers: Int[np.ndarray, "n"] = np.trunc((distances - distances.min()) / width - EDGE).astype(
-        int
-    )
-    return numbers
 
 
 def farthest(distances: Float[np.ndarray, "n"], percent: int) -> Int[np.ndarray, "m"]:

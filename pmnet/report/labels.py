@@ -8,6 +8,9 @@ DATASET_NAMES: Final = {
     "up3d": "UP-3D",
     "mpi_inf_3dhp": "MPI-INF-3DHP",
 }
+BALANCED: Final = "bmpvpe"  # the metric whose number is `statistics.balanced_mean` of MPVPE
+
+OPEN_NAMES: Final = ("open_", "mocap_", "cmu")  # how the data sets of the open experiments begin
 
 
 def subset_label(subset: str) -> str:

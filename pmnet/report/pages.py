@@ -8,13 +8,19 @@ import pandas as pd
 
 from pmnet.evaluation.error_table import METRICS
 from pmnet.evaluation.phrases import besides, by_dataset
-from pmnet.report.labels import DATASET_NAMES
+from pmnet.report.labels import BALANCED, DATASET_NAMES, OPEN_NAMES
 from pmnet.report.markdown import grid
 
 ROMAN: Final = {2: "II", 3: "III", 4: "IV", 5: "V", 6: "VI"}
 CELL: Final = ["dataset", "subset", "metric"]
+ORDER: Final = [*(metric.removesuffix("_mm") for metric in METRICS), BALANCED]
+BALANCED_NOTE: Final = (
+    "bMPVPE is the mean over the filled ones of 100 bins of equal width on the distance to the mean body, "
+    "each the mean MPVPE in the bin (the rule of IHMR, Balanced MSE). A bin of one image counts as much as a "
+    "bin of thousands; the heading has the number of filled bins."
+)
 NUMBERS: Final = ["mean_mm", "sd_mm", "low_mm", "high_mm"]
-ROOM: Final = 6  # columns up to which the cells show their intervals
+ROOM: Final = 10  # columns up to which the cells show their intervals
 
 
 def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
@@ -25,7 +31,9 @@ def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
     """
     ours, printed = (table[table["source"] == source] for source in ("ours", "published"))
     on_paper_data = bool(set(ours["dataset"]) & set(printed["dataset"]))
-    data = "the paper's data sets" if on_paper_data else "open data"
+    is_open = all(name.startswith(OPEN_NAMES) for name in ours["dataset"])
+    elsewhere = "open data" if is_open else "data sets of your own"
+    data = "the paper's data sets" if on_paper_data else elsewhere
     other = (
         "data and protocol may differ from ours" if on_paper_data else "not comparable with ours"
     )
@@ -33,13 +41,16 @@ def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
     seeds = f"{most} seed{'s' * (most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
     spread = " ± standard deviation over training seeds" if most > 1 else ""
     room = len(_columns(ours)) <= ROOM
-    interval = " [95 % interval, test sequences redrawn]" if room else ""
+    redrawn = " or ".join(name for name in ours["interval"].unique() if name)
+    interval = f" [95 % interval; redrawn: {redrawn}]" if room and redrawn else ""
     metrics = ", ".join(_metric(name) for name in ours["metric"].unique())
+    balanced = [BALANCED_NOTE] if BALANCED in set(ours["metric"]) else []
     protocols = by_dataset(protocol)
     how = ", ".join(filter(None, [besides(protocol), "protocols below" * bool(protocols)]))
     lines = [
         f"# Table {ROMAN[number]}: {title}",
         f"{metrics} in mm, lower is better. Our cells: mean{spread}{interval}.",
+        *balanced,
         f"## Ours ({data}, {how}, {seeds}, n in the last row)",
         _grid(ours, room, protocols),
         *_in_words(protocols, ours),
@@ -73,7 +84,9 @@ def _grid(
     years = dict(zip(rows["method"], rows["year"], strict=True))
     notes = rows.groupby("method", sort=False)["note"].agg(_joined)
     with_year, with_note = bool(rows["year"].notna().any()), bool(notes.ne("").any())
-    head = ["Method", *["Year"] * with_year, *_headings(columns), *["Note"] * with_note]
+    bins = {c: int(n) for c, n in zip(cells, rows["bins"], strict=True) if pd.notna(n)}
+    headings = _headings(columns, bins)
+    head = ["Method", *["Year"] * with_year, *headings, *["Note"] * with_note]
     lines = []
     for method, note in notes.items():
         row = [texts.get((method, column), "-") for column in columns]
@@ -106,21 +119,24 @@ def _columns(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     def rank(cell: tuple[str, str, str]) -> tuple[int, int, int]:
         dataset, subset, metric = cell
         percent = 0 if subset == "all" else int(subset.removeprefix("tail_"))
-        return datasets.index(dataset), percent, METRICS.index(f"{metric}_mm")
+        return datasets.index(dataset), percent, ORDER.index(metric)
 
     return sorted(set(known[CELL].itertuples(index=False, name=None)), key=rank)
 
 
-def _headings(columns: list[tuple[str, str, str]]) -> list[str]:
+def _headings(
+    columns: list[tuple[str, str, str]], bins: dict[tuple[str, str, str], int]
+) -> list[str]:
     several = len({metric for _, _, metric in columns}) > 1
     whole = {subset for _, subset, _ in columns} == {"all"}
     return [
         DATASET_NAMES.get(dataset, dataset)
         + ("" if whole else " " + subset.replace("tail_", "tail ") + " %" * (subset != "all"))
         + (f" {_metric(metric)}" if several else "")
+        + (f" ({bins[dataset, subset, metric]} bins)" if metric == BALANCED else "")
         for dataset, subset, metric in columns
     ]
 
 
 def _metric(name: str) -> str:
-    return name.upper().replace("_", "-")
+    return "bMPVPE" if name == BALANCED else name.upper().replace("_", "-")

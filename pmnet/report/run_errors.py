@@ -15,16 +15,21 @@ from jaxtyping import Bool, Float
 
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import KEY, METRICS, SCHEMA, read_errors
+from pmnet.report.statistics import Measured
 
-FACTS: Final = [*KEY, "sequence", "distance_to_mean_mm"]  # of a sample
+FACTS: Final = [*KEY, "subject", "sequence", "distance_to_mean_mm"]  # of a sample
 ABOUT: Final = ("method", "k", "limb_weight", "protocol", "selection")  # of a run
 PROTOTYPES: Final = ("assigned", "chosen")
 NO_PROTOTYPE: Final = -1
+NO_SEED: Final = -1  # of a clustering: a memory that depends on none
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The settings of a run, and the seeds and inferences whose errors there are."""
+    """The settings of a run, and the seeds and inferences whose errors there are.
+
+    `memory_seeds` has the clustering seed of each seed's memory, -1 where the memory depends on none.
+    """
 
     method: str
     k: int
@@ -32,17 +37,22 @@ class RunFacts:
     protocol: str
     selection: str
     seeds: tuple[int, ...]
+    memory_seeds: tuple[int, ...]
     inferences: tuple[str, ...]
     label: str = ""  # these three are set by experiments (pmnet sweep)
     group: str = ""
     settings: str = ""
+
+    def memory_of_seed(self) -> dict[int, int]:
+        """Return the clustering seed of each training seed."""
+        return dict(zip(self.seeds, self.memory_seeds, strict=True))
 
 
 @dataclass(frozen=True)
 class RunErrors:
     """Errors (mm) and prototypes of runs on the same samples.
 
-    `samples` has one row per sample: data set, sample, sequence, distance to the mean body (mm, NaN
+    `samples` has one row per sample: data set, sample, subject, sequence, distance to the mean body (mm, NaN
     without bodies). `column(run, seed, inference, name)` returns one number per sample: an error,
     NaN where the data set has none, or a prototype, -1 where there is none.
 
@@ -92,17 +102,17 @@ class RunErrors:
         return self.of_samples(self.samples["distance_to_mean_mm"].notna().to_numpy())
 
     def of_dataset(self, dataset: str | None) -> "RunErrors":
-        """Return the errors on one test set: the one of this name, or the only one with bodies.
+        """Return the errors on the test set of this name or, without a name, on all with bodies.
 
-        Raises InputError where there is none or, without a name, where there are several.
+        Raises InputError where there is none.
         """
-        with_bodies = self.samples.dropna(subset="distance_to_mean_mm")
-        names = list(with_bodies["dataset"].unique())
-        if dataset not in names if dataset else len(names) != 1:
+        found = self.with_bodies()
+        names = list(found.samples["dataset"].unique())
+        if not names or (dataset and dataset not in names):
             raise InputError(
                 f"the test sets with bodies are {', '.join(names) or 'none'}; choose one with --dataset"
             )
-        return self.of_samples((self.samples["dataset"] == (dataset or names[0])).to_numpy())
+        return found.of_samples(found.datasets()[dataset]) if dataset else found
 
     def __contains__(self, name: str) -> bool:
         """Return whether there are errors of that RUN or RUN:INFERENCE."""
@@ -116,6 +126,12 @@ class RunErrors:
     def errors(self, name: str, inference: str, metric: str) -> Float[np.ndarray, "seeds samples"]:
         """Return an error (mm) of a RUN or RUN:INFERENCE; NaN where a data set has no such error."""
         return self._by_seed(*_run_and_inference(name, inference), metric)
+
+    def measured(self, name: str, inference: str, metric: str) -> Measured:
+        """Return `errors` for `statistics.interval`: with the seeds of the memories."""
+        run = name.partition(":")[0]
+        values = self.errors(name, inference, metric)
+        return Measured(values, self.runs[run].memory_seeds, run)
 
     def right(self, name: str) -> Bool[np.ndarray, "seeds samples"]:
         """Return whether the prototype that a RUN or RUN:INFERENCE chose is the one assigned."""
@@ -157,5 +173,6 @@ def _run_and_inference(name: str, inference: str) -> tuple[str, str]:
 def _facts(rows: pd.DataFrame) -> RunFacts:
     about: dict[str, Any] = {name: rows[name].iloc[0] for name in ABOUT}
     about |= {"k": int(about["k"]), "limb_weight": float(about["limb_weight"])}
-    seeds = tuple(map(int, rows["seed"].unique()))
-    return RunFacts(**about, seeds=seeds, inferences=tuple(rows["inference"].unique()))
+    of_seed = rows.drop_duplicates("seed")
+    about |= {f"{name}s": tuple(map(int, of_seed[name])) for name in ("seed", "memory_seed")}
+    return RunFacts(**about, inferences=tuple(rows["inference"].unique()))

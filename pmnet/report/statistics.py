@@ -1,22 +1,28 @@
 """The statistics of all reports: subsets of the samples, bins of distance, means and intervals.
 
-All runs are measured on the same samples, and the samples of a sequence are not independent. So
-errors are averaged over training seeds sample by sample, compared in pairs, and resampled by whole
-sequences. An interval covers the choice of the test sequences, but not the choice of the training seed.
+All runs are measured on the same samples, so they are compared in pairs. Neither the images of a clip nor
+the clips of a subject are independent, and another seed gives another network. So an interval redraws all
+four: clustering seeds, training seeds, subjects and clips (`redraws`).
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from pmnet.report.options import ReportOptions
+from pmnet.report.redraws import MOST_CLIPS, Clips, redraws, shares
 
-BLOCK: Final = 4_000_000  # numbers drawn at a time
+BLOCK: Final = 4_000_000  # numbers at a time
 DECILES: Final = 10
+PERCENTILES: Final = (2.5, 97.5)
+LEVELS: Final = ("clustering seeds", "training seeds", "subjects", "clips")
+BALANCED_BINS: Final = 100  # of the balanced mean
 
 
 # --- which samples
@@ -76,6 +82,52 @@ def mean(values: NDArray[Any]) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
+def balanced_bins(distances: Float[np.ndarray, "samples"]) -> Int[np.ndarray, "samples"]:
+    """Return the bin of each sample by the rule of IHMR (Balanced MSE, CVPR 2022), 100 of equal width.
+
+    The bin is int((d - min) / width - 0.001), cut towards zero: a distance on a lower edge, or less than a
+    thousandth of a width above it, is in the bin below, and the largest is in the last. Equal
+    distances, for which IHMR divides by zero, are one bin.
+    """
+    nearest = distances.min(initial=np.inf)
+    width = (distances.max(initial=-np.inf) - nearest) / BALANCED_BINS
+    if not width > 0:
+        return np.zeros(len(distances), np.int64)
+    numbers: np.ndarray = ((distances - nearest) / width - 0.001).astype(np.int64)
+    return numbers
+
+
+def balanced_mean(
+    errors: Float[np.ndarray, "seeds samples"], bins: Int[np.ndarray, "samples"]
+) -> float:
+    """Return the mean over the filled bins of the mean error in a bin (bMPVPE, all samples, of IHMR).
+
+    No weights: a bin of one sample counts as much as a bin of thousands.
+    """
+    filled, bin_of = np.unique(bins, return_inverse=True)
+    if not len(filled):
+        return float("nan")
+    return float((np.bincount(bin_of, errors.mean(0)) / np.bincount(bin_of)).mean())
+
+
+def effective_number(groups: Int[np.ndarray, "samples"]) -> float:
+    """Return 1 over the sum of the squared shares of the groups: how many equal groups say as much."""
+    shares_of = np.bincount(groups) / len(groups)
+    return float(1 / (shares_of**2).sum())
+
+
+def leave_one_out(
+    values: Float[np.ndarray, "samples"], groups: Int[np.ndarray, "samples"]
+) -> tuple[float, float]:
+    """Return the lowest and the highest mean with one of the groups left out; NaN for one group."""
+    counts = np.bincount(groups)
+    if (counts > 0).sum() < 2:
+        return float("nan"), float("nan")
+    kept = counts > 0
+    left = (values.sum() - np.bincount(groups, values)[kept]) / (len(values) - counts[kept])
+    return float(left.min()), float(left.max())
+
+
 def sd_over_seeds(values: Float[np.ndarray, "seeds samples"]) -> float:
     """Return the standard deviation of the seeds' means; NaN for a single seed."""
     return float(values.mean(1).std(ddof=1)) if len(values) > 1 else float("nan")
@@ -89,36 +141,160 @@ def gain(
     return by_sample
 
 
+# --- intervals
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number of a run, by seed and sample, and the clustering seed behind each training seed.
+
+    `run` names the trained networks: two selections of one run are of the same networks.
+    """
+
+    values: Float[np.ndarray, "seeds samples"]
+    memory_seeds: tuple[int, ...]
+    run: str
+
+    def part(self, where: Bool[np.ndarray, "samples"]) -> "Measured":
+        """Return the numbers of some of the samples."""
+        return replace(self, values=self.values[:, where])
+
+    def mean_over_seeds(self) -> "Measured":
+        """Return the numbers as if there were one seed, which is the mean of all."""
+        return replace(self, values=self.values.mean(0, keepdims=True), memory_seeds=(0,))
+
+    def gain_over(self, other: "Measured") -> "Measured":
+        """Return by seed and sample how much lower the number is; for runs of the same seeds."""
+        return replace(self, values=other.values - self.values)
+
+
+class Interval(NamedTuple):
+    """A 95 % interval, and what was redrawn for it, from `LEVELS`."""
+
+    low: float
+    high: float
+    redrawn: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Return what was redrawn, as one text."""
+        return " x ".join(self.redrawn)
+
+
 def interval(
-    errors: Float[np.ndarray, "seeds samples"],
-    sequences: NDArray[Any],
+    measured: Measured,
+    clips: Clips,
     report: ReportOptions,
-    against: Float[np.ndarray, "other_seeds samples"] | None = None,
-) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of a number, or of the gain over another run.
+    against: Measured | None = None,
+    *,
+    clips_only: bool = False,
+    bins: Int[np.ndarray, "samples"] | None = None,
+) -> Interval:
+    """Return the 95 % interval of the mean of a number, or of its gain over another run.
 
-    All intervals of all reports are made here. `sequences` has the sequence of each sample.
+    All intervals of all reports are made here: percentiles of the means of `report.bootstrap` draws. A
+    draw redraws clustering seeds, training seeds within each, subjects, and clips within each; whole
+    clips, because the images of a clip are not independent. What there is only one of is not redrawn,
+    and `redrawn` says so. `clips_only` redraws clips alone, whoever is seen. NaN for a single clip,
+    which says nothing about others. With `bins` it is the interval of the `balanced_mean`.
+
+    Two runs see the same redrawn clips: the difference is paired by image. Their seeds are redrawn
+    independently. Runs with equal seeds do share the start of the encoder and the order of the batches;
+    but this can only make their errors more alike, so that independent draws give the wider interval.
+    Two selections of one run are the exception: they are the same trained networks, and stay paired.
+
+    Percentiles of few seeds are too narrow: the interval of three seeds reaches at most from the lowest
+    seed to the highest. `spread_of_new_seeds` uses Student's t instead.
     """
-    values = errors.mean(0) if against is None else gain(errors, against)
-    return bootstrap_interval(values, sequences, report.bootstrap, report.seed)
+    runs = [measured] if against is None else [measured, against]
+    if against is not None and against.run == measured.run:
+        runs = [measured.gain_over(against)]
+    if clips_only:
+        means = [run.mean_over_seeds() for run in runs]
+        runs, clips = [means[0].gain_over(means[1]) if means[1:] else means[0]], clips.alone()
+    clips = clips.at_most(MOST_CLIPS)
+    redrawn = _redrawn(runs, clips)
+    if len(clips.subjects) < 2:
+        return Interval(float("nan"), float("nan"), redrawn)
+    draws = _means_of_draws(runs, clips, report, bins)
+    low, high = np.percentile(draws[1] - draws[0] if draws[1:] else draws[0], PERCENTILES)
+    return Interval(float(low), float(high), redrawn)
 
 
-def bootstrap_interval(
-    values: NDArray[Any], sequences: NDArray[Any], draws: int, seed: int
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean of `values` over bootstrap draws of sequences.
+def _redrawn(runs: Sequence[Measured], clips: Clips) -> tuple[str, ...]:
+    """Return the levels that have something to vary."""
+    seeds = [np.unique(run.memory_seeds, return_counts=True)[1] for run in runs]
+    of_subject = np.bincount(clips.subjects)
+    varies = (
+        any(len(counts) > 1 for counts in seeds),
+        any((counts > 1).any() for counts in seeds),
+        len(of_subject) > 1 and bool((of_subject > 1).any()),
+        len(clips.subjects) > 1,
+    )
+    return tuple(level for level, more in zip(LEVELS, varies, strict=True) if more)
 
-    Whole sequences are redrawn. NaN for a single sequence, which says nothing about others.
+
+def _means_of_draws(
+    runs: Sequence[Measured],
+    clips: Clips,
+    report: ReportOptions,
+    bins: Int[np.ndarray, "samples"] | None,
+) -> list[Float[np.ndarray, "draws"]]:
+    """Return each run's mean in each draw: of the same clips, and of seeds of its own."""
+    filled, bin_of = np.unique(
+        np.zeros_like(clips.of_sample) if bins is None else bins, return_inverse=True
+    )
+    n, width = len(clips.subjects), len(filled)
+    cell = bin_of * n + clips.of_sample
+    rows = [np.bincount(cell, row, n * width) for run in runs for row in run.values]
+    rows.append(np.bincount(cell, minlength=n * width).astype(float))
+    sums = np.concatenate(rows).reshape(-1, n)
+    drawn = redraws(clips.subjects, report.bootstrap, (report.seed, 0))
+    seeds = [
+        shares(
+            np.unique(run.memory_seeds, return_inverse=True)[1],
+            report.bootstrap,
+            (report.seed, stream),
+        )
+        for stream, run in enumerate(runs, 1)
+    ]
+    step = max(1, BLOCK // max(sums.shape))
+    means: list[list[np.ndarray]] = [[] for _ in runs]
+    for at in range(0, report.bootstrap, step):
+        here = slice(at, at + step)
+        *totals, counts = (sums @ drawn[:, here].astype(float, copy=False)).reshape(
+            len(rows), width, -1
+        )
+        for own, weights in zip(means, seeds, strict=True):
+            by_seed, totals = np.array(totals[: len(weights)]), totals[len(weights) :]
+            own.append(_over_bins(np.einsum("sbd,sd->bd", by_seed, weights[:, here]), counts))
+    return [np.concatenate(own) for own in means]
+
+
+def _over_bins(
+    totals: Float[np.ndarray, "bins draws"], counts: Float[np.ndarray, "bins draws"]
+) -> Float[np.ndarray, "draws"]:
+    """Return the mean over the filled bins of the means of the bins."""
+    in_bins = np.divide(totals, counts, out=np.zeros_like(counts), where=counts > 0)
+    means: np.ndarray = in_bins.sum(0) / (counts > 0).sum(0)
+    return means
+
+
+def spread_of_new_seeds(measured: Measured, against: Measured) -> tuple[float, float]:
+    """Return where the gain of one further training of both runs falls with 95 %, on the same samples.
+
+    By Student's t, with Welch's degrees of freedom for the two runs; NaN where a run has one seed.
     """
-    codes, names = pd.factorize(np.asarray(sequences))
-    if len(names) < 2:
+    same = against.run == measured.run
+    runs = [measured.gain_over(against)] if same else [measured, against]
+    means = [run.values.mean(1) for run in runs]
+    middle = means[0].mean() if same else means[1].mean() - means[0].mean()
+    if min(map(len, means)) < 2:
         return float("nan"), float("nan")
-    sums, counts = np.bincount(codes, values), np.bincount(codes).astype(float)
-    generator = np.random.default_rng(seed)
-    rows = max(1, BLOCK // len(names))
-    means = []
-    for start in range(0, draws, rows):
-        drawn = generator.integers(len(names), size=(min(rows, draws - start), len(names)))
-        means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
-    low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
-    return float(low), float(high)
+    parts = [(x.var(ddof=1) * (1 + 1 / len(x)), len(x) - 1) for x in means]
+    variance = sum(v for v, _ in parts)
+    if not variance > 0:
+        return float(middle), float(middle)
+    freedom = variance**2 / sum(v**2 / n for v, n in parts)
+    reach = stdtrit(freedom, 0.975) * np.sqrt(variance)
+    return float(middle - reach), float(middle + reach)

@@ -5,9 +5,12 @@ from typing import Any
 import numpy as np
 
 from pmnet.evaluation.error_table import METHODS, METRICS
+from pmnet.report.labels import subset_label
 from pmnet.report.options import ReportOptions
+from pmnet.report.redraws import Clips
 from pmnet.report.run_errors import RunErrors
 from pmnet.report.statistics import gain, interval, mean, subsets
+from pmnet.report.wording import gain_in_words
 
 
 def headline(errors: RunErrors, report: ReportOptions) -> dict[str, float]:
@@ -74,19 +77,27 @@ def _means(
     return by_dataset
 
 
-def _gain(errors: RunErrors, report: ReportOptions) -> dict[str, float]:
-    """Return the gain of P3DH over the single prototype, all samples and tails, with intervals."""
+def _gain(errors: RunErrors, report: ReportOptions) -> dict[str, Any]:
+    """Return the gain of P3DH over the single prototype, all samples and tails, with intervals.
+
+    `low` and `high` are of `interval`, whose levels `redrawn` names, `clips_low` and `clips_high` of
+    redrawn clips alone; `words` says which gains are clear.
+    """
     own, other = (
-        errors.errors(errors.run_of(method), "model", "mpvpe_mm") for method in ("p3dh", "single")
+        errors.measured(errors.run_of(method), "model", "mpvpe_mm") for method in ("p3dh", "single")
     )
-    sequences = errors.samples["sequence"].to_numpy()
-    gains: dict[str, float] = {}
+    clips, gains = Clips.of(errors.samples), dict[str, float]()
+    words, redrawn = [], ""
     for subset, part in subsets(errors.samples, report.tails).items():
-        low, high = interval(own[:, part], sequences[part], report, other[:, part])
-        name = f"{_prefix(subset)}mpvpe"
-        gains[f"{name}_mm"] = mean(gain(own, other)[part])
-        gains[f"{name}_low_mm"], gains[f"{name}_high_mm"] = low, high
-    return _rounded(gains)
+        parts = own.part(part), clips.part(part), report, other.part(part)
+        whole, alone = interval(*parts), interval(*parts, clips_only=True)
+        name, won = f"{_prefix(subset)}mpvpe", mean(gain(own.values, other.values)[part])
+        gains[f"{name}_mm"] = won
+        gains[f"{name}_low_mm"], gains[f"{name}_high_mm"] = whole.low, whole.high
+        gains[f"{name}_clips_low_mm"], gains[f"{name}_clips_high_mm"] = alone.low, alone.high
+        words.append(gain_in_words(won, whole.low, whole.high, subset_label(subset)))
+        redrawn = redrawn or whole.name
+    return {**_rounded(gains), "redrawn": redrawn, "words": "; ".join(words)}
 
 
 def _prefix(subset: str) -> str:

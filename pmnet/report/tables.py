@@ -7,16 +7,25 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.evaluation.error_table import METRICS
 from pmnet.report.files import write_csv
+from pmnet.report.labels import BALANCED
 from pmnet.report.options import ReportOptions
 from pmnet.report.pages import to_page
+from pmnet.report.redraws import Clips
 from pmnet.report.run_errors import RunErrors
-from pmnet.report.statistics import interval, mean, sd_over_seeds, subsets
+from pmnet.report.statistics import (
+    Measured,
+    balanced_bins,
+    balanced_mean,
+    interval,
+    mean,
+    sd_over_seeds,
+    subsets,
+)
 
 COLUMNS: Final = {
     "source": "str",  # ours or published
@@ -28,12 +37,17 @@ COLUMNS: Final = {
     "value": "float",  # the swept K or limb weight
     "mean_mm": "float",
     "sd_mm": "float",  # over training seeds; empty with one
-    "low_mm": "float",  # 95 % interval by test sequence
+    "low_mm": "float",  # 95 % interval (statistics.interval)
     "high_mm": "float",
+    "low_clips_mm": "float",  # 95 % interval with clips alone redrawn
+    "high_clips_mm": "float",
+    "interval": "str",  # what was redrawn for low_mm and high_mm
     "seeds": "Int64",
     "n": "Int64",  # samples
+    "bins": "Int64",  # of bmpvpe: how many hold samples, and count equally
     "note": "str",
 }
+Cell = tuple[str, str]  # subset, metric
 MEMORIES: Final = {
     "single": "Single prototype (baseline)",
     "naive": "K-Means Naive",
@@ -64,32 +78,41 @@ def paper() -> pd.DataFrame:
 
 
 def table2(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
-    """Return MPVPE of the five memories and of the predictors that bound them (Table II)."""
+    """Return MPVPE of the five memories and of the predictors that bound them (Table II).
+
+    Beside the paper's column: balanced MPVPE, and PA-MPJPE in the tails.
+    """
     rows: list[dict[str, Any]] = []
+    cells = [("all", "mpvpe"), ("all", BALANCED), *_tails(report, "pa_mpjpe")]
     for method, label in MEMORIES.items():
         run = errors.run_of(method)
-        rows += _measure(errors, run, report, {"method": label, "note": _memory(errors, run)})
+        about = {"method": label, "note": _memory(errors, run)}
+        rows += _measure(errors, run, report, about, cells)
     p3dh = errors.run_of("p3dh")
     for inference, (label, note) in BOUNDS.items():
         about = {"method": label, "note": note}
-        rows += _measure(errors, p3dh, report, about, inference=inference)
+        rows += _measure(errors, p3dh, report, about, cells, inference=inference)
     return _with_published(rows, 2)
 
 
 def table3(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     """Return all three errors of the baseline and of PM-Net (Table III)."""
     rows: list[dict[str, Any]] = []
+    cells = [("all", metric.removesuffix("_mm")) for metric in METRICS]
     for run, about in _systems(errors):
-        rows += _measure(errors, run, report, about, metrics=METRICS)
+        rows += _measure(errors, run, report, about, cells)
     return _with_published(rows, 3)
 
 
 def table4(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
-    """Return MPVPE of the tails, `report.tails` per cent of the samples (Table IV)."""
+    """Return MPVPE of the tails, `report.tails` per cent of the samples (Table IV).
+
+    Beside the paper's columns: PA-MPJPE in the tails, and balanced MPVPE.
+    """
     rows: list[dict[str, Any]] = []
+    cells = [*_tails(report, "mpvpe", "pa_mpjpe"), ("all", BALANCED)]
     for run, about in _systems(errors):
-        measured = _measure(errors, run, report, about, tails=report.tails)
-        rows += [row for row in measured if row["subset"] != "all"]
+        rows += _measure(errors, run, report, about, cells)
     return _with_published(rows, 4)
 
 
@@ -122,6 +145,11 @@ def table(number: int, errors: RunErrors, report: ReportOptions) -> pd.DataFrame
     return TABLES[number](errors, report)
 
 
+def _tails(report: ReportOptions, *metrics: str) -> list[Cell]:
+    """Return the cells of all tails."""
+    return [(f"tail_{percent}", metric) for percent in report.tails for metric in metrics]
+
+
 def _systems(errors: RunErrors) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the runs of the baseline and of PM-Net, with the label and note of each."""
     for method, label in SYSTEMS.items():
@@ -138,6 +166,7 @@ def _sweep(
     report: ReportOptions,
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the runs by the swept column, all samples and tails."""
+    cells = [("all", "mpvpe"), *_tails(report, "mpvpe")]
     by_value: dict[float, list[str]] = {}
     for run, facts in errors.runs.items():
         if facts.method in methods:
@@ -150,7 +179,7 @@ def _sweep(
         facts = errors.runs[runs[0]]
         shape = {"k": facts.k, "limb_weight": facts.limb_weight}
         about = {"method": label.format(**shape), "note": note.format(**shape), "value": value}
-        yield from _measure(errors, runs[0], report, about, tails=report.tails)
+        yield from _measure(errors, runs[0], report, about, cells)
 
 
 def _memory(errors: RunErrors, run: str) -> str:
@@ -164,39 +193,46 @@ def _measure(
     run: str,
     report: ReportOptions,
     about: dict[str, Any],
-    metrics: tuple[str, ...] = METRICS[:1],
-    tails: Sequence[int] = (),
+    cells: Sequence[Cell],
     inference: str = "model",
 ) -> Iterator[dict[str, Any]]:
-    """Yield the statistics of one run and inference by data set, subset and error."""
+    """Yield the statistics of one run and inference by data set and cell, where there are any."""
     if inference not in errors.runs[run].inferences:
         return
     for dataset, where in errors.datasets().items():
         here = errors.of_samples(where)
-        sequences = here.samples["sequence"].to_numpy()
-        values = {metric: here.errors(run, inference, metric) for metric in metrics}
-        for subset, part in subsets(here.samples, tails).items():
-            for metric in (m for m in metrics if not np.isnan(values[m][:, part]).all()):
-                cell = {
-                    "dataset": dataset,
-                    "subset": subset,
-                    "metric": metric.removesuffix("_mm"),
-                }
-                numbers = _statistics(values[metric][:, part], sequences[part], report)
-                yield about | cell | numbers
+        clips, parts = Clips.of(here.samples), subsets(here.samples, report.tails)
+        for subset, metric in cells:
+            name = "mpvpe_mm" if metric == BALANCED else f"{metric}_mm"
+            measured = here.measured(run, inference, name).part(parts[subset])
+            if np.isnan(measured.values).all():
+                continue
+            cell = {"dataset": dataset, "subset": subset, "metric": metric}
+            distances = here.samples["distance_to_mean_mm"].to_numpy()[parts[subset]]
+            bins = balanced_bins(distances) if metric == BALANCED else None
+            yield about | cell | _statistics(measured, clips.part(parts[subset]), report, bins)
 
 
 def _statistics(
-    errors: Float[np.ndarray, "seeds samples"], sequences: np.ndarray, report: ReportOptions
+    measured: Measured, clips: Clips, report: ReportOptions, bins: np.ndarray | None
 ) -> dict[str, Any]:
-    low, high = interval(errors, sequences, report)
-    return {
-        "mean_mm": mean(errors),
-        "sd_mm": sd_over_seeds(errors),
-        "low_mm": low,
-        "high_mm": high,
-        "seeds": len(errors),
-        "n": errors.shape[1],
+    """Return mean, spread and intervals; with bins, those of the balanced mean."""
+    values = measured.values
+    whole = interval(measured, clips, report, bins=bins)
+    alone = interval(measured, clips, report, bins=bins, clips_only=True)
+    numbers: dict[str, Any] = {"mean_mm": mean(values), "sd_mm": sd_over_seeds(values)}
+    if bins is not None:
+        by_seed = np.array([[balanced_mean(row[None], bins)] for row in values])
+        numbers = {"mean_mm": balanced_mean(values, bins), "sd_mm": sd_over_seeds(by_seed)}
+        numbers["bins"] = len(np.unique(bins))
+    return numbers | {
+        "low_mm": whole.low,
+        "high_mm": whole.high,
+        "low_clips_mm": alone.low,
+        "high_clips_mm": alone.high,
+        "interval": whole.name,
+        "seeds": len(values),
+        "n": values.shape[1],
     }
 
 
@@ -213,7 +249,7 @@ def _with_published(rows: list[dict[str, Any]], number: int) -> pd.DataFrame:
     if "value" in ours:
         printed["value"] = printed["method"].str.split("=").str[1].astype(float)
     table = pd.concat([ours, printed], ignore_index=True).reindex(columns=list(COLUMNS))
-    return table.fillna({"note": ""}).astype(COLUMNS).round(2)
+    return table.fillna({"note": "", "interval": ""}).astype(COLUMNS).round(2)
 
 
 def write_table(table: pd.DataFrame, path: Path, number: int, protocol: str) -> None:

@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import os
 import queue
-import re
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine, visible_gpus
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say
+from pmnet.data.names import check_name
 from pmnet.data.sets import Split, images_of, pairs_of, samples_of
 from pmnet.evaluation.error_table import merge_errors
 from pmnet.evaluation.evaluator import Evaluator
@@ -134,20 +134,16 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
     found = params.read(file, "experiments")
     if not isinstance(found, dict) or not found:
         raise InputError(f"{file}: experiments: expected names with settings, got {found!r}")
-    for name in map(str, found):
-        if name in (".", "..") or not re.fullmatch(r"[\w.+-]+", name):
-            raise InputError(
-                f"{file}: experiments.{name}: a name may have letters, digits and . _ + - only, because "
-                f"the results go to {SWEEPS}/NAME; rename the experiment"
-            )
     experiments: dict[str, Experiment] = {}
     for name, value in found.items():
         where = f"{file}: experiments.{name}"
         experiment: Experiment = params.parse(Experiment, value, where)
+        for run in experiment.memories:
+            check_name(run, f"{where}.memories")
         seeds = [seed for some in experiment.memories.values() for seed in some]
         if len(set(seeds)) < len(seeds) or not seeds:
             raise InputError(f"{where}.memories: expected different seeds, got {seeds}")
-        experiments |= dict(_combinations(str(name), experiment))
+        experiments |= dict(_combinations(check_name(str(name), where), experiment))
     return experiments
 
 

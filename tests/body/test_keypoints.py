@@ -76,12 +76,22 @@ def test_the_mirrored_body_has_mirrored_keypoints(body):
     torch.testing.assert_close(other, expected, atol=3e-3, rtol=0)
 
 
+def spread_rows(arrays: dict[str, np.ndarray], count: int = 14) -> np.ndarray:
+    """Return rows as SPIN's, (count, 6890): a joint is the mean of the ten vertices around its stand-in."""
+    stand_ins = keypoint_regressor(arrays)[[J24.index(joint) for joint in EXTRA]]
+    extra = np.zeros((count, 6890))
+    for row in range(count):
+        place = stand_ins[min(row, 8)] @ arrays["v_template"]
+        near = np.linalg.norm(arrays["v_template"] - place, axis=1).argsort()[:10]
+        extra[row, near] = 0.1
+    return extra
+
+
 def test_spins_rows_take_the_place_of_the_stand_ins(tmp_path):
     arrays = read_body(OPEN_BODY)
-    rng = np.random.default_rng(0)
-    extra = rng.dirichlet(np.ones(6890), size=14)
+    extra = spread_rows(arrays)
     np.save(tmp_path / "J_regressor_extra.npy", extra)
-    rows = keypoint_regressor(arrays, read_extra(tmp_path / "J_regressor_extra.npy"))
+    rows = keypoint_regressor(arrays, read_extra(tmp_path / "J_regressor_extra.npy", arrays))
     for index, joint in enumerate(EXTRA):
         np.testing.assert_allclose(rows[J24.index(joint)], extra[index], rtol=1e-6)
     write_body(tmp_path / "body.npz", arrays | {"keypoint_regressor": rows})
@@ -95,18 +105,52 @@ def test_a_broken_regressor_is_refused(tmp_path, content):
     file = tmp_path / "J_regressor_extra.npy"
     file.write_bytes(content)
     with pytest.raises(InputError, match=r"J_regressor_extra\.npy: not a readable \.npy"):
-        read_extra(file)
+        read_extra(file, read_body(OPEN_BODY))
 
 
-def test_an_array_that_is_no_regressor_is_refused(tmp_path):
-    np.save(tmp_path / "J.npy", np.ones((3, 6890)))
-    with pytest.raises(InputError, match=r"J\.npy: expected SPIN's J_regressor_extra"):
-        read_extra(tmp_path / "J.npy")
+OTHERS = {
+    "17 rows of Human3.6M": (
+        lambda rows: rows[[*range(14), 0, 1, 2]],
+        r"\(17, 6890\); expected SPIN's",
+    ),
+    "25 rows": (lambda rows: np.tile(rows, (2, 1))[:25], r"\(25, 6890\); expected SPIN's"),
+    "transposed": (lambda rows: rows.T, r"\(6890, 14\) \(it is transposed\)"),
+    "of a smaller body": (lambda rows: rows[:, :6000], r"\(14, 6000\); expected .*9 x 6890"),
+    "texts": (lambda rows: rows.astype(str), "holds <U.*; expected finite numbers"),
+    "a NaN": (lambda rows: np.where(rows > 0, np.nan, 0), "NaN; expected finite"),
+    "sums of 2": (lambda rows: rows * 2, "row 0 sums to 2; expected 1"),
+    "left and right swapped": (
+        lambda rows: rows[[1, 0, *range(2, 14)]],
+        "row 0 makes a joint .*right_hip",
+    ),
+    "upside down": (
+        lambda rows: rows[[8, 7, 6, 5, 4, 3, 2, 1, 0]],
+        "row 0 makes a joint .* m from",
+    ),
+    "another order": (lambda rows: rows[[0, 1, 4, 3, 2, 5, 6, 7, 8]], "row 2 makes a joint .*neck"),
+    "vertices in another order": (lambda rows: rows[:, ::-1], "makes a joint"),
+}
 
 
-def test_a_body_whose_keypoint_rows_do_not_sum_to_one_is_refused(tmp_path):
+@pytest.mark.parametrize("what", OTHERS)
+def test_rows_that_are_not_those_of_spin_are_refused(tmp_path, what):
+    change, match = OTHERS[what]
     arrays = read_body(OPEN_BODY)
-    rows = keypoint_regressor(arrays) * 2
-    write_body(tmp_path / "body.npz", arrays | {"keypoint_regressor": rows})
-    with pytest.raises(InputError, match=r"row \d+ of keypoint_regressor sums to 2"):
-        read_body(tmp_path / "body.npz")
+    np.save(tmp_path / "J.npy", change(spread_rows(arrays)))
+    with pytest.raises(InputError, match=rf"J\.npy: .*{match}"):
+        read_extra(tmp_path / "J.npy", arrays)
+
+
+def test_nine_rows_are_enough(tmp_path):
+    arrays = read_body(OPEN_BODY)
+    np.save(tmp_path / "J.npy", spread_rows(arrays, 9))
+    assert read_extra(tmp_path / "J.npy", arrays).shape == (9, 6890)
+
+
+@pytest.mark.parametrize("broken", [lambda rows: rows * 2, lambda rows: rows[:20], np.zeros_like])
+def test_a_body_that_could_not_be_read_again_is_not_written(tmp_path, broken):
+    arrays = read_body(OPEN_BODY)
+    rows = broken(keypoint_regressor(arrays))
+    with pytest.raises(InputError, match=r"body\.npz: not written, .*: .*keypoint_regressor"):
+        write_body(tmp_path / "body.npz", arrays | {"keypoint_regressor": rows})
+    assert not list(tmp_path.iterdir())

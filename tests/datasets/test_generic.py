@@ -181,7 +181,7 @@ BROKEN_NPZ = [
     ("millimetres", npz(keypoints_3d=lambda points: points * 1000), "millimetres"),
     ("-1 to 1", npz(keypoints_2d=lambda points: points / [300, 300, 1]), "no joint in its box"),
     ("gender code", npz(gender=np.array(["0", "1"] * 3)), "'gender' row 0 is '0'"),
-    ("objects", npz(subject=np.array([{}] * N, object)), r"own\.npz: not a readable \.npz"),
+    ("objects", npz(subject=np.array([{}] * N, object)), r"own\.npz: .subject. row 0 is a dict"),
     ("cut", lambda path: broken.cut(path, 0.4), r"own\.npz: not a readable \.npz"),
 ]  # fmt: skip
 BROKEN_CSV = [
@@ -200,7 +200,7 @@ BROKEN_CSV = [
      "column 'pose_7' is missing; 'pose_0' is there"),
     ("cut", lambda path: broken.cut(path, 0.8), r"own\.csv: row \d has \d+ cells; the header has"),
     ("empty", lambda path: path.write_text("") and None, r"own\.csv: not a csv with a header"),
-    ("no text", lambda path: path.write_bytes(b"\xff\xfe\x00") and None, "not a csv with a header"),
+    ("no text", lambda path: path.write_bytes(b"\xff\xfe\x00") and None, "is in UTF-16; save it anew"),
     ("gone", lambda path: path.unlink(), r"own\.csv: cannot be read"),
 ]  # fmt: skip
 

@@ -84,6 +84,18 @@ def test_each_inference_must_hold_all_samples_that_it_can_have(tmp_path, spoil):
         read_errors([one, two])
 
 
+@pytest.mark.parametrize("lacking", [["subject"], ["subject", "memory_seed"]])
+def test_a_file_of_an_earlier_version_is_to_be_evaluated_again(tmp_path, lacking):
+    rows = rows_of([1, 2, 3]).drop(columns=lacking)
+    path = fake_errors.write(tmp_path / "old.parquet", rows)
+    with pytest.raises(InputError, match="evaluate that run again") as refused:
+        read_errors([path])
+    assert str(refused.value).startswith(
+        f"{path}: an earlier version wrote it, without the columns"
+    )
+    assert all(name in str(refused.value) for name in lacking)
+
+
 def broken(folder: Path, how: str) -> Path:
     path = fake_errors.write(folder / "broken.parquet", rows_of([1, 2, 3]))
     if how == "missing":
@@ -100,6 +112,9 @@ def broken(folder: Path, how: str) -> Path:
         fake_errors.write(path, rows_of([1, 2, 3]).assign(mpvpe_mm="far"))
     elif how == "nothing chosen":
         fake_errors.write(path, rows_of([1, 2, 3]).assign(chosen=pd.array([0, None, 1], "Int64")))
+    elif how == "two memories":
+        rows_ = rows_of([1, 2, 3]).assign(memory_seed=[0, 1, 1])
+        fake_errors.write(path, rows_)
     elif how == "two runs":
         fake_errors.write(path, rows_of([1, 2, 3]).assign(run=["a", "a", "b"]))
     elif how == "empty":
@@ -117,6 +132,7 @@ def broken(folder: Path, how: str) -> Path:
         "no column",
         "words for numbers",
         "nothing chosen",
+        "two memories",
         "two runs",
         "empty",
     ],
@@ -128,7 +144,9 @@ def test_a_broken_file_is_refused_by_name_with_a_cure(tmp_path, how):
     assert str(refused.value).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("how", ["fewer", "other sequences", "other distances", "twice", "order"])
+@pytest.mark.parametrize(
+    "how", ["fewer", "other sequences", "other subjects", "other distances", "twice", "order"]
+)
 def test_files_of_other_samples_are_refused(tmp_path, how):
     first = fake_errors.write(tmp_path / "a.parquet", rows_of([1, 2, 3], run="a"))
     rows = rows_of([1, 2, 3], run="b")
@@ -136,6 +154,8 @@ def test_files_of_other_samples_are_refused(tmp_path, how):
         rows = rows.iloc[:2]
     elif how == "other sequences":
         rows = rows.assign(sequence="one")
+    elif how == "other subjects":
+        rows = rows.assign(subject="one")
     elif how == "other distances":
         rows = rows.assign(distance_to_mean_mm=[1.0, 2.0, 4.0])
     elif how == "twice":

@@ -21,7 +21,7 @@ from pmnet.clustering.build import MemoryRequest, build_memory
 from pmnet.core import checkpoints
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
-from pmnet.evaluation.error_table import METRICS, read_errors
+from pmnet.evaluation.error_table import METRICS, SCHEMA, read_errors
 from pmnet.evaluation.evaluator import Evaluator, write_errors
 from pmnet.evaluation.metrics import similarity_align
 from pmnet.evaluation.options import Evaluate
@@ -71,10 +71,11 @@ def test_every_sample_has_a_row_per_seed_and_inference(errors):
 
 
 def test_the_columns(errors, world):
-    expected = {"dataset", "sample", "sequence", "inference", "seed", "assigned", "chosen"}
-    assert set(errors.columns) == {*expected, "distance_to_mean_mm", *METRICS}
+    assert set(errors.columns) == {*SCHEMA.names} - {"run"}
     assert set(errors["dataset"]) == {"tiny"}
     assert rows(errors, "model")["sequence"].tolist() == Samples.load(world.samples).sequence
+    assert rows(errors, "model")["subject"].tolist() == Samples.load(world.samples).subject
+    assert set(errors["memory_seed"]) == {PrototypeMemory.load(world.memory).settings["seed"]}
     assert not errors.isna().any().any()
 
 

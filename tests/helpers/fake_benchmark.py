@@ -61,11 +61,12 @@ def to_rows(errors: RunErrors) -> pd.DataFrame:
     parts = []
     for run, facts in errors.runs.items():
         about = {name: getattr(facts, name) for name in ABOUT}
-        for seed in facts.seeds:
+        for seed, memory in facts.memory_of_seed().items():
             for inference in facts.inferences:
                 names = (*PROTOTYPES, *METRICS)
                 numbers = {name: errors.column(run, seed, inference, name) for name in names}
                 rows = errors.samples.assign(run=run, seed=seed, inference=inference, **numbers)
+                rows["memory_seed"] = memory
                 if inference in NEED_BODIES:
                     rows = rows.dropna(subset="distance_to_mean_mm")
                 parts.append(rows.assign(**about))

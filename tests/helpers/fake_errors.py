@@ -45,7 +45,7 @@ def frame_of(
     samples: int = 200,
     seeds: int = 2,
 ) -> pd.DataFrame:
-    """Return the rows of one run; five samples a sequence."""
+    """Return the rows of one run; five samples a sequence, two sequences a subject."""
     parts = []
     for number, dataset in enumerate(datasets):
         distance = np.random.default_rng(number).gamma(4.0, 60.0, samples) + 80
@@ -55,6 +55,8 @@ def frame_of(
                 error = 40 + (0.25 - gain) * distance + extra + noise * (inference == "model")
                 part = pd.DataFrame({"sample": np.arange(samples), "distance_to_mean_mm": distance})
                 part = part.assign(run=run, seed=seed, dataset=dataset, inference=inference)
+                part["memory_seed"] = -1 if run.startswith("single") else 0
+                part["subject"] = [f"person_{row // 10}" for row in range(samples)]
                 part["sequence"] = [f"clip_{row // 5}" for row in range(samples)]
                 part["assigned"] = np.arange(samples) % 50
                 part["chosen"] = np.where(np.arange(samples) % 4 == 0, 0, part["assigned"])

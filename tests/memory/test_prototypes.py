@@ -58,6 +58,12 @@ def test_what_is_saved_is_loaded(tmp_path, weights):
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["memory.npz"]
 
 
+def test_the_seed_of_the_clustering_is_known_where_the_memory_depends_on_it():
+    several, one = memory(3), memory(1)
+    assert replace(several, settings={"seed": 4}).clustering_seed == 4
+    assert several.clustering_seed == replace(one, settings={"seed": 4}).clustering_seed == -1
+
+
 def test_sizes_count_prototypes_that_nobody_has():
     assert memory(3).sizes.tolist() == [5, 4, 0]
     assert memory(1).sizes.tolist() == [9]

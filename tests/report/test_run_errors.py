@@ -36,6 +36,14 @@ def test_seeds_are_averaged_sample_by_sample(tmp_path):
     errors = RunErrors.read([fake_errors.write(tmp_path / "e.parquet", rows)])
     assert list(errors.errors("p3dh_k50_l5.0", "model", "mpvpe_mm").mean(0)) == [2.5, 3.5]
     assert list(errors.samples["sequence"]) == ["s0", "s1"]
+    assert list(errors.samples["subject"]) == ["p0", "p0"]
+
+
+def test_each_seed_has_the_seed_of_its_memory(tmp_path):
+    seeds = [rows_of([1, 2], seed=seed, memory_seed=seed % 2 + 5) for seed in (3, 0, 2)]
+    errors = RunErrors.read([fake_errors.write(tmp_path / "e.parquet", pd.concat(seeds))])
+    facts = errors.facts("p3dh_k50_l5.0")
+    assert (facts.seeds, facts.memory_seeds) == ((3, 0, 2), (6, 5, 5))
 
 
 def test_what_a_data_set_without_bodies_cannot_have_is_empty(frame):

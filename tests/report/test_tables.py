@@ -14,7 +14,7 @@ from pmnet.evaluation.protocols import PROTOCOLS
 from pmnet.report.options import ReportOptions
 from pmnet.report.pages import to_page
 from pmnet.report.run_errors import RunErrors
-from pmnet.report.statistics import tail
+from pmnet.report.statistics import balanced_bins, tail
 from pmnet.report.tables import COLUMNS, paper, table2, table3, table4, table5, table6, write_table
 
 REPORT = ReportOptions(tails=[5, 10], bins=10, bootstrap=200, seed=0)
@@ -124,6 +124,10 @@ def test_published_rows_follow_ours_and_are_those_of_the_paper(tables, number):
 
 def test_the_rows_of_table_2(tables, memories):
     ours = tables[2][tables[2]["source"] == "ours"]
+    cells = ours[["subset", "metric"]].drop_duplicates().itertuples(index=False, name=None)
+    tails = [("tail_5", "pa_mpjpe"), ("tail_10", "pa_mpjpe")]
+    assert list(cells) == [("all", "mpvpe"), ("all", "bmpvpe"), *tails]
+    balanced, ours = (ours[ours["metric"] == name] for name in ("bmpvpe", "mpvpe"))
     assert list(ours["method"]) == [
         "Single prototype (baseline)",
         "K-Means Naive",
@@ -144,6 +148,11 @@ def test_the_rows_of_table_2(tables, memories):
     constant = memories[(memories["method"] == "p3dh") & (memories["inference"] == "mean")]
     row = one(ours, method="Constant predictor (mean body)")
     assert row["mean_mm"] == round(constant["mpvpe_mm"].mean(), 2)
+    row = one(balanced, method="Constant predictor (mean body)")
+    bins = balanced_bins(constant["distance_to_mean_mm"].to_numpy())
+    expected = constant["mpvpe_mm"].groupby(bins).mean()
+    assert (row["mean_mm"], row["bins"]) == (round(expected.mean(), 2), len(expected))
+    assert balanced["bins"].nunique() == 1 and balanced["n"].eq(200).all()
 
 
 def test_tables_3_and_4_compare_two_systems(tables, memories):
@@ -152,12 +161,12 @@ def test_tables_3_and_4_compare_two_systems(tables, memories):
         assert set(ours["method"]) == {"Single prototype (baseline)", "PM-Net (P3DH)"}
     assert set(tables[3].query("source == 'ours'")["metric"]) == {"mpvpe", "mpjpe", "pa_mpjpe"}
     rows = memories[(memories["method"] == "single") & (memories["inference"] == "model")]
-    row = one(tables[4], method="Single prototype (baseline)", subset="tail_5")
+    row = one(tables[4], method="Single prototype (baseline)", subset="tail_5", metric="mpvpe")
     samples = rows[rows["seed"] == 0]
     farthest = samples[tail(samples, 5)]["sample"]
     assert row["mean_mm"] == round(rows[rows["sample"].isin(farthest)]["mpvpe_mm"].mean(), 2)
     assert row["n"] == 10
-    pm_net = one(tables[4], method="PM-Net (P3DH)", subset="tail_10")
+    pm_net = one(tables[4], method="PM-Net (P3DH)", subset="tail_10", metric="pa_mpjpe")
     assert pm_net["n"] == 20
 
 
@@ -275,11 +284,17 @@ def test_each_number_of_the_papers_data_has_its_protocol_below(papers):
 
 def test_cells_and_columns_of_a_page(tables):
     page = to_page(tables[4], 4, "tails", PROTOCOL)
-    row = one(tables[4], method="PM-Net (P3DH)", subset="tail_5")
+    row = one(tables[4], method="PM-Net (P3DH)", subset="tail_5", metric="mpvpe")
     cell = "{mean_mm:.1f} ± {sd_mm:.1f} [{low_mm:.1f}, {high_mm:.1f}]".format(**row)
     assert cell in page
-    assert "| Method | cmu tail 5 % | cmu tail 10 % |" in page
-    assert re.search(r"^\| n \| 10 \| 20 \|", page, re.MULTILINE)
+    bins = int(tables[4]["bins"].max())
+    tails = (
+        "cmu tail 5 % MPVPE | cmu tail 5 % PA-MPJPE | cmu tail 10 % MPVPE | cmu tail 10 % PA-MPJPE"
+    )
+    assert f"| Method | cmu all bMPVPE ({bins} bins) | {tails} |" in page
+    assert re.search(r"^\| n \| 200 \| 10 \| 10 \| 20 \| 20 \|", page, re.MULTILINE)
+    assert "[95 % interval; redrawn: " in page and "training seeds x subjects x clips" in page
+    assert "bMPVPE is the mean over the filled ones of 100 bins" in page
     assert "| CMR | 2019 | 92.5 | 97.3 | 209.9 | 194.3 | 170.4 | 149.2 | trained on UP-3D |" in page
     systems = to_page(tables[3], 3, "systems", PROTOCOL)
     spin = "| SPIN | 2019 | 78.8 | 62.5 | 41.1 | 117.8 | 98.3 | 60.2 | 119.3 | 105.2 | 67.5 |"

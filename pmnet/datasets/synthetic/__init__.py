@@ -215,14 +215,13 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     generator = torch.Generator().manual_seed(options.seed)
     drawn = torch.multinomial(shares, options.samples, replacement=True, generator=generator)
     names = list(options.families)
-    families = [names[index] for index in drawn.tolist()]
     rotvecs = _draw_poses(names, drawn, options.jitter_deg, generator)
     betas = torch.randn(options.samples, 10, generator=generator) * options.betas_spread
     upright = BodyParams.from_rotvecs(rotvecs, betas.clamp(-3, 3))
     about = About(dataset=name, joints="smpl24", pixels="render", body=body.sha256)
-    # samples are drawn independently: each is a sequence of its own
-    sequence = [f"{family}_{row}" for row, family in enumerate(families)]
-    return posed_samples(about, upright, options.view, body, generator, families, sequence)
+    # samples are drawn independently: each is a person and a sequence of its own
+    own = [f"{names[family]}_{row}" for row, family in enumerate(drawn.tolist())]
+    return posed_samples(about, upright, options.view, body, generator, own, own)
 
 
 def joint_limits() -> Float[Tensor, "24 3 2"]:

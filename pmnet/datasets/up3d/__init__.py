@@ -28,6 +28,7 @@ from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
 from pmnet.datasets._shared.spin import read_spin
 from pmnet.datasets._shared.units import BOX_MARGIN, box_around, box_of_corners
 from pmnet.formats.arrays import array, finite
+from pmnet.formats.kinds import cure_of
 from pmnet.formats.npz import npz_keys
 from pmnet.formats.pickles import read_pickle
 
@@ -138,7 +139,7 @@ def _joints(folder: Path, number: str) -> np.ndarray:
     try:
         joints = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error}); copy it anew") from None
+        raise InputError(f"{path}: not a readable .npy ({error}); {cure_of(path)}") from None
     joints = array(path, {"joints": joints}, "joints", (3, 14)).T
     finite(path, "joints", joints, joints[:, 2] > 0)
     return joints

@@ -6,70 +6,112 @@ import pandas as pd
 
 from pmnet.core.errors import InputError
 from pmnet.report.benchmark.listing import BenchmarkRun, main_of
-from pmnet.report.labels import subset_label
+from pmnet.report.labels import DATASET_NAMES, subset_label
 from pmnet.report.run_errors import RunErrors
 from pmnet.report.tables import MEMORIES
+from pmnet.report.wording import gain_in_words, is_clear
 
 NUMBERS: Final = ["mean_mm", "against_mm", "gain_mm", "low_mm", "high_mm", "seed_sd_mm"]
+CLIPS: Final = ["low_clips_mm", "high_clips_mm"]
+CHANCE: Final = 0.05
 
 
 def claim(table: pd.DataFrame, packed: RunErrors, runs: list[BenchmarkRun]) -> dict[str, Any]:
     """Return `sentence`, and the gains of main P3DH over each other memory, by subset and error.
 
-    `table` is the one that `paired` returns. Raises InputError where P3DH was not compared with the
-    single prototype.
+    `interval` is the kind of the intervals in `gains`, `redrawn` what was redrawn for them, and
+    `clips_only` has the intervals with clips alone redrawn. The numbers are of the first test set;
+    `more` has those of further test sets by name. `table` is the one that `paired` returns. Raises InputError
+    where P3DH was not compared with the single prototype.
     """
     main = main_of(runs, packed)
+    claims = {
+        dataset: _of_dataset(table[table["dataset"] == dataset], packed.of_samples(where), main)
+        for dataset, where in packed.datasets().items()
+    }
+    first, *others = claims
+    sentences = [numbers["sentence"] for numbers in claims.values()]
+    if others:
+        named = zip(claims, sentences, strict=True)
+        sentences = [f"{DATASET_NAMES.get(name, name)}: {text}" for name, text in named]
+    more = {"more": {name: claims[name] for name in others}} if others else {}
+    return claims[first] | {"sentence": " ".join(sentences)} | more
+
+
+def _of_dataset(
+    table: pd.DataFrame, packed: RunErrors, main: dict[str, BenchmarkRun]
+) -> dict[str, Any]:
     p3dh = table[table["run"] == main["p3dh"].run]
-    gains = {}
+    gains, clips_only = dict[str, Any](), dict[str, Any]()
     for method, run in main.items():
         rows = p3dh[p3dh["against"] == run.run]
-        cells = zip(rows["subset"], rows["metric"], rows[NUMBERS].to_numpy(), strict=True)
-        gains[method] = {f"{subset}_{metric}": _cell(values) for subset, metric, values in cells}
-    if not gains["single"]:
+        if not rows.empty:
+            gains[method], clips_only[method] = _cells(rows, NUMBERS), _cells(rows, CLIPS)
+    if "single" not in gains:
         raise InputError(
             f"runs.csv: {main['p3dh'].run} is not compared with {main['single'].run}; "
             "name it in `against`"
         )
+    whole = p3dh[(p3dh["against"] == main["single"].run) & (p3dh["subset"] == "all")].iloc[0]
+    shown = table.dropna(subset="gain_mm")
+    clear = sum(map(is_clear, shown["low_mm"], shown["high_mm"]))
     numbers: dict[str, Any] = {
-        "gains": {method: cells for method, cells in gains.items() if cells},
+        "interval": "seeds x clips" if "seeds" in whole["interval"] else "clips",
+        "redrawn": whole["interval"],
+        "gains": gains,
+        "clips_only": {
+            method: {name: list(cell.values()) for name, cell in cells.items()}
+            for method, cells in clips_only.items()
+        },
         "seeds": {method: len(packed.runs[run.run].seeds) for method, run in main.items()},
+        "clustering_seeds": {
+            method: len(set(packed.runs[run.run].memory_seeds)) for method, run in main.items()
+        },
         "samples": len(packed.samples),
-        "sequences": int(packed.samples["sequence"].nunique()),
+        "sequences": int(whole["clips"]),
+        "subjects": int(whole["subjects"]),
+        "comparisons": {
+            "shown": len(shown),
+            "clear": clear,
+            "clear_by_chance": round(CHANCE * len(shown), 1),
+        },
     }
     return {"sentence": sentence(numbers), **numbers}
 
 
 def sentence(numbers: dict[str, Any]) -> str:
-    """Return the claim in words, whatever its sign."""
+    """Return the claim in words, whatever its sign: what contains zero is not a gain."""
     single, seeds = numbers["gains"]["single"], numbers["seeds"]
     subsets = [name.removesuffix("_mpvpe") for name in single if name.endswith("_mpvpe")]
-    parts = [f"{_words(single[f'{name}_mpvpe'])} over {subset_label(name)}" for name in subsets]
+    parts = [_words(single[f"{name}_mpvpe"], subset_label(name)) for name in subsets]
     others = [
-        f"{_words(cells['all_mpvpe'])} than {MEMORIES[method]}"
+        _words(cells["all_mpvpe"], MEMORIES[method], "than")
         for method, cells in numbers["gains"].items()
         if method != "single"
     ]
     few, many = sorted((seeds["single"], seeds["p3dh"]))
     trained = f"{many} seed{'s' * (many > 1)}" if few == many else f"{few} to {many} seeds"
     return (
-        f"P3DH against the single prototype: MPVPE is {', '.join(parts)}; "
-        f"PA-MPJPE is {_words(single['all_pa_mpjpe'])} over all. "
-        + f"MPVPE is {', '.join(others)}. "
+        f"P3DH against the single prototype: MPVPE {', '.join(parts)}; "
+        f"PA-MPJPE {_words(single['all_pa_mpjpe'], 'all')}. "
+        + f"Against the other memories: MPVPE {', '.join(others)}. "
         * bool(others)
-        + f"(Means of {trained}, {numbers['samples']:,} images of {numbers['sequences']} sequences; "
-        "in brackets 95 % intervals of the paired differences, sequences redrawn.)"
+        + f"(Means of {trained}, {numbers['samples']:,} images of {numbers['sequences']} clips of "
+        f"{numbers['subjects']} subjects; in brackets 95 % intervals of the paired differences, "
+        f"redrawn: {numbers['redrawn'] or 'nothing'}.)"
     )
 
 
-def _cell(values: Any) -> dict[str, float | None]:
-    cell = zip(NUMBERS, values, strict=True)
+def _cells(rows: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float | None]]:
+    cells = zip(rows["subset"], rows["metric"], rows[names].to_numpy(), strict=True)
+    return {f"{subset}_{metric}": _cell(names, values) for subset, metric, values in cells}
+
+
+def _cell(names: list[str], values: Any) -> dict[str, float | None]:
+    cell = zip(names, values, strict=True)
     return {name: round(float(x), 2) if x == x else None for name, x in cell}
 
 
-def _words(cell: dict[str, float]) -> str:
-    """Return a gain as a text: how much lower the error is, or higher."""
+def _words(cell: dict[str, Any], against: str, joint: str = "over") -> str:
     gain, low, high = (cell[name] for name in ("gain_mm", "low_mm", "high_mm"))
-    sign, word = (1, "lower") if gain >= 0 else (-1, "higher")
-    bounds = "" if low is None else " [{:.1f}, {:.1f}]".format(*sorted((sign * low, sign * high)))
-    return f"{sign * gain:.1f} mm{bounds} {word}"
+    return gain_in_words(gain, low, high, against, joint)

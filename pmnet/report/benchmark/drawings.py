@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ from pmnet.report.drawing import (
 )
 from pmnet.report.labels import subset_label
 from pmnet.report.options import FigureSize
+from pmnet.report.wording import is_clear
 
 WIDTH_IN, DPI = 11.0, 130
 ROW_IN, MARGIN_IN = 0.24, 1.5  # of figures with one row per run
@@ -45,7 +47,8 @@ def size_of(rows: int) -> FigureSize:
 def gain_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, FigureSize]:
     """Return the gain in MPVPE of each run over its first reference, one panel per subset, and the size.
 
-    Bars are 95 % intervals; right of zero the run is better. A reference that differs from the first
+    Bars are 95 % intervals; right of zero the run is better. A hollow marker is a gain that is not
+    clear: its interval contains zero. A reference that differs from the first
     run's is named at the right. `table` is the one that `paired` returns.
     """
     labels = {run.run: run.label for run in runs}
@@ -53,7 +56,7 @@ def gain_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, 
     usual = shown[0].references[0]
     rows, size = _first(table, shown), size_of(len(shown))
     over = f"{labels[usual]}, or over the run named"
-    title = f"Gain in MPVPE over {over} (positive: better; bars: 95 % intervals)"
+    title = f"Gain in MPVPE over {over} (positive: better; bars: 95 % intervals; hollow: not clear)"
     with new_figure(size, title) as figure:
         for axes, part in _panels(figure, rows, shown):
             _gains(axes, part)
@@ -75,10 +78,20 @@ def _gains(axes: Axes, rows: pd.DataFrame) -> None:
         _note(axes, 0.02, place, f"\u25c2 {gain:.0f}")
     for (group, title), (colour, marker) in zip(GROUPS.items(), SUBSETS, strict=True):
         here = drawn[drawn["group"] == group]
-        look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "capsize": 2.5}
-        if len(here):
-            place, reach = here["place"], bars(here, "gain_mm")
-            axes.errorbar(here["gain_mm"], place, xerr=reach, label=title, elinewidth=1.2, **look)
+        clear = np.array([*map(is_clear, here["low_mm"], here["high_mm"])], bool)
+        label = title
+        for part, face in ((here[clear], colour), (here[~clear], "white")):
+            look: dict[str, Any] = {
+                "color": colour,
+                "marker": marker,
+                "linestyle": "",
+                "capsize": 2.5,
+            }
+            if len(part):
+                reach = bars(part, "gain_mm")
+                look |= {"xerr": reach, "label": label, "elinewidth": 1.2, "markerfacecolor": face}
+                axes.errorbar(part["gain_mm"], part["place"], **look)
+                label = "_nolegend_"
 
 
 def gap_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, FigureSize]:

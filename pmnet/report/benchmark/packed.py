@@ -10,7 +10,7 @@ cell of `assigned_prototype`, an empty cell of the other inferences the cell of 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import METRICS, NEED_BODIES
-from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
+from pmnet.report.run_errors import FACTS, NO_SEED, PROTOTYPES, RunErrors, RunFacts
 
 SAME_MM: Final = 0.01
 METADATA: Final = b"pmnet.packed"
 TENTHS: Final = 10  # of a millimetre
+KEPT: Final = 256  # columns: a reference is asked for by every run
 CURE: Final = "pack the errors of the runs again (pmnet errors pack)"
 
 
@@ -40,7 +41,7 @@ def load_packed(paths: Sequence[Path]) -> RunErrors:
     first = _read(paths[0])
     for path in paths[1:]:
         first = _joined(first, _read(path), path)
-    return RunErrors(first.samples, first.runs, first.column)
+    return RunErrors(first.samples, first.runs, lru_cache(maxsize=KEPT)(first.column))
 
 
 def packed_name(metric: str) -> str:
@@ -90,8 +91,9 @@ def _read(path: Path) -> _PackedFiles:
     try:
         with pq.ParquetFile(path) as file:
             about = json.loads((file.schema_arrow.metadata or {})[METADATA])
-            samples = file.read(columns=FACTS).to_pandas()
-        runs = {run: RunFacts(**_as_tuples(facts)) for run, facts in about["runs"].items()}
+            samples = file.read(columns=[fact for fact in FACTS if fact in file.schema_arrow.names])
+        samples, facts = _completed(samples.to_pandas(), about["runs"])
+        runs = {run: RunFacts(**_as_tuples(own)) for run, own in facts.items()}
         missing = set(_needed(runs)) - set(about["same"]) - set(file.schema_arrow.names)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of packed errors; {CURE}") from None
@@ -101,6 +103,23 @@ def _read(path: Path) -> _PackedFiles:
         raise InputError(f"{path}: columns are missing ({' '.join(sorted(missing)[:3])}); {CURE}")
     files = {f"{run}/{seed}": path for run, facts in runs.items() for seed in facts.seeds}
     return _PackedFiles(samples, runs, files, about["same"])
+
+
+def _completed(
+    samples: pd.DataFrame, runs: dict[str, dict[str, Any]]
+) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+    """Add what earlier versions did not pack: the subjects, and the seeds of the clusterings.
+
+    All such files are of AMASS, whose sequences are SUBJECT/CLIP, and of memories clustered with seed 0.
+    """
+    if "subject" not in samples:
+        subjects = samples["sequence"].str.extract("^(.+)/")[0]
+        if not subjects.isna().any():
+            samples.insert(FACTS.index("subject"), "subject", subjects)
+    for facts in runs.values():
+        seed = NO_SEED if facts["k"] == 1 else 0
+        facts.setdefault("memory_seeds", [seed] * len(facts["seeds"]))
+    return samples, runs
 
 
 def _needed(runs: dict[str, RunFacts]) -> Iterator[str]:
@@ -137,9 +156,12 @@ def _joined(first: _PackedFiles, other: _PackedFiles, path: Path) -> _PackedFile
     runs = dict(first.runs)
     for run, facts in other.runs.items():
         known = runs.get(run, facts)
-        if replace(known, seeds=facts.seeds) != facts:
+        if replace(known, seeds=facts.seeds, memory_seeds=facts.memory_seeds) != facts:
             raise InputError(
                 f"{path}: {run} has other settings than in the files before; rename that run"
             )
-        runs[run] = replace(facts, seeds=tuple(sorted({*known.seeds, *facts.seeds})))
+        memory_of = known.memory_of_seed() | facts.memory_of_seed()
+        seeds = tuple(sorted(memory_of))
+        memories = tuple(memory_of[seed] for seed in seeds)
+        runs[run] = replace(facts, seeds=seeds, memory_seeds=memories)
     return replace(first, runs=runs, files=first.files | other.files, same=first.same | other.same)

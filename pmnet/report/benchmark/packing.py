@@ -127,6 +127,6 @@ def _write(samples: pd.DataFrame, columns: _Columns, runs: dict[str, Any], out: 
             partial,
             compression="zstd",
             compression_level=LEVEL,
-            use_dictionary=["dataset", "sequence"],
+            use_dictionary=["dataset", "subject", "sequence"],
             column_encoding=dict.fromkeys(columns.arrays, "BYTE_STREAM_SPLIT"),
         )

@@ -5,8 +5,10 @@ from typing import Final
 import pandas as pd
 
 from pmnet.report.benchmark.listing import GROUPS, BenchmarkRun
-from pmnet.report.labels import subset_label
+from pmnet.report.labels import DATASET_NAMES, subset_label
 from pmnet.report.markdown import grid
+from pmnet.report.statistics import LEVELS
+from pmnet.report.wording import is_clear
 
 TEXTS: Final = ("Run", "Against", "Settings")  # columns that hold no numbers
 GAPS: Final = {
@@ -20,30 +22,64 @@ GAPS: Final = {
 def to_page(table: pd.DataFrame, runs: list[BenchmarkRun], protocol: str) -> str:
     """Return a page: errors and gains by group, other comparisons, errors from the right prototype.
 
-    `table` is the one that `paired` returns.
+    `table` is the one that `paired` returns. Each test set has these blocks of its own.
     """
+    datasets = list(table["dataset"].unique())
+    lines = [
+        "# Every run, paired with its reference",
+        f"In mm, lower is better ({protocol}). Cells: mean error, then the gain over the run in the second "
+        "column (positive: better) with its 95 % interval and its ± standard deviation over seeds. A gain in "
+        "parentheses is not clear: its interval contains zero. Differences are paired by image; the interval "
+        f"redraws {_redrawn(table)}, as far as a run has several. Few seeds make it too narrow: "
+        "`low_new_seed_mm` and `high_new_seed_mm` in `paired.csv` say where one more training of both runs "
+        "would fall.",
+    ]
+    for dataset in datasets:
+        name = f"{DATASET_NAMES.get(dataset, dataset)}: " * (len(datasets) > 1)
+        lines += _blocks(table[table["dataset"] == dataset], runs, name)
+    return "\n\n".join(lines) + "\n"
+
+
+def _blocks(table: pd.DataFrame, runs: list[BenchmarkRun], name: str) -> list[str]:
+    """Return the lines of a test set; `name` begins its headings."""
     labels = {run.run: run.label for run in runs}
     first = {run.run: (run.references or [""])[0] for run in runs}
     main = table[table["against"] == table["run"].map(first)]
     rest = table[(table["against"] != table["run"].map(first)) & (table["against"] != "")]
-    n = " / ".join(
-        f"{row.n:,}" for row in _of(main, "mpvpe").drop_duplicates("subset").itertuples()
-    )
-    lines = [
-        "# Every run, paired with its reference",
-        f"In mm, lower is better ({protocol}; n = {n}). Cells: mean error, then the gain over the run "
-        "in the second column (positive: better) with its 95 % interval (pairs of images, means over "
-        "seeds, sequences redrawn: it covers the choice of the sequences, not that of the seed) and "
-        "its ± standard deviation over seeds.",
-    ]
+    lines = [_about(table)]
     for group, title in GROUPS.items():
         if not (part := main[main["group"] == group]).empty:
-            lines += [f"## {title}", _gains(part, labels, runs)]
+            lines += [f"## {name}{title}", _gains(part, labels, runs)]
     if not rest.empty:
-        lines += ["## Against other runs", _gains(rest, labels, runs)]
+        lines += [f"## {name}Against other runs", _gains(rest, labels, runs)]
     if not (several := _of(main, "mpvpe").dropna(subset="accuracy_percent")).empty:
-        lines += ["## What the right prototype would give", *_gaps(several)]
-    return "\n\n".join(lines) + "\n"
+        lines += [f"## {name}What the right prototype would give", *_gaps(several)]
+    return lines
+
+
+def _redrawn(table: pd.DataFrame) -> str:
+    """Return the levels that any interval redraws."""
+    levels = dict.fromkeys(
+        level for name in table["interval"] for level in name.split(" x ") if level
+    )
+    return ", ".join(level for level in LEVELS if level in levels) or "nothing"
+
+
+def _about(table: pd.DataFrame) -> str:
+    """Return how much each subset has to say, and how many gains are shown."""
+    subsets = _of(table, "mpvpe").drop_duplicates("subset").to_dict("records")
+    parts = (
+        f"{subset_label(row['subset'])}: {row['n']:,} images of {row['clips']} clips (as much as "
+        f"{row['effective_clips']:.0f} equal ones) of {row['subjects']} subjects "
+        f"({row['effective_subjects']:.0f})"
+        for row in subsets
+    )
+    shown = table.dropna(subset="gain_mm")
+    clear = sum(map(is_clear, shown["low_mm"], shown["high_mm"]))
+    return (
+        f"{'; '.join(parts)}. Many comparisons: {clear} of the {len(shown):,} gains in `paired.csv` are "
+        f"clear, and about {len(shown) / 20:.0f} would be by chance if no run differed from its reference."
+    )
 
 
 def _of(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -72,9 +108,10 @@ def _gains(rows: pd.DataFrame, labels: dict[str, str], runs: list[BenchmarkRun])
 def _gain(cell: pd.Series) -> str:
     text = f"{cell['mean_mm']:.1f}"
     if pd.notna(cell["gain_mm"]):
-        text += f"; {cell['gain_mm']:+.1f}"
-        text += f" [{cell['low_mm']:.1f}, {cell['high_mm']:.1f}]" * pd.notna(cell["low_mm"])
-        text += f" ± {cell['seed_sd_mm']:.1f}" * pd.notna(cell["seed_sd_mm"])
+        gain = f"{cell['gain_mm']:+.1f}"
+        gain += f" [{cell['low_mm']:.1f}, {cell['high_mm']:.1f}]" * pd.notna(cell["low_mm"])
+        gain += f" ± {cell['seed_sd_mm']:.1f}" * pd.notna(cell["seed_sd_mm"])
+        text += f"; {gain}" if is_clear(cell["low_mm"], cell["high_mm"]) else f"; ({gain})"
     return text
 
 

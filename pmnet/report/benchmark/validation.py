@@ -41,7 +41,7 @@ def scores(
         numbers = {
             "mpvpe_mm": errors.errors(run, "model", "mpvpe_mm"),
             "pa_mpjpe_mm": errors.errors(run, "model", "pa_mpjpe_mm"),
-            "accuracy_percent": 100.0 * errors.right(run),
+            "accuracy_percent": np.where(several, 100.0 * errors.right(run), np.nan),
             "oracle_mm": errors.errors(run, "oracle" if several else "model", "mpvpe_mm"),
         }
         for at, seed in enumerate(facts.seeds):
@@ -139,9 +139,12 @@ def _line(row: pd.Series, subsets: list[str]) -> list[str]:
         cells.append(
             f"{row[f'mpvpe_mm_{subset}']:.1f}" + (f" ± {spread:.1f}" if spread == spread else "")
         )
-    lost = row["setbacks_percent"]
-    cells += [f"{row['pa_mpjpe_mm_all']:.1f}", f"{row['accuracy_percent_all']:.0f} %"]
-    return [*cells, f"{lost:.0f} %" if lost == lost else "-", "yes" if row["chosen"] else ""]
+    shares = (_percent(row[name]) for name in ("accuracy_percent_all", "setbacks_percent"))
+    return [*cells, f"{row['pa_mpjpe_mm_all']:.1f}", *shares, "yes" if row["chosen"] else ""]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0f} %" if share == share else "-"
 
 
 def write_choices(folder: Path) -> None:

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pandas as pd
+from matplotlib.figure import Figure
+
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.core.progress import say
@@ -105,11 +108,24 @@ def _write_comparisons(
     with replacing(folder / "tables" / "paired.md") as partial:
         partial.write_text(to_page(gains, runs, protocol), encoding="utf-8")
     say("figures")
-    for name, (figure, size) in {
+    for place, dataset in enumerate(packed.datasets()):
+        gain, decile = (table[table["dataset"] == dataset] for table in (gains, deciles))
+        for name, (figure, size) in _figures(gain, decile, runs, main).items():
+            suffix = f"_{dataset}" * (place > 0)  # the first test set has the plain names
+            save(figure, folder / "figures" / f"{name}{suffix}.png", size)
+    return claim(gains, packed, runs)
+
+
+def _figures(
+    gains: pd.DataFrame,
+    deciles: pd.DataFrame,
+    runs: list[BenchmarkRun],
+    main: dict[str, BenchmarkRun],
+) -> dict[str, tuple[Figure, FigureSize]]:
+    """Return the figures of one test set by name, each with its size."""
+    return {
         "gain": drawings.gain_figure(gains, runs),
         "gap": drawings.gap_figure(gains, runs),
         "deciles": (drawings.decile_figure(deciles, main), drawings.DECILES),
         "accuracy": (drawings.accuracy_figure(deciles, main), drawings.DECILES),
-    }.items():
-        save(figure, folder / "figures" / f"{name}.png", size)
-    return claim(gains, packed, runs)
+    }

@@ -1,10 +1,12 @@
 """Packed errors: what goes in comes out again, to the stated rounding, and broken files are refused."""
 
+import json
 from pathlib import Path
 
 import fake_errors
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fake_benchmark import packed_benchmark, to_rows, write_benchmark
@@ -12,7 +14,7 @@ from fake_benchmark import packed_benchmark, to_rows, write_benchmark
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import METRICS, read_errors
 from pmnet.report import tables
-from pmnet.report.benchmark.packed import load_packed
+from pmnet.report.benchmark.packed import METADATA, load_packed
 from pmnet.report.benchmark.packing import pack
 from pmnet.report.curves import curves
 from pmnet.report.options import ReportOptions
@@ -105,9 +107,9 @@ def test_one_test_set_is_chosen(tmp_path):
     expected = packed.errors("single", "model", "mpvpe_mm")[1, packed.datasets()["b"]]
     found = packed.of_dataset("b").errors("single", "model", "mpvpe_mm")[1]
     assert list(found) == list(expected)
-    for name in (None, "c"):
-        with pytest.raises(InputError, match="a, b; choose one with --dataset"):
-            packed.of_dataset(name)
+    assert set(packed.of_dataset(None).samples["dataset"]) == {"a", "b"}
+    with pytest.raises(InputError, match="a, b; choose one with --dataset"):
+        packed.of_dataset("c")
 
 
 def test_runs_may_differ_in_selection_but_not_in_protocol(tmp_path):
@@ -192,14 +194,38 @@ def packed_seed(folder: Path, rows: pd.DataFrame, seed: int, **about: int) -> Pa
 
 def test_seeds_of_a_run_in_several_files_are_one_run(tmp_path):
     rows = fake_errors.frame_of("a", 0, samples=10, seeds=3)
+    rows["memory_seed"] = rows["seed"] + 5
     paths = [packed_seed(tmp_path, rows, seed) for seed in (2, 0, 1)]
     packed = load_packed(paths)
-    assert packed.facts("a").seeds == (0, 1, 2)
+    assert packed.facts("a").seeds == (0, 1, 2) and packed.facts("a").memory_seeds == (5, 6, 7)
     parts = [load_packed([path]) for path in sorted(paths)]
     alone = [part.errors("a", "model", METRICS[0])[0] for part in parts]
     assert (packed.errors("a", "model", METRICS[0]) == np.stack(alone)).all()
     together = pd.concat([to_rows(part) for part in parts])
     pd.testing.assert_frame_equal(ordered(to_rows(packed)), ordered(together))
+
+
+def test_a_file_of_an_earlier_version_gets_its_subjects_and_clusterings(tmp_path):
+    """Earlier versions packed neither; their sequences are SUBJECT/CLIP, all memories of seed 0."""
+    rows = fake_errors.frame_of("a", 0, samples=20)
+    rows["sequence"] = rows["subject"] + "/" + rows["sequence"]
+    new = tmp_path / "new.parquet"
+    pack([fake_errors.write(tmp_path / "run.parquet", rows)], new)
+    for renamed, fits in ((lambda name: name, True), (lambda name: name.replace("/", "_"), False)):
+        table = pq.read_table(new)
+        about = json.loads(table.schema.metadata[METADATA])
+        del about["runs"]["a"]["memory_seeds"]
+        names = [renamed(name) for name in table["sequence"].to_pylist()]
+        place = table.schema.names.index("sequence")
+        table = table.set_column(place, "sequence", pa.array(names)).drop_columns("subject")
+        old = tmp_path / "old.parquet"
+        pq.write_table(table.replace_schema_metadata({METADATA: json.dumps(about)}), old)
+        if fits:
+            pd.testing.assert_frame_equal(load_packed([old]).samples, load_packed([new]).samples)
+            assert load_packed([old]).facts("a").memory_seeds == (0, 0)
+        else:
+            with pytest.raises(InputError, match="columns are missing"):
+                load_packed([old])
 
 
 def test_seeds_of_other_settings_are_refused(tmp_path):

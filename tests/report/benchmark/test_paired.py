@@ -23,8 +23,9 @@ from pmnet.report.benchmark.listing import (
 from pmnet.report.benchmark.pages import to_page
 from pmnet.report.benchmark.paired import paired
 from pmnet.report.options import ReportOptions
+from pmnet.report.redraws import Clips
 from pmnet.report.run_errors import RunErrors
-from pmnet.report.statistics import bootstrap_interval, deciles, tail
+from pmnet.report.statistics import Measured, deciles, interval, tail
 
 REPORT = ReportOptions(tails=[5, 10], bins=6, bootstrap=100, seed=0)
 P3DH = "p3dh_k50_l5.0"
@@ -72,12 +73,28 @@ def test_a_gain_is_that_of_pairs_of_rows(packed, table, metric, subset):
     rows = to_rows(packed.of_runs([P3DH, "single"])).query("inference == 'model'")
     rows = rows if subset == "all" else in_tail(rows, int(subset.removeprefix("tail_")))
     ours, theirs = (rows[rows["run"] == run] for run in (P3DH, "single"))
-    means = [part.groupby([*KEY, "sequence"])[column].mean() for part in (theirs, ours)]
-    both = (means[0] - means[1]).reset_index()
-    gain = both[column].to_numpy()
-    assert row["gain_mm"] == pytest.approx(gain.mean())
-    expected = bootstrap_interval(gain, both["sequence"].to_numpy(), 100, 0)
-    assert (row["low_mm"], row["high_mm"]) == pytest.approx(expected)
+    facts = [*KEY, "subject", "sequence"]
+    by_seed = [part.pivot(index=facts, columns="seed", values=column) for part in (ours, theirs)]
+    both = (by_seed[1].mean(axis=1) - by_seed[0].mean(axis=1)).reset_index(name="gain")
+    assert row["gain_mm"] == pytest.approx(both["gain"].mean())
+    clips = Clips.of(both)
+    own, other = (
+        Measured(values.to_numpy().T, (0, 0), run)
+        for values, run in zip(by_seed, "ab", strict=True)
+    )
+    for suffix, clips_only in (("", False), ("_clips", True)):
+        expected = interval(own, clips, REPORT, other, clips_only=clips_only)
+        found = row[f"low{suffix}_mm"], row[f"high{suffix}_mm"]
+        assert found == pytest.approx(expected[:2])
+    subjects = "subjects x " * (subset == "all")  # in the tails each subject has one clip
+    assert row["interval"] == f"training seeds x {subjects}clips"
+    left = [both[both["subject"] != who]["gain"].mean() for who in both["subject"].unique()]
+    found = row["low_without_subject_mm"], row["high_without_subject_mm"]
+    assert found == pytest.approx((min(left), max(left)))
+    for name, column_ in (("clips", "sequence"), ("subjects", "subject")):
+        shares = both[column_].value_counts(normalize=True)
+        assert row[name] == len(shares)
+        assert row[f"effective_{name}"] == pytest.approx(1 / (shares**2).sum())
     means = [rows.groupby("seed")[column].mean() for rows in (ours, theirs)]
     assert row["seed_sd_mm"] == pytest.approx((means[1] - means[0]).std())
     assert (row["mean_mm"], row["against_mm"]) == pytest.approx([m.mean() for m in means])
@@ -97,6 +114,44 @@ def test_what_else_is_said_of_a_run(packed, table):
     alone = table[table["run"] == "single"]
     assert set(alone["against"]) == {""} and alone["gain_mm"].isna().all()
     assert alone[["accuracy_percent", "oracle_mm", "soft_mm"]].isna().all().all()
+
+
+def test_balanced_errors_are_those_of_the_rule_of_ihmr(packed, table):
+    """Bins by loops: 100 of equal width, a distance on a lower edge in the bin below."""
+    rows = to_rows(packed.of_runs([P3DH])).query("inference == 'model'")
+    means = rows.groupby("sample")[["distance_to_mean_mm", "mpvpe_mm"]].mean().to_numpy()
+    low, high = means[:, 0].min(), means[:, 0].max()
+    bins: dict[int, list[float]] = {}
+    for distance, error in means:
+        bins.setdefault(int((distance - low) / ((high - low) / 100) - 0.001), []).append(error)
+    row = one(table, run=P3DH, against="single", metric="mpvpe", subset="all")
+    assert row["bmpvpe"] == pytest.approx(np.mean([np.mean(errors) for errors in bins.values()]))
+    assert row["bins"] == len(bins) and 1 < len(bins) < 100
+    far = one(table, run=P3DH, against="single", metric="mpvpe", subset="tail_5")
+    assert far["bmpvpe"] == far["mean_mm"] and pd.isna(far["bins"])
+    assert table[table["metric"] != "mpvpe"]["bmpvpe"].isna().all()
+
+
+def test_any_number_of_test_sets(tmp_path):
+    """Each test set has rows, deciles, a claim and a page of its own, as if it were alone."""
+    both = packed_benchmark(tmp_path, samples=60, datasets=("one", "two"))
+    add_drafts(tmp_path / "runs.csv", both)
+    runs = read_listing(tmp_path / "runs.csv", both)
+    found = paired(both.of_dataset(None), runs, [], REPORT)
+    assert list(found["dataset"].unique()) == ["one", "two"]
+    main = main_of(runs, both)["single"]
+    for name in ("one", "two"):
+        alone = both.of_dataset(name)
+        own = found[found["dataset"] == name].reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, paired(alone, runs, [], REPORT))
+        deciles_ = by_decile(both, runs, main, REPORT).query("dataset == @name")
+        expected = by_decile(alone, runs, main, REPORT)
+        pd.testing.assert_frame_equal(deciles_.reset_index(drop=True), expected)
+    claims = claim(found, both, runs)
+    two = claim(found[found["dataset"] == "two"], both.of_dataset("two"), runs)
+    assert claims["more"]["two"] == two and claims["sentence"].count("two: P3DH against") == 1
+    page = to_page(found, runs, "protocol")
+    assert "## one: Controls" in page and "## two: Controls" in page
 
 
 def test_with_other_seeds_the_spread_is_that_of_the_run(packed, table):
@@ -146,6 +201,13 @@ def test_the_page(table, runs):
         "What the right prototype would give",
     ]
     row = one(table, run=P3DH, against="single", metric="mpvpe", subset="tail_5")
+    assert row["low_mm"] > 0
+    zero = table[(table["low_mm"] <= 0) & (table["high_mm"] >= 0) & (table["subset"] == "tail_5")]
+    zero = zero[zero["metric"] == "mpvpe"].iloc[0]  # not clear, and so in parentheses
+    assert "; ({gain_mm:+.1f} [{low_mm:.1f}, {high_mm:.1f}]".format(**zero) in page
+    shown = table.dropna(subset="gain_mm")
+    clear = ((shown["low_mm"] > 0) | (shown["high_mm"] < 0)).sum()
+    assert f"{clear} of the {len(shown)} gains in `paired.csv` are clear" in page
     cell = "{mean_mm:.1f}; {gain_mm:+.1f} [{low_mm:.1f}, {high_mm:.1f}] ± {seed_sd_mm:.1f}"
     assert (
         cell.format(**row) in page
@@ -191,7 +253,13 @@ def test_the_claim_says_the_numbers_of_the_table(packed, runs, table):
     cell = found["gains"]["single"]["tail_5_mpvpe"]
     text = "{gain_mm:.1f} mm [{low_mm:.1f}, {high_mm:.1f}] lower over tail 5 %".format(**cell)
     assert text in found["sentence"] and "Means of 2 seeds, 100 images" in found["sentence"]
-    assert "than 3DH K-Means" in found["sentence"] and set(found["gains"]) >= {"naive", "random"}
+    assert found["interval"] == "seeds x clips"
+    assert found["redrawn"] == "training seeds x subjects x clips"
+    row = one(table, run=P3DH, against="naive_k50", metric="mpjpe", subset="tail_10")
+    clips = found["clips_only"]["naive"]["tail_10_mpjpe"]
+    assert clips == pytest.approx([row["low_clips_mm"], row["high_clips_mm"]], abs=0.006)
+    assert found["comparisons"]["shown"] == table["gain_mm"].notna().sum()
+    assert "3DH K-Means" in found["sentence"] and set(found["gains"]) >= {"naive", "random"}
     assert json.loads(json.dumps(found)) == found
     lines = [run for run in table["run"].unique() if run != P3DH]
     with pytest.raises(InputError, match="is not compared with single"):
@@ -203,7 +271,16 @@ def test_a_claim_that_does_not_hold_says_so(packed, runs, table):
         gain_mm=-table["gain_mm"], low_mm=-table["high_mm"], high_mm=-table["low_mm"]
     )
     before, after = (claim(rows, packed, runs)["sentence"] for rows in (table, turned))
-    assert " lower over tail 5 %" in before and after == before.replace(" lower ", " higher ")
+    assert " lower over tail 5 %" in before and " higher over tail 5 %" in after
+    assert " lower " not in after
+
+
+def test_what_contains_zero_is_not_a_gain(packed, runs, table):
+    unclear = table.assign(low_mm=-1.0, high_mm=table["gain_mm"].abs() + 1)
+    said = claim(unclear, packed, runs)["sentence"]
+    assert " lower " not in said and "no clear gain over tail 5 % (+" in said
+    losses = unclear.assign(gain_mm=-0.5)
+    assert "no clear loss over all (-0.5 mm [-1.0, " in claim(losses, packed, runs)["sentence"]
 
 
 # --- runs.csv

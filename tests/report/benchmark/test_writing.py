@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 
 import matplotlib
@@ -39,8 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("findings")
     packed = packed_benchmark(folder, samples=60)
     add_drafts(folder / "runs.csv", packed)
-    sentence = run("findings", folder).strip()
-    assert sentence == json.loads((folder / "claim.json").read_text())["sentence"]
+    write_findings(folder, None, [], REPORT)
     return folder
 
 
@@ -78,7 +78,7 @@ def test_the_sweeps_are_those_of_the_list(folder):
 def test_the_same_again_byte_for_byte(folder):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with matplotlib.rc_context({"font.size": 20}):
-        run("findings", folder)
+        write_findings(folder, None, [], REPORT)
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -128,6 +128,30 @@ def test_the_deciles_are_drawn_as_they_are(folder, packed):
     (axes,) = drawings.accuracy_figure(table, main).axes
     assert len(axes.lines) == 4
     assert list(axes.lines[-1].get_ydata()) == list(p3dh["accuracy_percent"])
+
+
+def test_the_findings_as_a_command(folder, tmp_path):
+    """In the settings of params.yaml: the same means, and intervals of more draws."""
+    kept = [*folder.glob("errors*.parquet"), folder / "runs.csv"]
+    for path in kept:
+        shutil.copy(path, tmp_path)
+    sentence = run("findings", tmp_path).strip()
+    many, few = (json.loads((at / "claim.json").read_text()) for at in (tmp_path, folder))
+    assert sentence == many["sentence"] and sentence.startswith("P3DH against the single prototype")
+    cells = many["gains"]["single"]["all_mpvpe"], few["gains"]["single"]["all_mpvpe"]
+    assert cells[0]["gain_mm"] == cells[1]["gain_mm"] and cells[0]["low_mm"] != cells[1]["low_mm"]
+
+
+def test_a_further_test_set_has_tables_figures_and_a_claim(tmp_path):
+    packed = packed_benchmark(tmp_path, samples=20, datasets=("one", "two"))
+    add_drafts(tmp_path / "runs.csv", packed)
+    found = write_findings(tmp_path, None, [], REPORT)
+    assert list(found["more"]) == ["two"]
+    for name in ("table2", "table5", "curves", "paired", "deciles", "seeds", "choices"):
+        table = pd.read_csv(tmp_path / "tables" / f"{name}.csv")
+        assert {"one", "two"} <= set(table["dataset"].dropna()), name
+    figures = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert figures == FIGURES | {f"{name}_two" for name in ("gain", "gap", "deciles", "accuracy")}
 
 
 def test_packing_as_a_command(tmp_path):
