@@ -19,6 +19,8 @@ from pmnet.fitting.rotating import log
 
 BODY_JOINTS: Final = 23
 FEWEST: Final = 100  # poses that a covariance of 69 numbers needs
+FLOOR_RAD: Final = 0.05  # added to the spread of poses that are like those to be fitted
+WIDE_FLOOR_RAD: Final = 0.2  # the same for poses that only roughly are
 LIMIT_SHARE: Final = 0.001  # of the poses, that may lie outside of a limit on either side
 
 
