@@ -104,6 +104,73 @@ def check(
 
 
 @app.command(rich_help_panel=DATA)
+def fit(
+    file: Annotated[
+        Path, typer.Argument(help="Markers or joints of one subject: .c3d, .trc, .npz.")
+    ],
+    out: Annotated[Path, typer.Option(help="The .npz to write, in AMASS's layout.")],
+    body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
+    markers: Annotated[
+        Path | None, typer.Option(help="A table of labels beside the known ones (.yaml).")
+    ] = None,
+    poses: Annotated[
+        Path | None,
+        typer.Option(help="Samples (.arrow) whose poses the pose prior is learnt from."),
+    ] = None,
+    memory: Annotated[
+        Path | None, typer.Option(help="A prototype memory (.npz): poses are drawn to the nearest.")
+    ] = None,
+    unit: Annotated[str, typer.Option(help="m, cm or mm; by default what the file says.")] = "",
+    up: Annotated[str, typer.Option(help="The axis that is up: auto, x, y or z.")] = "auto",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE of pmnet/fitting/defaults.yaml.")
+    ] = None,
+) -> None:
+    """Fit a body to markers or joints, and write its motion as AMASS does."""
+    from pmnet.body import OPEN_BODY, BodyModel
+    from pmnet.core import params
+    from pmnet.fitting.files import fit_trajectories, read_trajectories, write_amass
+    from pmnet.fitting.markers import TABLE, read_table
+    from pmnet.fitting.options import fit_options
+
+    axis = params.parse(Literal["auto", "x", "y", "z"], up, "--up")
+    changes = [text.partition("=") for text in set_ or []]
+    options = fit_options({key: params.yaml_value(value) for key, _, value in changes}, "--set")
+    table = {**read_table(TABLE), **(read_table(markers) if markers else {})}
+    trajectories = read_trajectories(file, unit)
+    model = BodyModel.load(body or OPEN_BODY)
+    prior, people = _prior_and_people(poses, memory, model)
+    fitted = fit_trajectories(file, trajectories, model, prior, people, options, table, axis)
+    write_amass(out, fitted, model)
+    for line in fitted.summary():
+        typer.echo(line)
+    typer.echo(f"{file} -> {out}")
+
+
+def _prior_and_people(poses: Path | None, memory: Path | None, body: Any) -> tuple[Any, Any]:
+    """Return the pose prior, and the bodies that it was learnt from: the user's, or families of actions."""
+    from pmnet.body import BodyParams
+    from pmnet.body.camera import View
+    from pmnet.data.samples import Samples
+    from pmnet.datasets import synthetic
+    from pmnet.fitting.prior import FLOOR_RAD, WIDE_FLOOR_RAD, learn_prior
+    from pmnet.memory.prototypes import PrototypeMemory
+
+    if poses is None:
+        view = View(0.0, 0.0, 0.0, 0.0, margin=0.9, margin_spread=0.0, shift=0.0)
+        equal = dict.fromkeys(synthetic.FAMILIES, 1.0)
+        drawn = synthetic.Options(1500, equal, 8.0, 1.0, view, 0)
+        people = synthetic.read("fit", Path(), drawn, body).body_params()
+    else:
+        samples = Samples.load(poses)
+        people = samples.body_params(samples.has_smpl.nonzero()[:, 0])
+        people = BodyParams(people.rotmats, people.betas.clamp(-3, 3))
+    means = PrototypeMemory.load(memory).prototypes.rotmats[:, 1:] if memory else None
+    floor = WIDE_FLOOR_RAD if poses is None else FLOOR_RAD
+    return learn_prior(people.rotmats[:, 1:], floor, means), people
+
+
+@app.command(rich_help_panel=DATA)
 def template(out: Path) -> None:
     """Write an .npz or .csv with two example rows, to be filled with your own data (adapter `generic`)."""
     from pmnet.datasets.generic import write_template

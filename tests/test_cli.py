@@ -27,7 +27,7 @@ from pmnet.memory.prototypes import PrototypeMemory
 STAGES = sorted({path.stem for path in (ROOT / "stages").glob("[a-z]*.py")})
 PANELS = {
     "Use": ("info", "repro", "sweep", "export"),
-    "Data": ("check", "template", "body"),
+    "Data": ("check", "fit", "template", "body"),
     "Reports": ("cluster-quality", "findings", "errors"),
     "Stages": [name.replace("_", "-") for name in STAGES if name != "body"],
 }

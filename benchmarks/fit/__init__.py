@@ -1,0 +1,1 @@
+"""Fits of bodies to markers and joints beside their peers."""

@@ -1,0 +1,1 @@
+"""Fitting: bodies from markers, joints and their projections."""
