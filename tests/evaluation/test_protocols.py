@@ -270,7 +270,8 @@ def test_another_array_is_no_regressor(tmp_path):
     right_first = rows[[0, 4, 5, 6, 1, 2, 3, *range(7, 17)]]
     for wrong, message in (
         (rows[:14], "expected J_regressor_h36m.npy, 17 x 6890 numbers"),
-        (rows * np.nan, "expected J_regressor_h36m.npy"),
+        (rows * np.nan, "holds float64 or NaN; expected finite numbers"),
+        (rows * 1.5, "row 0 sums to 1.5; expected 1"),
         (
             right_first,
             "row 1 lies on the wrong side of the body for left_hip; expected the rows of SPIN",
