@@ -5,7 +5,9 @@ A command imports what it needs when it runs: `pmnet --help` must wait for no li
 
 import ast
 import importlib
+import io
 import pkgutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,6 +47,20 @@ def _print_version(asked: bool) -> bool:
     return asked
 
 
+def _refuse_unwritable(path: Path, folder: bool = False) -> None:
+    from pmnet.core.files import refuse_unwritable
+
+    refuse_unwritable(path, folder)
+
+
+def _checked(option: str, number: int, least: int) -> None:
+    from annotated_types import Interval
+
+    from pmnet.core.params import parse
+
+    parse(Annotated[int, Interval(ge=least, le=100_000)], number, option)
+
+
 @app.callback()
 def options(
     version: Annotated[
@@ -76,6 +92,8 @@ def check(
     body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
 ) -> None:
     """Check the data sets below a folder: what is there, what is wrong, and what to do next."""
+    if pictures is not None:
+        _refuse_unwritable(pictures, folder=True)
     from pmnet.body import OPEN_BODY, BodyModel
     from pmnet.check import dataset_report
 
@@ -97,6 +115,7 @@ def check(
 @app.command(rich_help_panel=DATA)
 def template(out: Path) -> None:
     """Write an .npz or .csv with two example rows, to be filled with your own data (adapter `generic`)."""
+    _refuse_unwritable(out)
     from pmnet.datasets.generic import write_template
 
     write_template(out)
@@ -110,6 +129,7 @@ def repro(
     ] = 0,
 ) -> None:
     """Run the graph with several stages side by side; `dvc repro` runs them one after the other."""
+    _checked("--jobs", jobs, 0)
     from pmnet.runs.pool import repro_parallel
 
     repro_parallel(jobs)
@@ -124,6 +144,7 @@ def sweep(
     devices: Annotated[int, typer.Option(help="Trainings that run at once; 0: one per GPU.")] = 0,
 ) -> None:
     """Train and evaluate experiments that differ from params.yaml, one per GPU at a time."""
+    _checked("--devices", devices, 0)
     from pmnet.core.stage import PARAMS
     from pmnet.runs.experiments import run_experiments
 
@@ -136,6 +157,7 @@ def export(
     out: Annotated[Path, typer.Option(help="The .npz to write.")],
 ) -> None:
     """Write prototypes in the layout of SPIN's smpl_mean_params.npz, with K rows instead of one."""
+    _refuse_unwritable(out)
     from pmnet.memory.prototypes import PrototypeMemory
 
     prototypes = PrototypeMemory.load(memory)
@@ -165,6 +187,8 @@ def cluster_quality(
     weights: Annotated[str, typer.Option(help="parts | flat")] = "parts",
 ) -> None:
     """Report how good and how stable a memory is for several K; params.yaml has all other settings."""
+    for suffix in (".csv", ".png"):
+        _refuse_unwritable(out.with_suffix(suffix) if out.name else out)
     from pmnet.clustering.build import MemoryRequest
     from pmnet.clustering.options import Cluster
     from pmnet.core import params
@@ -173,6 +197,9 @@ def cluster_quality(
     from pmnet.memory.prototypes import SpaceName
     from pmnet.report.memory_quality import write_quality
 
+    _checked("--seeds", seeds, 1)
+    for number in k:
+        _checked("--k", number, 1)
     parts = Literal["parts", "flat"]
     machine = params.load(PARAMS, "machine", Machine, {})
     set_threads(machine)
@@ -201,6 +228,9 @@ def findings(
     ] = None,
 ) -> None:
     """Rebuild a benchmark's tables, figures and claim from its packed errors, and print the claim."""
+    if folder.is_dir():
+        for name in ("tables", "figures"):
+            _refuse_unwritable(folder / name, folder=True)
     from pmnet.core.params import load
     from pmnet.core.stage import PARAMS
     from pmnet.report.benchmark.writing import write_findings
@@ -218,6 +248,7 @@ def pack_errors(
     ] = Path("reports/open/errors.parquet"),
 ) -> None:
     """Pack the errors of many runs into one small file, and add each run to runs.csv beside it."""
+    _refuse_unwritable(out)
     from pmnet.report.benchmark.listing import add_drafts
     from pmnet.report.benchmark.packed import load_packed
     from pmnet.report.benchmark.packing import pack
@@ -247,6 +278,7 @@ def import_body(
     female: Annotated[Path | None, typer.Option(help="The female SMPL.")] = None,
 ) -> None:
     """Read an official SMPL .pkl safely (no chumpy; no code in the file is run) and write an .npz."""
+    _refuse_unwritable(out)
     from pmnet.body.files import read_body, with_gender, write_body
     from pmnet.body.keypoints import keypoint_regressor, read_extra
 
@@ -298,6 +330,9 @@ def _stage_command(stage: str) -> Any:
 
 def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Exception:

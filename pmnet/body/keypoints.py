@@ -15,6 +15,7 @@ from smplx.vertex_ids import vertex_ids
 
 from pmnet.body.parts import JOINTS, other_side
 from pmnet.core.errors import InputError
+from pmnet.formats.npz import read_npy
 
 LIMBS: Final = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
@@ -60,11 +61,8 @@ def keypoint_regressor(
 
 def read_extra(path: Path) -> np.ndarray:
     """Return the rows of J_regressor_extra.npy; raises InputError where the file is another."""
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error}); copy it anew") from None
-    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) < len(EXTRA):
+    rows = read_npy(path)
+    if rows.ndim != 2 or len(rows) < len(EXTRA):
         raise InputError(f"{path}: expected SPIN's J_regressor_extra.npy, 9 or more x 6890 numbers")
     return rows
 

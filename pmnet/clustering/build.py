@@ -27,6 +27,7 @@ from pmnet.clustering.kmeans import kmeans
 from pmnet.clustering.options import Cluster
 from pmnet.clustering.reference import Clustering
 from pmnet.clustering.sharding import Shard
+from pmnet.core.errors import InputError
 from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples, load_all
 from pmnet.memory.prototypes import PrototypeMemory
@@ -57,7 +58,13 @@ class MemoryRequest:
         """Return the weight of each part of the body."""
         if self.weights == "flat":
             return dict.fromkeys(BODY_PARTS, 1.0)
-        return {"limb": self.options.limb_weight, **asdict(self.options.part_weights)}
+        weights = {"limb": self.options.limb_weight, **asdict(self.options.part_weights)}
+        if not any(weights.values()):
+            raise InputError(
+                "cluster: limb_weight and all part_weights are 0, so that all bodies are equal; set one "
+                "above 0"
+            )
+        return weights
 
 
 class StoredBodies:

@@ -132,10 +132,10 @@ class Evaluator:
 
         `more` is added to the header of the file. The first of several processes writes.
         """
+        about = {"run": run, **self.about([samples for samples, _ in pairs]), **more}
         errors = pd.concat([self.errors(*pair) for pair in pairs], ignore_index=True)
         if rank_and_world_size()[0] > 0:
             return
-        about = {"run": run, **self.about([samples for samples, _ in pairs]), **more}
         write_errors(errors.assign(run=run), about, out)
         say(f"{run}: errors of {len(errors)} predictions -> {out}")
 
@@ -144,6 +144,10 @@ class Evaluator:
         measured = [Samples.load(file).about.measured for file in samples]
         protocols = [Protocol(self.options.alignment, joints) for joints in measured]
         settings = ("space", "weights", "k", "limb_weight", "max_iterations")
+        if missing := [name for name in settings if name not in self.memory.settings]:
+            raise InputError(
+                f"the memory does not say its {', '.join(missing)}; run the cluster stage again"
+            )
         return {
             **{name: self.memory.settings[name] for name in settings},
             "protocol": describe(protocols, gendered=len(self.body.genders) > 0),

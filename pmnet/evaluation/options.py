@@ -1,8 +1,9 @@
 """The settings of the evaluate stage."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pmnet.core.ranges import Distinct
 from pmnet.model.selection import Selection
 
 
@@ -15,6 +16,6 @@ class Evaluate:
     """
 
     selection: Selection
-    also: list[Selection]
+    also: Annotated[list[Selection], Distinct()]
     alignment: Literal["none", "pelvis", "hips"]
     extra: dict[str, Any]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_special
 
 
 def read_records(path: Path, key: str) -> list[dict[str, Any]]:
@@ -18,6 +19,7 @@ def read_records(path: Path, key: str) -> list[dict[str, Any]]:
 
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; raises InputError where it cannot be read."""
+    refuse_special(path)
     try:
         return json.loads(path.read_bytes())
     except OSError as error:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pmnet.body.camera import BOX_PX
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_special
 from pmnet.core.progress import say
 from pmnet.data.samples import Samples
 
@@ -68,6 +69,7 @@ class Cropper:
 def read_image(path: Path) -> Image.Image:
     """Return an image file as RGB: grey is repeated, transparency dropped."""
     try:
+        refuse_special(path)
         image = Image.open(path, formats=FORMATS)
         image.load()
     except (FileNotFoundError, IsADirectoryError):

@@ -2,6 +2,8 @@
 
 import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
@@ -58,17 +60,22 @@ class _Worker:
         return encode(images, self.options.encoding, self.options.jpeg_quality), problems
 
 
-_worker: _Worker | None = None
+_worker: _Worker | InputError | None = None
 
 
 def _start(samples: Path, body: Path, options: Images, device: torch.device) -> None:
     global _worker
     torch.set_num_threads(1)  # there is one process per core
-    _worker = _Worker(samples, body, options, device)
+    try:
+        _worker = _Worker(samples, body, options, device)
+    except InputError as error:  # a pool would print it with its traceback
+        _worker = error
 
 
 def _make(rows: slice) -> Made:
     assert _worker is not None
+    if isinstance(_worker, InputError):
+        raise _worker
     return _worker(rows)
 
 
@@ -82,8 +89,6 @@ def make_images(samples: Path, body: Path, out: Path, options: Images, machine: 
     table = Samples.load(samples)
     if not len(table):
         raise InputError(f"{samples}: no samples, so there are no images to make")
-    if options.context < 1:
-        raise InputError(f"images.context is {options.context:g}: it must be at least 1")
     cropped = table.about.pixels == "files"
     device = torch.device("cpu") if cropped else device_of(machine)
     if not cropped:
@@ -91,7 +96,7 @@ def make_images(samples: Path, body: Path, out: Path, options: Images, machine: 
     missing = Missing(samples, table, options.max_missing) if cropped else None
     size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
     jobs = [slice(start, min(start + size, len(table))) for start in range(0, len(table), size)]
-    made = _run(jobs, workers_of(machine), (samples, body, options, device))
+    made = _run(jobs, min(workers_of(machine), len(jobs)), (samples, body, options, device))
     what = f"{'cropping' if cropped else 'rendering'} {out.stem}"
     batches = _without(missing, jobs, track(made, what, len(jobs)))
     write_pixels(out, batches, options.size_px, options.encoding, options.context)
@@ -128,5 +133,13 @@ def _run(
         yield from map(_make, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _start, setup) as pool:
-        yield from pool.imap(_make, jobs)
+    pool = ProcessPoolExecutor(workers, context, _start, setup)
+    try:
+        yield from pool.map(_make, jobs)
+    except BrokenProcessPool:
+        raise InputError(
+            "a process that makes images was ended, probably for want of memory; set machine.workers to a "
+            "smaller number"
+        ) from None
+    finally:  # an error ends the work: nothing more is begun
+        pool.shutdown(cancel_futures=True)

@@ -1,7 +1,12 @@
 """The settings of the images stage."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
+
+from pmnet.core.ranges import Seed, Share
+from pmnet.images.file import Context, SizePx
 
 
 @dataclass(frozen=True)
@@ -12,12 +17,12 @@ class Images:
     image files may be missing or broken.
     """
 
-    size_px: int
-    context: float
-    max_missing: float
+    size_px: SizePx
+    context: Context
+    max_missing: Share
     encoding: Literal["raw", "jpeg"]
-    jpeg_quality: int
-    supersampling: int
-    variety: float
-    skin_share: float
-    seed: int
+    jpeg_quality: Annotated[int, Interval(ge=1, le=100)]
+    supersampling: Annotated[int, Interval(ge=1, le=16)]
+    variety: Share
+    skin_share: Share
+    seed: Seed

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import project
 from pmnet.body.keypoints import J24_HIPS
+from pmnet.core.ranges import Weight
 from pmnet.data.samples import JointSet
 from pmnet.model.network import Prediction
 
@@ -23,12 +24,12 @@ from pmnet.model.network import Prediction
 class LossWeights:
     """Weights of the five terms of the loss; `regression_scale` multiplies all but the last."""
 
-    keypoints_3d: float
-    keypoints_2d: float
-    pose: float
-    betas: float
-    prototype: float
-    regression_scale: float
+    keypoints_3d: Weight
+    keypoints_2d: Weight
+    pose: Weight
+    betas: Weight
+    prototype: Weight
+    regression_scale: Weight
 
 
 TERMS: Final = ("keypoints_3d", "keypoints_2d", "pose", "betas", "prototype")

@@ -1,9 +1,10 @@
 """PM-Net (Fig. 2): encoder, classifier, prototype memory, parameter estimator."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -16,6 +17,10 @@ POSE, BETAS, CAMERA = 24 * 6, 10, 3
 PARAMETERS = POSE + BETAS + CAMERA  # the 157 numbers that G regresses
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
+Pooling = Annotated[int, Interval(ge=1, le=64)]
+Width = Annotated[int, Interval(ge=1, le=65536)]
+HiddenWidth = Annotated[int, Interval(ge=0, le=65536)]  # 0: no hidden layer
+RegressorSteps = Annotated[int, Interval(ge=0, le=100)]
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,11 @@ class NetworkConfig:
     """
 
     encoder: str
-    pooling: int
-    hidden: int
-    classifier_hidden: int
-    estimator_hidden: int
-    regressor_steps: int
+    pooling: Pooling
+    hidden: Width
+    classifier_hidden: HiddenWidth
+    estimator_hidden: HiddenWidth
+    regressor_steps: RegressorSteps
     start: Literal["assigned", "predicted", "mixed", "scheduled", "mean"]
 
 

@@ -24,7 +24,10 @@ from pmnet.core import params
 from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine, visible_gpus
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_unwritable, replacing
 from pmnet.core.progress import say
+from pmnet.core.ranges import Seeds
+from pmnet.core.stage import message_of
 from pmnet.data.sets import images_of, pairs_of, samples_of
 from pmnet.evaluation.error_table import merge_errors
 from pmnet.evaluation.evaluator import Evaluator
@@ -44,7 +47,7 @@ class Experiment:
     label: str
     group: str
     memory: str
-    seeds: list[int]
+    seeds: Seeds
     set: dict[str, Any]
 
     @property
@@ -94,7 +97,7 @@ class Job:
 
     def done(self, file: Path) -> bool:
         """Return whether there are errors by these very settings."""
-        made = self.made_by.read_text() if self.made_by.exists() else ""
+        made = self.made_by.read_text(errors="replace") if self.made_by.is_file() else ""
         return self.errors.exists() and made == self.settings(file)
 
     def options(self, file: Path) -> Train:
@@ -108,17 +111,22 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
     """Return the experiments of a file by name; raises InputError naming the key that is wrong."""
     found = params.read(file, "experiments")
     if not isinstance(found, dict) or not found:
-        raise InputError(f"{file}: experiments: expected names with settings, got {found!r}")
-    for name in map(str, found):
-        if name in (".", "..") or not re.fullmatch(r"[\w.+-]+", name):
-            raise InputError(
-                f"{file}: experiments.{name}: a name may have letters, digits and . _ + - only, because "
-                f"the results go to {SWEEPS}/NAME; rename the experiment"
-            )
-    return {
-        str(name): params.parse(Experiment, value, f"{file}: experiments.{name}")
-        for name, value in found.items()
-    }
+        raise InputError(f"{file}: experiments: expected names with settings, got {found!r:.200}")
+    experiments = {}
+    for name, value in found.items():
+        where = f"{file}: experiments.{name!s:.100}"
+        _refuse_path(str(name), where, f"the results go to {SWEEPS}/NAME")
+        experiment: Experiment = params.parse(Experiment, value, where)
+        _refuse_path(experiment.memory, f"{where}.memory", f"it is {RUNS}/NAME/memory.npz")
+        experiments[str(name)] = experiment
+    return experiments
+
+
+def _refuse_path(name: str, where: str, because: str) -> None:
+    if name in (".", "..") or not re.fullmatch(r"[\w.+-]{1,200}", name):
+        raise InputError(
+            f"{where}: a name may have letters, digits and . _ + - only, because {because}; rename it"
+        )
 
 
 def run_experiments(file: Path, settings: Path, groups: list[str], devices: int) -> None:
@@ -138,6 +146,9 @@ def run_experiments(file: Path, settings: Path, groups: list[str], devices: int)
         job.options(settings)
         if not (memory := job.experiment.memory_file).exists():
             raise InputError(f"{file}: {memory} is missing: run dvc repro cluster first")
+        refuse_unwritable(job.folder, folder=True)
+    for sets in (TRAIN_SETS, TEST_SETS):
+        pairs_of(sets)
     waiting = [job for job in jobs if not job.done(settings)]
     say(f"{len(waiting)} of {len(jobs)} jobs to do")
     failed = list(_side_by_side(waiting, settings, devices))
@@ -165,7 +176,7 @@ def _side_by_side(jobs: list[Job], settings: Path, devices: int) -> Iterator[str
     while left and (end := _next(done, processes)):
         title, error = end
         left.remove(title)
-        say(f"{title}: {'failed:' + error if error else 'done'}; {len(left)} of {len(jobs)} left")
+        say(f"{title}: {'failed: ' + error if error else 'done'}; {len(left)} of {len(jobs)} left")
         if error:
             yield title
     yield from left  # all workers were killed
@@ -191,8 +202,8 @@ def _work(gpu: str, settings: Path, waiting: Any, done: Any) -> None:
         try:
             _run(job, settings)
             done.put((job.title, ""))
-        except Exception:  # the other jobs go on
-            done.put((job.title, "\n" + traceback.format_exc()))
+        except Exception as error:  # the other jobs go on
+            done.put((job.title, message_of(error) or "\n" + traceback.format_exc()))
 
 
 def _run(job: Job, settings: Path) -> None:
@@ -210,7 +221,8 @@ def _run(job: Job, settings: Path) -> None:
     more = {"label": experiment.label, "group": experiment.group, "set": experiment.set}
     job.made_by.unlink(missing_ok=True)  # errors never lie beside the settings of others
     evaluator.write(job.name, pairs_of(TEST_SETS), job.errors, more)
-    job.made_by.write_text(job.settings(settings))
+    with replacing(job.made_by) as partial:
+        partial.write_text(job.settings(settings))
     forget(models)
     ended = time.monotonic()
     say(f"{job.name}: trained in {trained - started:.0f} s, evaluated in {ended - trained:.0f} s")

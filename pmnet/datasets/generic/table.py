@@ -13,6 +13,7 @@ import pyarrow.csv as arrow_csv
 
 from pmnet.body.keypoints import J24
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_special
 
 PARTS_2D: Final = ("x", "y", "confidence")
 PARTS_3D: Final = ("x_m", "y_m", "z_m", "confidence_m")
@@ -76,6 +77,7 @@ def _joint(
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
     """Return all columns, numbers as float64 with NaN for an empty cell."""
+    refuse_special(path)
     try:
         content = path.read_bytes()
         header = next(csv.reader(io.StringIO(content.split(b"\n", 1)[0].decode("utf-8-sig"))))
@@ -144,18 +146,20 @@ def _is_number(cell: str) -> bool:
 def csv_header(path: Path) -> set[str]:
     """Return the names in the first line of a csv; empty where the file is not a csv."""
     try:
+        refuse_special(path)
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return set(next(csv.reader([stream.readline(100_000)]), []))
-    except (OSError, UnicodeDecodeError, csv.Error):
+    except (OSError, ValueError, csv.Error):
         return set()
 
 
 def csv_texts(path: Path, column: str, rows: int) -> list[str]:
     """Return the first `rows` cells of a column; empty where it cannot be read."""
     try:
+        refuse_special(path)
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return [line[column] or "" for line in islice(csv.DictReader(stream), rows)]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError):
+    except (OSError, ValueError, csv.Error, KeyError):
         return []
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from pmnet.core.ranges import Weight
 from pmnet.evaluation.extra import Comparison
 
 
@@ -12,7 +13,7 @@ from pmnet.evaluation.extra import Comparison
 class Options:
     """The largest distance of a correct joint."""
 
-    threshold_mm: float
+    threshold_mm: Weight
 
 
 def measure(comparison: Comparison, options: Options) -> Float[Tensor, "b"]:

@@ -7,12 +7,11 @@ starts from the same prototype is not repeated: an empty cell of `chosen_prototy
 cell of `assigned_prototype`, an empty cell of the other inferences the cell of `model`.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import METRICS, NEED_BODIES
+from pmnet.core.header import read_header
+from pmnet.evaluation.error_table import METRICS, NEED_BODIES, open_parquet
 from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
 
 SAME_MM: Final = 0.01
@@ -56,6 +56,14 @@ def equal_to(inference: str) -> str | None:
 
 
 @dataclass(frozen=True)
+class _Header:
+    """The header of a packed file: its runs, and the columns that equal another."""
+
+    runs: dict[str, RunFacts]
+    same: dict[str, str]
+
+
+@dataclass(frozen=True)
 class _PackedFiles:
     """Packed files of the same samples; `files` is by RUN/SEED: a run's seeds may be in several."""
 
@@ -88,19 +96,26 @@ class _PackedFiles:
 
 def _read(path: Path) -> _PackedFiles:
     try:
-        with pq.ParquetFile(path) as file:
-            about = json.loads((file.schema_arrow.metadata or {})[METADATA])
+        with open_parquet(path) as file:
+            content = (file.schema_arrow.metadata or {}).get(METADATA, b"null")
+            about: _Header = read_header(_Header, content, path, "not packed errors", CURE)
             samples = file.read(columns=FACTS).to_pandas()
-        runs = {run: RunFacts(**_as_tuples(facts)) for run, facts in about["runs"].items()}
-        missing = set(_needed(runs)) - set(about["same"]) - set(file.schema_arrow.names)
+            types = {f.name: f.type for f in file.schema_arrow}
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of packed errors; {CURE}") from None
     except (KeyError, TypeError, ValueError, pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not packed errors, or cut short ({error}); {CURE}") from None
+    missing = [name for name in _needed(about.runs) if not _is_stored(name, about.same, types)]
     if missing or list(samples) != FACTS:
         raise InputError(f"{path}: columns are missing ({' '.join(sorted(missing)[:3])}); {CURE}")
-    files = {f"{run}/{seed}": path for run, facts in runs.items() for seed in facts.seeds}
-    return _PackedFiles(samples, runs, files, about["same"])
+    files = {f"{run}/{seed}": path for run, facts in about.runs.items() for seed in facts.seeds}
+    return _PackedFiles(samples, about.runs, files, about.same)
+
+
+def _is_stored(name: str, same: dict[str, str], types: dict[str, pa.DataType]) -> bool:
+    return pa.types.is_integer(types.get(same.get(name, name), pa.null()))
 
 
 def _needed(runs: dict[str, RunFacts]) -> Iterator[str]:
@@ -109,10 +124,6 @@ def _needed(runs: dict[str, RunFacts]) -> Iterator[str]:
             for inference in facts.inferences:
                 for what in (*PROTOTYPES, *map(packed_name, METRICS)):
                     yield f"{run}/{seed}/{inference}/{what}"
-
-
-def _as_tuples(facts: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
 
 
 def _same_samples(one: pd.DataFrame, other: pd.DataFrame) -> bool:
