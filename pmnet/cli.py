@@ -90,25 +90,33 @@ def check(
         Path | None, typer.Option(help="Draw a contact sheet per data set into this folder.")
     ] = None,
     body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
+    exif: Annotated[
+        bool,
+        typer.Option("--exif", help="Turn pictures as their EXIF headers say (images.upright)."),
+    ] = False,
 ) -> None:
-    """Check the data sets below a folder: what is there, what is wrong, and what to do next."""
+    """Check the data sets below a folder, or in one file: what is there, what is wrong, what to do next."""
     if pictures is not None:
         _refuse_unwritable(pictures, folder=True)
     from pmnet.body import OPEN_BODY, BodyModel
     from pmnet.check import dataset_report
+    from pmnet.images.crops import Reading
 
     model = BodyModel.load(body or OPEN_BODY)
+    reading = Reading(upright=exif)
     reports = []
-    for report in dataset_report.check(root, model):
+    for report in dataset_report.check(root, model, reading):
         reports.append(report)
         if not as_json:
             typer.echo("\n".join(dataset_report.as_text(report)) + "\n")
         if pictures is not None and report.samples is not None:
-            dataset_report.draw(report, model, pictures)
+            dataset_report.draw(report, model, pictures, reading)
     typer.echo(
         dataset_report.as_json(reports) if as_json else dataset_report.verdict(root, reports)
     )
-    if not reports or any(report.wrong for report in reports):
+    if not any(report.found.adapter for report in reports) or any(
+        report.wrong for report in reports
+    ):
         raise typer.Exit(1)
 
 

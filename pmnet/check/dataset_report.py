@@ -14,16 +14,20 @@ from ruamel.yaml.compat import StringIO
 
 from pmnet import datasets
 from pmnet.body import BodyModel
-from pmnet.check.inspection import Finding, inspect
+from pmnet.check.inspection import Finding, inspect, total
 from pmnet.check.overlays import overlay_sheet
+from pmnet.check.unread import unreadable
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset
 from pmnet.datasets._shared.discovery import Found, walked_once
+from pmnet.images.crops import AS_STORED, Reading
 from pmnet.images.sheet import save_picture
 
 SHEET_SAMPLES, SHEET_PX = 16, 160  # of a contact sheet
+SPIN = "spin"  # takes any file in SPIN's layout that no other adapter knows
+NOT_READABLE = "no reader can open this file"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class DatasetReport:
     findings: list[Finding]
     contents: dict[str, str] = field(default_factory=dict)
     samples: Samples | None = None
+    compared: dict[str, int] = field(default_factory=dict)
 
     @property
     def wrong(self) -> bool:
@@ -45,35 +50,58 @@ class DatasetReport:
 def find_all(root: Path) -> list[Found]:
     """Return what all adapters recognise below a folder, one entry per data set, in a fixed order.
 
-    Raises InputError where the folder does not exist.
+    `root` may also be one file. Raises InputError where there is no such folder or file.
     """
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give the one that holds your data sets")
+    folder, file = _folder_and_file(root)
     found: list[Found] = []
-    with walked_once():
+    with walked_once(file):
         for name in datasets.adapters():
             adapter = importlib.import_module(f"pmnet.datasets.{name}")
-            found += adapter.find(root) if hasattr(adapter, "find") else []
+            found += adapter.find(folder) if hasattr(adapter, "find") else []
+    known = {_file_of(one) for one in found if one.adapter != SPIN}
+    found = [one for one in found if one.adapter != SPIN or one.source not in known]
     return sorted(found, key=lambda one: (str(one.source), one.adapter, str(one.options)))
 
 
-def check(root: Path, body: BodyModel) -> Iterator[DatasetReport]:
-    """Yield a report on each data set below a folder; see `find_all` for the error."""
-    used = set[str]()
+def _folder_and_file(root: Path) -> tuple[Path, Path | None]:
+    if root.is_file():
+        return root.parent, root
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder or file; give the one that holds your data sets")
+    return root, None
+
+
+def check(root: Path, body: BodyModel, reading: Reading = AS_STORED) -> Iterator[DatasetReport]:
+    """Yield a report on each data set below a folder, then on each file that no reader can open.
+
+    `reading` says how the pictures are opened; see `find_all` for the error.
+    """
+    used, said = set[str](), ""
     for found in track(find_all(root), "checking"):
-        name = _name(found, used)
-        entry = Dataset(found.adapter, found.split, found.source, found.options)
-        contents = _contents(found)
-        try:
-            samples = datasets.read(name, entry, body, str(found.source))
-        except InputError as error:
-            yield DatasetReport(found, name, [Finding("wrong", str(error))], contents)
-            continue
-        findings = [*_counts(samples, found), *inspect(samples, body)]
-        if found.split == "test" and not samples.is_measurable():
-            findings.append(Finding("note", "no 3D joints either: no error can be measured on it"))
-            found = replace(found, split="preview")
-        yield DatasetReport(found, name, findings, contents, samples)
+        report = _report(found, _name(found, used), body, reading)
+        said += "\n".join(finding.text for finding in report.findings) + "\n"
+        yield report
+    folder, file = _folder_and_file(root)
+    with walked_once(file):
+        strays = [(path, why) for path, why in unreadable(folder) if str(path) not in said]
+    for path, why in strays:
+        found = Found("", NOT_READABLE, path, "preview")
+        yield DatasetReport(found, path.name, [Finding("wrong", why)])
+
+
+def _report(found: Found, name: str, body: BodyModel, reading: Reading) -> DatasetReport:
+    entry = Dataset(found.adapter, found.split, found.source, found.options)
+    contents = _contents(found)
+    try:
+        samples = datasets.read(name, entry, body, str(found.source))
+    except InputError as error:
+        return DatasetReport(found, name, [Finding("wrong", str(error))], contents)
+    tested, compared = inspect(samples, body, reading)
+    findings = [*_counts(samples, found), *tested]
+    if found.split == "test" and not samples.is_measurable():
+        findings.append(Finding("note", "no 3D joints either: no error can be measured on it"))
+        found = replace(found, split="preview")
+    return DatasetReport(found, name, findings, contents, samples, compared)
 
 
 def as_text(report: DatasetReport) -> Iterator[str]:
@@ -81,34 +109,43 @@ def as_text(report: DatasetReport) -> Iterator[str]:
     found, samples = report.found, report.samples
     rows = "cannot be ingested" if samples is None else f"{len(samples):,} samples"
     yield f"{found.source}"
-    yield f"  {found.adapter}: {found.layout}, {found.split}: {rows}"
+    if found.adapter:
+        yield f"  {found.adapter}: {found.layout}, {found.split}: {rows}"
+    else:
+        yield f"  {found.layout}"
     for key, what in report.contents.items():
         yield f"    {key}: {what}"
     for finding in sorted(report.findings, key=lambda f: f.kind == "note"):
         yield f"  {'WRONG' if finding.kind == 'wrong' else 'note '}  {finding.text}"
+    if report.samples is not None:
+        yield f"  compared: {total([report.compared])}"
     if not report.wrong:
         yield "  put into params.yaml, under datasets:"
         yield from (f"    {line}" for line in entry_yaml(report).splitlines())
 
 
 def verdict(root: Path, reports: list[DatasetReport]) -> str:
-    """Return one line on all reports."""
-    if not reports:
-        names = ", ".join(datasets.adapters())
-        return (
-            f"{root}: no data set recognised; known are {names}. For their layouts see docs/data.md"
-        )
+    """Return the last lines on all reports: what was compared, and whether all is in order."""
+    recognised = [report for report in reports if report.found.adapter]
     wrong = [report.name for report in reports if report.wrong]
-    return f"{len(reports)} data sets, " + (
-        f"wrong: {', '.join(wrong)}" if wrong else "all in order"
+    if not recognised:
+        names = ", ".join(datasets.adapters())
+        broken = f"; no reader can open {', '.join(wrong)}" if wrong else ""
+        layouts = f"For their layouts see docs/data.md{broken}"
+        return f"{root}: no data set recognised; known are {names}. {layouts}"
+    return f"compared: {total(report.compared for report in recognised)}\n" + (
+        f"{len(recognised)} data sets, "
+        + (f"wrong: {', '.join(wrong)}" if wrong else "all in order")
     )
 
 
-def draw(report: DatasetReport, body: BodyModel, folder: Path) -> None:
+def draw(
+    report: DatasetReport, body: BodyModel, folder: Path, reading: Reading = AS_STORED
+) -> None:
     """Write a contact sheet of a data set: joints and body over the images."""
     if report.samples is not None and len(report.samples):
         save_picture(
-            overlay_sheet(report.samples, body, SHEET_SAMPLES, SHEET_PX),
+            overlay_sheet(report.samples, body, SHEET_SAMPLES, SHEET_PX, reading),
             folder / f"{report.name}.png",
         )
 
@@ -128,6 +165,7 @@ def as_json(reports: list[DatasetReport]) -> str:
                 "samples": None if report.samples is None else len(report.samples),
                 "counts": {} if report.samples is None else report.samples.about.counts,
                 "contents": report.contents,
+                "compared": report.compared,
                 "wrong": report.wrong,
                 "findings": [asdict(finding) for finding in report.findings],
             }
@@ -162,7 +200,7 @@ def _plain(value: Any) -> Any:
 def _counts(samples: Samples, found: Found) -> Iterator[Finding]:
     rows = samples.about.counts.get("rows", len(samples))
     for what, count in samples.about.counts.items():
-        if what != "rows" and count:
+        if what != "rows" and (count or what.startswith("fits of ")):
             yield Finding("note", f"{count:,} {what}")
     if found.published is not None and rows != found.published:
         yield Finding(
@@ -176,8 +214,7 @@ def _counts(samples: Samples, found: Found) -> Iterator[Finding]:
 
 def _contents(found: Found) -> dict[str, str]:
     """Return key, kind and shape of each array of the annotation file, where it is an npz."""
-    named = found.options.get("file")
-    path = found.source / str(named) if named else found.source
+    path = _file_of(found)
     if path.suffix != ".npz" or not path.is_file():
         return {}
     try:
@@ -185,6 +222,12 @@ def _contents(found: Found) -> dict[str, str]:
             return {key: f"{archive[key].dtype} {archive[key].shape}" for key in archive.files}
     except Exception:  # reading the file as samples gives the error
         return {}
+
+
+def _file_of(found: Found) -> Path:
+    """Return the annotation file of an entry, or its source."""
+    named = found.options.get("file")
+    return found.source / str(named) if named and found.source.is_dir() else found.source
 
 
 def _name(found: Found, used: set[str]) -> str:

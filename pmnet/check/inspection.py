@@ -5,7 +5,7 @@ Each test gives one sentence: the fault, the number of rows, and what to do. Onl
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,7 +19,7 @@ from pmnet.body.camera import fit_camera, project
 from pmnet.body.parts import JOINTS
 from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples
-from pmnet.images.crops import Cropper
+from pmnet.images.crops import AS_STORED, TOO_LARGE, Cropper, Reading, turned_size
 
 POSED_ROWS: Final = 2000  # for tests that pose bodies; the other tests take all rows
 CROPPED_ROWS, CROP_PX = 200, 32
@@ -30,6 +30,10 @@ APART_M: Final = 0.15  # the same in 3D
 TURN_RAD: Final = 7.0  # more than a full turn: most likely degrees
 SIZE_M: Final = (0.3, 3.0)  # how far the joints of a person spread
 WILD_BETA: Final = 5.0
+PICTURES, BOXES = "pictures with their boxes", "boxes with 2D joints"
+UPRIGHT_PEOPLE: Final = "bodies with the camera's axes"
+BODIES_2D, BODIES_3D = "bodies with 2D joints", "bodies with 3D joints"
+COMPARED: Final = (PICTURES, BOXES, UPRIGHT_PEOPLE, BODIES_2D, BODIES_3D)
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,29 @@ class Finding:
     text: str
 
 
-def inspect(samples: Samples, body: BodyModel) -> list[Finding]:
-    """Return all findings about the samples of one data set."""
+def inspect(
+    samples: Samples, body: BodyModel, reading: Reading = AS_STORED
+) -> tuple[list[Finding], dict[str, int]]:
+    """Return all findings about the samples of one data set, and how often what was compared with what.
+
+    `reading` says whether the labels belong to pictures that are turned by their EXIF headers.
+    """
+    compared = dict.fromkeys(COMPARED, 0)
     tests: list[Callable[[Samples, BodyModel], Iterator[Finding]]] = [
-        *(_images, _duplicates, _rotations, _shapes, _sizes, _boxes, _bodies),
+        *(_duplicates, _rotations, _shapes, _sizes),
     ]
-    return [finding for test in tests for finding in test(samples, body)]
+    findings = [*_images(samples, reading, compared)]
+    findings += [finding for test in tests for finding in test(samples, body)]
+    findings += [*_boxes(samples, compared), *_bodies(samples, body, compared)]
+    return findings, compared
+
+
+def total(parts: Iterable[dict[str, int]]) -> str:
+    """Return in words what was compared in all data sets; "nothing" where nothing was."""
+    sums = dict.fromkeys(COMPARED, 0)
+    for part in parts:
+        sums = {what: sums[what] + part.get(what, 0) for what in sums}
+    return ", ".join(f"{count:,} {what}" for what, count in sums.items() if count) or "nothing"
 
 
 def missing_images(samples: Samples) -> list[str]:
@@ -55,34 +76,74 @@ def missing_images(samples: Samples) -> list[str]:
     return [name for name in names if not os.path.isfile(Path(samples.about.root) / name)]
 
 
-def _images(samples: Samples, _: BodyModel) -> Iterator[Finding]:
+def _images(samples: Samples, reading: Reading, compared: dict[str, int]) -> Iterator[Finding]:
     if samples.about.pixels != "files":
         yield Finding("note", "no images: they are rendered from the poses")
         return
     missing, names = missing_images(samples), len(set(samples.image_name))
     if missing:
+        backslash = any("\\" in name for name in missing)
         yield Finding(
             "wrong",
             f"{len(missing)} of {names} images are not below {samples.about.root}, such as "
-            f"{', '.join(missing[:NAMES_SHOWN])}; put them there, or set options.images to their folder",
+            f"{', '.join(missing[:NAMES_SHOWN])}; put them there, or set options.images to their folder"
+            + "; write / for each backslash in their names"
+            * backslash,
         )
-    yield from _pixels(samples, set(missing))
+    yield from _pixels(samples, set(missing), reading, compared)
 
 
-def _pixels(samples: Samples, missing: set[str]) -> Iterator[Finding]:
+def _pixels(
+    samples: Samples, missing: set[str], reading: Reading, compared: dict[str, int]
+) -> Iterator[Finding]:
     """Crop some of the images, as the images stage will crop all."""
     rows = [row for row, name in enumerate(samples.image_name) if name not in missing]
     part = samples.select(torch.tensor(rows, dtype=torch.long)[evenly(len(rows), CROPPED_ROWS)])
-    _, problems = Cropper(part, CROP_PX, 1.0)(slice(0, len(part)))
-    if problems:
-        first = [
-            f"{part.image_name[row]} ({why})" for row, why in list(problems.items())[:NAMES_SHOWN]
-        ]
+    _, problems = Cropper(part, CROP_PX, 1.0, reading)(slice(0, len(part)))
+    compared[PICTURES] = len(part) - len(problems)
+    large = {row: why for row, why in problems.items() if TOO_LARGE in why}
+    broken = {row: why for row, why in problems.items() if row not in large}
+    if large:
+        yield Finding("note", f"{_some(part, large)} are too large; raise images.max_megapixels")
+    if broken:
         yield Finding(
             "wrong",
-            f"{len(problems)} of {len(part)} images that were tried cannot be cropped, such as "
-            f"{', '.join(first)}; copy these files anew, or correct their boxes",
+            f"{_some(part, broken)} cannot be cropped; copy these files anew, or correct their boxes",
         )
+    if not reading.upright:
+        yield from _exif(part)
+
+
+def _some(part: Samples, problems: dict[int, str]) -> str:
+    first = [f"{part.image_name[row]} ({why})" for row, why in list(problems.items())[:NAMES_SHOWN]]
+    return f"{len(problems)} of {len(part)} images that were tried, such as {', '.join(first)},"
+
+
+def _exif(part: Samples) -> Iterator[Finding]:
+    """Say which pictures are shown turned; wrong where their joints are not in the picture as stored."""
+    sizes = {
+        row: size
+        for row, name in enumerate(part.image_name)
+        if (size := turned_size(Path(part.about.root) / name))
+    }
+    if not sizes:
+        return
+    rows = torch.tensor(list(sizes))
+    seen = part.keypoints_2d[rows, :, 2] > 0
+    edge = torch.tensor(list(sizes.values()))[:, None]
+    outside = ((part.keypoints_2d[rows, :, :2] > edge).any(2) & seen).sum(1) > 0.2 * seen.sum(1)
+    upright = bool(outside.sum() * 2 > len(rows))
+    cure = (
+        "their joints lie outside of the stored picture, so they belong to the turned one"
+        if upright
+        else "their labels are taken to be of the stored picture; if they are of the turned one"
+    )
+    yield Finding(
+        "wrong" if upright else "note",
+        f"{len(rows)} of {len(part)} images that were tried are turned by the orientation in their EXIF "
+        f"header, such as {part.image_name[int(rows[0])]}; {cure}: name the data set in images.upright, and "
+        "check with --exif",
+    )
 
 
 def _duplicates(samples: Samples, _: BodyModel) -> Iterator[Finding]:
@@ -134,8 +195,9 @@ def _sizes(samples: Samples, _: BodyModel) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def _boxes(samples: Samples, _: BodyModel) -> Iterator[Finding]:
+def _boxes(samples: Samples, compared: dict[str, int]) -> Iterator[Finding]:
     seen = samples.keypoints_2d[..., 2] > 0
+    compared[BOXES] = int((seen.sum(1) > 5).sum())
     outside = seen & (samples.keypoints_in_crop().abs() > 1.0).any(2)
     wrong = (seen.sum(1) > 5) & (outside.sum(1) > 0.5 * seen.sum(1))
     yield from _rows(
@@ -147,12 +209,16 @@ def _boxes(samples: Samples, _: BodyModel) -> Iterator[Finding]:
 
 
 @torch.no_grad()
-def _bodies(samples: Samples, body: BodyModel) -> Iterator[Finding]:
+def _bodies(samples: Samples, body: BodyModel, compared: dict[str, int]) -> Iterator[Finding]:
     """Pose some bodies: are they upright, and do they agree with the annotated joints?"""
     rows = samples.has_smpl.nonzero()[:, 0]
     if not len(rows):
+        fits = any(what.startswith("fits of ") for what in samples.about.counts)
         yield Finding(
-            "note", "no pose and shape: it can be used neither for clustering nor for MPVPE"
+            "wrong" if fits else "note",
+            "no pose and shape: it can be used neither for clustering nor for MPVPE"
+            + "; all fits are rejected or marked as not valid: correct options.fits or options.reject"
+            * fits,
         )
         return
     rows = rows[evenly(len(rows), POSED_ROWS)]
@@ -170,8 +236,9 @@ def _bodies(samples: Samples, body: BodyModel) -> Iterator[Finding]:
     else:
         yield Finding("note", f"{upright:.0%} of the people are upright")
     joints = _joints_like(part, body)
-    yield from _against_2d(part, joints)
-    yield from _against_3d(part, joints)
+    compared[UPRIGHT_PEOPLE] = len(part)
+    yield from _against_2d(part, joints, compared)
+    yield from _against_3d(part, joints, compared)
 
 
 def _joints_like(samples: Samples, body: BodyModel) -> Float[Tensor, "n 24 3"]:
@@ -181,12 +248,15 @@ def _joints_like(samples: Samples, body: BodyModel) -> Float[Tensor, "n 24 3"]:
     return body.keypoints_of(params)
 
 
-def _against_2d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[Finding]:
+def _against_2d(
+    samples: Samples, joints: Float[Tensor, "n 24 3"], compared: dict[str, int]
+) -> Iterator[Finding]:
     seen = (samples.keypoints_2d[..., 2] > 0).float()
     crop = samples.keypoints_in_crop()
     cameras = fit_camera(joints, crop, seen)
     apart = ((project(joints, cameras) - crop).norm(dim=2) * seen).sum(1) / seen.sum(1) / 2
     known = seen.sum(1) > 5
+    compared[BODIES_2D] = int(known.sum())
     wrong = known & ~((apart < APART) & (cameras[:, 0] > 0))
     if known.any():
         middle = float(apart[known].nan_to_num(1.0).median())
@@ -203,7 +273,9 @@ def _against_2d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[F
     )
 
 
-def _against_3d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[Finding]:
+def _against_3d(
+    samples: Samples, joints: Float[Tensor, "n 24 3"], compared: dict[str, int]
+) -> Iterator[Finding]:
     seen = ((samples.keypoints_3d[..., 3] > 0) & samples.has_keypoints_3d[:, None]).float()[
         ..., None
     ]
@@ -213,6 +285,7 @@ def _against_3d(samples: Samples, joints: Float[Tensor, "n 24 3"]) -> Iterator[F
     true = true - (true * seen).sum(1, keepdim=True) / total
     apart = ((pred - true).norm(dim=2, keepdim=True) * seen).sum((1, 2)) / total[:, 0, 0]
     known = total[:, 0, 0] > 5
+    compared[BODIES_3D] = int(known.sum())
     yield from _mostly(
         samples,
         known & ~(apart < APART_M),

@@ -14,7 +14,7 @@ from pmnet.body.parts import JOINTS
 from pmnet.core.spread import evenly
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.units import BOX_MARGIN
-from pmnet.images.crops import Cropper
+from pmnet.images.crops import AS_STORED, Cropper, Reading
 from pmnet.images.plain import render_plain
 from pmnet.images.render import silhouettes
 from pmnet.images.sheet import grid
@@ -28,14 +28,16 @@ DOTS_ACROSS: Final = 60  # width of the picture in dots
 
 
 @torch.no_grad()
-def overlay_sheet(samples: Samples, body: BodyModel, count: int, size_px: int) -> Figure:
+def overlay_sheet(
+    samples: Samples, body: BodyModel, count: int, size_px: int, reading: Reading = AS_STORED
+) -> Figure:
     """Return a figure of `count` samples, spread evenly over the data set.
 
     Upper rows show the crop with its joints (left red, right blue), lower rows the body over the crop.
     Where there is no image, the crop is grey.
     """
     part = samples.select(evenly(len(samples), count))
-    crops = _crops(part, size_px)
+    crops = _crops(part, size_px, reading)
     dotted = torch.stack([_dotted(*one) for one in zip(crops, *_points(part), strict=True)])
     dressed = _dressed(crops, part, body)
     cells, titles = [], []
@@ -47,11 +49,13 @@ def overlay_sheet(samples: Samples, body: BodyModel, count: int, size_px: int) -
     return grid(cells, ["joints", "body"] * (len(cells) // 2), titles, size_px)
 
 
-def _crops(samples: Samples, size_px: int) -> UInt8[Tensor, "n 3 s s"]:
+def _crops(
+    samples: Samples, size_px: int, reading: Reading = AS_STORED
+) -> UInt8[Tensor, "n 3 s s"]:
     grey = torch.full((len(samples), 3, size_px, size_px), 200, dtype=torch.uint8)
     if samples.about.pixels != "files":
         return grey
-    images, missing = Cropper(samples, size_px, 1.0)(slice(0, len(samples)))
+    images, missing = Cropper(samples, size_px, 1.0, reading)(slice(0, len(samples)))
     images[list(missing)] = grey[list(missing)]
     return images
 

@@ -55,7 +55,9 @@ class About:
     joints of `pmnet.body.keypoints`; `measured` names the joints among them for MPJPE: "smpl24", "j14" or
     "j17". `pixels` is "render" where the images are drawn from the parameters, and "files" where
     `image_name` is a file below `root`. `body` is the sha256 of the body model that the betas belong to.
-    `counts` are the numbers of rows that ingestion read, kept and dropped, by rule.
+    `turned` is the pattern of the image names whose pixels are stored on their side: a quarter turn
+    clockwise brings them to their labels ("": none). `counts` are the numbers of rows that ingestion read,
+    kept and dropped, by rule.
     """
 
     dataset: str
@@ -65,6 +67,7 @@ class About:
     measured: Literal["smpl24", "j14", "j17"] = "smpl24"
     root: str = ""
     counts: dict[str, Amount] = field(default_factory=dict)
+    turned: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,8 @@ class Samples:
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 
     def _header(self) -> dict[str, Any]:
-        return {"version": VERSION, **asdict(self.about)}
+        header = {"version": VERSION, **asdict(self.about)}
+        return {key: value for key, value in header.items() if (key, value) != ("turned", "")}
 
     @staticmethod
     def load(path: Path) -> "Samples":

@@ -16,6 +16,7 @@ import numpy as np
 from pmnet.core.errors import InputError
 from pmnet.core.files import largest_content, refuse_special
 from pmnet.formats import hdf5_child
+from pmnet.formats.kinds import cure_of
 
 MOST_S: Final = 300  # for one file
 
@@ -67,4 +68,12 @@ def _end(code: int, stderr: bytes) -> str:
 
 
 def _damaged(path: Path, reason: str) -> InputError:
-    return InputError(f"{path}: not a readable HDF5 file, or cut short ({reason}); copy it anew")
+    return InputError(
+        f"{path}: not a readable HDF5 file, or cut short ({reason}); {_cure(path, reason)}"
+    )
+
+
+def _cure(path: Path, reason: str) -> str:
+    if "lock" in reason:
+        return "another program has it open: close that, or set HDF5_USE_FILE_LOCKING=FALSE"
+    return cure_of(path)

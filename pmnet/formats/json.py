@@ -4,12 +4,15 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import refuse_special
+from pmnet.formats.kinds import cure_of
+
+MAX_EXACT: Final = 2**53  # beyond it a float is not one whole number
 
 
 def read_records(path: Path, key: str) -> list[dict[str, Any]]:
@@ -25,7 +28,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not readable JSON ({error}); copy or download it anew") from None
+        raise InputError(f"{path}: not readable JSON ({error}); {cure_of(path)}") from None
 
 
 def records(path: Path, content: Any, key: str) -> list[dict[str, Any]]:
@@ -58,6 +61,28 @@ def numbers(
     return np.array(flat).reshape(-1, *shape)
 
 
+def keys(path: Path, listed: Sequence[dict[str, Any]], key: str) -> list[str]:
+    """Return the ids at `key` of all records as texts, exactly: never through floats.
+
+    An id is a whole number of any size or a text; 7, 7.0 and "7" are one id. Raises InputError otherwise.
+    """
+    return [_id(path, row, record, key) for row, record in enumerate(listed)]
+
+
+def by_id(
+    path: Path, listed: Sequence[dict[str, Any]], key: str, where: str
+) -> dict[str, dict[str, Any]]:
+    """Return records by their ids; raises InputError where different records of `where` share one."""
+    found: dict[str, dict[str, Any]] = {}
+    for row, (name, record) in enumerate(zip(keys(path, listed, key), listed, strict=True)):
+        if found.setdefault(name, record) != record:
+            raise InputError(
+                f"{path}: {key!r} {name} of record {row} of {where!r} is the id of another record too; ids "
+                "must be unique: number the records anew, or copy the file anew"
+            )
+    return found
+
+
 def texts(path: Path, listed: Sequence[dict[str, Any]], key: str) -> list[str]:
     """Return the texts at `key` of all records; raises InputError where a record has no text there."""
     values = [record.get(key) for record in listed]
@@ -65,6 +90,18 @@ def texts(path: Path, listed: Sequence[dict[str, Any]], key: str) -> list[str]:
         if not isinstance(value, str) or not value:
             raise InputError(f"{path}: {key!r} of record {row} is {value!r}; expected a text")
     return [str(value) for value in values]
+
+
+def _id(path: Path, row: int, record: dict[str, Any], key: str) -> str:
+    value = record.get(key)
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise InputError(
+            f"{path}: {key!r} of record {row} is {value!r}; expected an id: a whole number or a text "
+            "(numbers above 2^53 not as 1e18)"
+        )
+    return str(value)
 
 
 def _fault(record: dict[str, Any], key: str, shape: tuple[int, ...]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import largest_content, refuse_special
+from pmnet.formats.kinds import cure_of
 
 MOST_ELEMENTS: Final = 10_000  # of one array, and variables of a file
 HEADER: Final = 128  # bytes
@@ -54,7 +55,7 @@ def read_mat5(path: Path, keys: Sequence[str]) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (_DamagedError, struct.error, zlib.error, ValueError) as error:
         raise InputError(
-            f"{path}: not a readable MATLAB v5 file, or cut short ({error}); copy it anew"
+            f"{path}: not a readable MATLAB v5 file, or cut short ({error}); {cure_of(path)}"
         ) from None
 
 

@@ -1,8 +1,8 @@
-"""Arrays in npz files. Nothing is run: texts that were saved as Python objects are read by our own reader.
+"""Arrays in npz files. Nothing is run: arrays of Python objects are read by our own reader.
 
-`np.savez` pickles an array of objects. Some releases of HMR 2.0, BEDLAM and similar data have such arrays
-of image names; numpy can only run the pickle or refuse the file. `read_npz` reads plain arrays;
-`read_texts_npz` reads arrays of objects too, as texts. Sizes are checked before data are read.
+`np.savez` pickles an array of objects, and many users' files have such arrays: names, a gender, None. numpy
+can only run the pickle or refuse the file; here the texts or numbers in it become a plain array. Sizes are
+checked before data are read.
 """
 
 import math
@@ -20,6 +20,7 @@ from numpy.lib import format as npy
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import largest_content, refuse_special
+from pmnet.formats.kinds import cure_of
 from pmnet.formats.pickles import decode_pickle
 
 # what numpy, zipfile and zlib raise on damaged bytes
@@ -43,16 +44,27 @@ def npz_keys(path: Path) -> set[str]:
 
 
 def read_npz(path: Path, keys: Container[str]) -> dict[str, np.ndarray]:
-    """Return the arrays of an npz that are among `keys`; raises InputError where it is not an npz."""
-    return _read(path, keys, False)
+    """Return the arrays of an npz that are among `keys`; a key that holds None is left out.
 
-
-def read_texts_npz(path: Path, keys: Container[str]) -> dict[str, np.ndarray]:
-    """Return the arrays of an npz that are among `keys`; arrays of objects as texts.
-
-    Raises InputError where it is not an npz, or where an array of objects holds anything but texts.
+    Arrays of objects become arrays of texts or of numbers. Raises InputError where the file is not an npz, or
+    where an array of objects holds anything else.
     """
-    return _read(path, keys, True)
+    refuse_special(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {
+                member.filename.removesuffix(".npy"): member
+                for member in archive.infolist()
+                if member.filename.endswith(".npy")
+            }
+            wanted = {key: member for key, member in members.items() if key in keys}
+            _refuse_bomb(path, list(wanted.values()))
+            values = {key: _member(path, archive, key, m) for key, m in wanted.items()}
+            return {key: value for key, value in values.items() if value is not None}
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise _unreadable(path, "npz", error) from None
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -65,24 +77,6 @@ def read_npy(path: Path) -> np.ndarray:
         raise _unreadable(path, "npy", error) from None
 
 
-def _read(path: Path, keys: Container[str], with_objects: bool) -> dict[str, np.ndarray]:
-    refuse_special(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {
-                member.filename.removesuffix(".npy"): member
-                for member in archive.infolist()
-                if member.filename.endswith(".npy")
-            }
-            wanted = {key: member for key, member in members.items() if key in keys}
-            _refuse_bomb(path, list(wanted.values()))
-            return {k: _member(path, archive, k, m, with_objects) for k, m in wanted.items()}
-    except InputError:
-        raise
-    except UNREADABLE as error:
-        raise _unreadable(path, "npz", error) from None
-
-
 def _refuse_bomb(path: Path, members: list[zipfile.ZipInfo]) -> None:
     held = sum(member.file_size for member in members)
     if held > largest_content(path):
@@ -92,12 +86,11 @@ def _refuse_bomb(path: Path, members: list[zipfile.ZipInfo]) -> None:
 
 
 def _member(
-    path: Path, archive: zipfile.ZipFile, key: str, member: zipfile.ZipInfo, with_objects: bool
-) -> np.ndarray:
-    if with_objects:
-        with archive.open(member) as stream:
-            if _header(cast(BufferedIOBase, stream))[2].hasobject:
-                return _texts(path, key, stream.read())
+    path: Path, archive: zipfile.ZipFile, key: str, member: zipfile.ZipInfo
+) -> np.ndarray | None:
+    with archive.open(member) as stream:
+        if _header(cast(BufferedIOBase, stream))[2].hasobject:
+            return _objects(path, key, stream.read())
     with archive.open(member) as stream:
         return _array(cast(BufferedIOBase, stream), member.file_size, key)
 
@@ -135,18 +128,28 @@ def _filled(stream: BufferedIOBase, size: int) -> np.ndarray:
     return values
 
 
-def _texts(path: Path, key: str, pickled: bytes) -> np.ndarray:
-    decoded = decode_pickle(pickled, f"{path}: {key!r}")
-    texts = []
-    for row, value in enumerate(np.asarray(decoded, dtype=object).ravel().tolist()):
-        if not isinstance(value, str | bytes):
-            kind = type(value).__name__
-            raise InputError(
-                f"{path}: {key!r} row {row} is a {kind}; expected texts. Save the file with plain arrays"
-            )
-        texts.append(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
-    return np.array(texts, dtype=str).reshape(np.shape(decoded))
+def _objects(path: Path, key: str, pickled: bytes) -> np.ndarray | None:
+    """Return an array of objects as texts or numbers; None where it holds None alone."""
+    decoded = np.asarray(decode_pickle(pickled, f"{path}: {key!r}"), dtype=object)
+    values = decoded.ravel().tolist()
+    if values == [None]:
+        return None
+    if values and all(isinstance(value, str | bytes) for value in values):
+        texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values]
+        return np.array(texts, dtype=str).reshape(decoded.shape)
+    try:
+        numbers = np.array(decoded.tolist())
+    except ValueError:  # rows of different lengths
+        numbers = decoded
+    if numbers.dtype.kind not in "biufc":
+        row = next((r for r, v in enumerate(values) if not isinstance(v, str | bytes)), 0)
+        kind = type(values[row]).__name__ if values else "nothing"
+        raise InputError(
+            f"{path}: {key!r} row {row} is a {kind}; expected texts or numbers of one shape. Save the file "
+            "with plain arrays"
+        )
+    return numbers
 
 
 def _unreadable(path: Path, kind: str, error: BaseException) -> InputError:
-    return InputError(f"{path}: not a readable .{kind} ({error}); copy or download it anew")
+    return InputError(f"{path}: not a readable .{kind} ({error}); {cure_of(path)}")

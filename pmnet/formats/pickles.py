@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import refuse_special
+from pmnet.formats.kinds import cure_of
 
 MAX_EXPANSION_BYTES = 64_000_000 * 8
 """Memory for arrays beyond the size of the file: a dense matrix of 64 million float64."""
@@ -379,4 +380,7 @@ def decode_pickle(
     except Exception as error:  # bytes that are no such file fail in a dozen ways
         place = f", at {place}," if (place := "".join(decoder.place)) else ""
         reason = _diagnosis(error, pickled, stream.tell())
+        cure = cure_of(Path(where)) if Path(where).suffix == ".pkl" else ""
+        if cure.startswith("it is ") and not cure.startswith("it is empty"):
+            raise InputError(f"{where}: not a readable pickle; {cure}") from error
         raise InputError(f"{where}{place} {reason}") from error

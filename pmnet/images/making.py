@@ -15,7 +15,7 @@ from pmnet.core.device import Machine, device_of, workers_of
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say, track
 from pmnet.data.samples import Samples
-from pmnet.images.crops import Cropper, Missing
+from pmnet.images.crops import Cropper, Missing, Reading
 from pmnet.images.file import encode, stored_side, write_pixels
 from pmnet.images.options import Images
 from pmnet.images.render import Renderer, draw_looks
@@ -50,7 +50,7 @@ class _Worker:
         table, self.options = Samples.load(samples), options
         side = stored_side(options.size_px, options.context)
         self.source: _Renders | Cropper = (
-            Cropper(table, side, side / options.size_px)
+            Cropper(table, side, side / options.size_px, _reading(table, options))
             if table.about.pixels == "files"
             else _Renders(table, body, options, device)
         )
@@ -58,6 +58,11 @@ class _Worker:
     def __call__(self, rows: slice) -> Made:
         images, problems = self.source(rows)
         return encode(images, self.options.encoding, self.options.jpeg_quality), problems
+
+
+def _reading(table: Samples, options: Images) -> Reading:
+    upright = table.about.dataset in (options.upright or ())
+    return Reading(upright, options.max_megapixels)
 
 
 _worker: _Worker | InputError | None = None

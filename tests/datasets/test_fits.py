@@ -7,15 +7,16 @@ import pytest
 from layouts_wild import EFT, boxes, eft_records, image_names, part, write_fits
 from people import draw_people, open_body
 
+from pmnet.core.errors import InputError
 from pmnet.datasets._shared.fits import (
     Fits,
     FitSource,
     Reject,
-    nearest,
     read_eft,
     reprojection,
     with_fits,
 )
+from pmnet.datasets._shared.joins import nearest
 from pmnet.datasets._shared.rows import Rows
 
 N = 6
@@ -115,10 +116,10 @@ def test_eft_fits_find_their_rows(tmp_path):
     np.testing.assert_allclose(fits.betas, PEOPLE.betas[order], atol=1e-12)
 
 
-def test_eft_fits_of_no_row_are_left(tmp_path):
+def test_eft_fits_of_no_row_are_refused(tmp_path):
     path = write_fits(tmp_path, PEOPLE, "coco", "eft")
-    fits = read_eft(path, rows(image_name=["other.jpg"] * N))
-    assert not fits.valid.any()
+    with pytest.raises(InputError, match=r"0 of 6 fits and rows match; .*\.jpg.*other\.jpg"):
+        read_eft(path, rows(image_name=["other.jpg"] * N))
     assert path.name == EFT["coco"] and len(eft_records(PEOPLE, "coco")) == N
 
 

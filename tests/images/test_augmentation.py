@@ -230,6 +230,8 @@ def stored(body, tmp_path_factory) -> tuple[Samples, Tensor]:
         size_px=CROP_PX,
         context=1.5,
         max_missing=0.0,
+        upright=None,
+        max_megapixels=179,
         encoding="raw",
         jpeg_quality=90,
         supersampling=1,

@@ -30,6 +30,8 @@ OPTIONS = Images(
     size_px=SIZE_PX,
     context=1.0,
     max_missing=0.0,
+    upright=None,
+    max_megapixels=179,
     encoding="raw",
     jpeg_quality=95,
     supersampling=1,
@@ -244,12 +246,91 @@ def test_a_box_that_cannot_be_is_a_missing_image(tmp_path, center, scale, reason
         make(samples, tmp_path)
 
 
-def test_images_of_more_than_8_bits_are_refused(tmp_path):
+KINDS = {"WEBP": {"lossless": True}, "BMP": {}, "TIFF": {}, "PPM": {}, "JPEG2000": {}, "TGA": {}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_of_all_kinds_are_read_whatever_their_names_say(tmp_path, kind):
     samples = write_scenes(tmp_path, ".png")
-    deep = np.full((people.HEIGHT, people.WIDTH), 40000, np.uint16)
-    Image.fromarray(deep).save(tmp_path / samples.image_name[4])
-    with pytest.raises(InputError, match=r"004\.png \(its pixels have more than 8 bits\)"):
+    whole = make(samples, tmp_path).read(torch.arange(N))
+    for name in samples.image_name:
+        with Image.open(tmp_path / name) as picture:
+            picture.save(tmp_path / name, kind, **KINDS[kind])
+    assert torch.equal(make(samples, tmp_path).read(torch.arange(N)), whole)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_grey_pictures_of_16_bits_are_cut_to_8(tmp_path, kind):
+    samples = write_scenes(tmp_path, ".png")
+    for name in samples.image_name:
+        with Image.open(tmp_path / name) as picture:
+            picture.convert("L").save(tmp_path / name)
+    grey = make(samples, tmp_path).read(torch.arange(N))
+    for name in samples.image_name:
+        with Image.open(tmp_path / name) as picture:
+            deep = np.asarray(picture).astype(np.uint16) * 257
+        Image.fromarray(deep).save(tmp_path / name, kind)
+    assert torch.equal(make(samples, tmp_path).read(torch.arange(N)), grey)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.full((9, 9), 0.5, np.float32), "fractions"),
+        (np.full((9, 9), 70_000, np.int32), "16 bits"),
+    ],
+)
+def test_pixels_that_cannot_be_made_8_bits_are_refused(tmp_path, pixels, reason):
+    samples = write_scenes(tmp_path, ".png")
+    Image.fromarray(pixels).save(tmp_path / samples.image_name[4], "TIFF")
+    with pytest.raises(InputError, match=rf"004\.png \(its pixels .*{reason}"):
         make(samples, tmp_path)
+
+
+def test_a_picture_above_the_limit_is_named_with_the_setting(tmp_path):
+    samples = write_scenes(tmp_path)
+    Image.new("L", (1500, 1400)).save(tmp_path / samples.image_name[2])
+    with pytest.raises(
+        InputError, match=r"002\.jpg \(2 megapixels, above images\.max_megapixels, 1\)"
+    ):
+        make(samples, tmp_path, max_megapixels=1)
+    make(samples, tmp_path, max_megapixels=3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_header_turns_the_pictures_of_the_sets_that_ask_for_it(tmp_path, orientation):
+    samples = write_scenes(tmp_path, ".png")
+    whole = make(samples, tmp_path).read(torch.arange(N))
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # what Pillow has to do to store it so
+    for name in samples.image_name:
+        with Image.open(tmp_path / name) as picture:
+            stored = picture.transpose(back[orientation]) if orientation > 1 else picture.copy()
+        stored.save(tmp_path / name, exif=_orientation(orientation))
+    assert torch.equal(make(samples, tmp_path, upright=["scenes"]).read(torch.arange(N)), whole)
+    if orientation > 1:
+        stored_crops = make(samples, tmp_path, upright=["others"], max_missing=1.0)
+        assert not torch.equal(stored_crops.read(torch.arange(N)), whole)
+
+
+@pytest.mark.parametrize("seen", ["clockwise", "not at all", "already turned"])
+def test_pictures_on_their_side_are_turned_to_their_labels(tmp_path, seen):
+    samples = write_scenes(tmp_path, ".png")
+    for (
+        name
+    ) in samples.image_name:  # wider than high, with the labels of the picture that is higher
+        with Image.open(tmp_path / name) as picture:
+            tall = picture.crop((0, 0, people.WIDTH - 80, people.HEIGHT))
+        assert tall.height > tall.width
+        tall.save(tmp_path / name)
+    whole = make(samples, tmp_path).read(torch.arange(N))
+    if seen != "already turned":
+        for name in samples.image_name:
+            with Image.open(tmp_path / name) as picture:
+                picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / name)
+    pattern = "" if seen == "not at all" else "scene/*"
+    turned = replace(samples, about=replace(samples.about, turned=pattern))
+    crops = make(turned, tmp_path, max_missing=1.0).read(torch.arange(N))
+    assert torch.equal(crops, whole) == (seen != "not at all")
 
 
 def test_a_context_below_the_box_is_refused(tmp_path):

@@ -15,12 +15,24 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from pmnet.core.errors import InputError
-from pmnet.formats.npz import read_texts_npz
+from pmnet.formats.npz import read_npz
 
 Folder = tuple[Path, list[str], list[str]]  # its path, and the names of its folders and files
 Split = Literal["train", "test", "preview"]
 TRIED_NAMES: Final = 5  # image names that are tried to find the folder of the images
-PICTURES: Final = (".jpg", ".jpeg", ".png")  # left out: there may be millions
+# left out: there may be millions
+PICTURES: Final = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".jp2",
+    ".avif",
+)
 ALIGNED: Final = re.compile(r"(.+)_cam([0-3])_aligned")  # MoSh of Human3.6M in a camera's frame
 _WALKED: ContextVar[dict[Path, list[Folder]] | None] = ContextVar("walked", default=None)
 
@@ -57,9 +69,12 @@ def image_root(names: Iterable[str], near: Path, root: Path) -> Path:
 
 
 @contextmanager
-def walked_once() -> Iterator[None]:
-    """Walk each folder only once within this block, however many adapters look below it."""
-    token = _WALKED.set({})
+def walked_once(file: Path | None = None) -> Iterator[None]:
+    """Walk each folder only once within this block, however many adapters look below it.
+
+    With a `file`, its folder holds nothing else within this block.
+    """
+    token = _WALKED.set({} if file is None else {file.parent: [(file.parent, [], [file.name])]})
     try:
         yield
     finally:
@@ -67,7 +82,10 @@ def walked_once() -> Iterator[None]:
 
 
 def files_below(root: Path, *suffixes: str) -> Iterator[Path]:
-    """Yield the files below a folder that end in one of `suffixes`, in a fixed order; no pictures."""
+    """Yield the files below a folder that end in one of `suffixes`, in a fixed order; no pictures.
+
+    A path to a file stands for a folder with this file alone.
+    """
     for folder, _, names in _walk(root):
         yield from (folder / name for name in names if name.endswith(suffixes))
 
@@ -85,7 +103,7 @@ def matching(root: Path, pattern: str) -> list[Path]:
 def npz_texts(path: Path, key: str) -> list[str]:
     """Return one array of texts of an npz; empty where it cannot be read."""
     try:
-        values = read_texts_npz(path, (key,)).get(key, np.zeros(0))
+        values = read_npz(path, (key,)).get(key, np.zeros(0))
         texts = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
     except (InputError, UnicodeDecodeError):
         return []
@@ -106,6 +124,9 @@ def _walk_anew(root: Path) -> Iterator[Folder]:
 
     Links are followed, since users link their data; no folder is visited twice.
     """
+    if root.is_file():
+        yield root.parent, [], [root.name]
+        return
     seen = set[str]()
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)

@@ -20,7 +20,9 @@ from pmnet.body.keypoints import J24, LIMBS
 from pmnet.body.parts import JOINTS
 from pmnet.core.errors import InputError
 from pmnet.core.ranges import Weight
+from pmnet.datasets._shared.joins import check_matched, nearest
 from pmnet.datasets._shared.rows import Rows
+from pmnet.datasets._shared.units import flags
 from pmnet.formats.arrays import array
 from pmnet.formats.json import numbers, read_records, texts
 from pmnet.formats.npz import npz_keys, read_npy, read_npz
@@ -71,6 +73,7 @@ def with_fits(
     The files of the sources are relative to `folder`; `file` is the annotation file.
     """
     n, counts = len(rows), dict[str, int]()
+    gender = None if rows.gender is None else np.array(rows.gender, "<U7")
     poses, betas, valid = np.zeros((n, 72)), np.zeros((n, 10)), np.zeros(n, bool)
     for source in sources:
         name = "own fits" if source.file is None else str(source.file)
@@ -79,9 +82,11 @@ def with_fits(
         taken = kept & ~valid
         poses[taken], betas[taken] = fits.poses[taken], fits.betas[taken]
         valid |= kept
+        if gender is not None and source.file is not None:
+            gender[taken] = "neutral"  # the body that was fitted, whatever the labels say
         counts[f"fits of {name}"] = int(taken.sum())
     counts["without a fit"] = int((~valid).sum())
-    rows.poses, rows.betas, rows.has_smpl = poses, betas, valid
+    rows.poses, rows.betas, rows.has_smpl, rows.gender = poses, betas, valid, gender
     return rows, counts
 
 
@@ -164,7 +169,7 @@ def read_fits(path: Path) -> Fits:
         path,
         poses,
         array(path, values, shape, (len(poses), 10)),
-        array(path, values, flag, (len(poses),)),
+        flags(path, flag, array(path, values, flag, (len(poses),))),
     )
 
 
@@ -205,11 +210,18 @@ def read_eft(path: Path, rows: Rows) -> Fits:
     _check_rotations(path, rotmats)
     row, fit = nearest(rows, names, centers)
     n = len(rows)
+    windows = any("\\" in name for name in names)
+    cure = (
+        f"A fit belongs to the row with the name of its image ({names[:1]}, {list(rows.image_name[:1])}) and "
+        "the nearest centre, within half a box: take fits of this data set, and check names and 'center'"
+        + "; write / for each backslash in the names"
+        * windows
+    )
+    check_matched(path, len(fit), min(n, len(names)), "fits and rows", cure)
     fits = Fits(np.zeros((n, 72)), np.zeros((n, 10)), np.zeros(n, bool))
-    if len(fit):
-        rotvecs = Rotation.from_matrix(rotmats[fit].reshape(-1, 3, 3)).as_rotvec()
-        fits.poses[row], fits.betas[row] = rotvecs.reshape(-1, 72), betas[fit]
-        fits.valid[row] = True
+    rotvecs = Rotation.from_matrix(rotmats[fit].reshape(-1, 3, 3)).as_rotvec()
+    fits.poses[row], fits.betas[row] = rotvecs.reshape(-1, 72), betas[fit]
+    fits.valid[row] = True
     return fits
 
 
@@ -221,44 +233,3 @@ def _check_rotations(path: Path, rotmats: np.ndarray) -> None:
             f"{path}: 'parm_pose' of record {int(bad.argmax())} is not a rotation ({int(bad.sum())} records "
             "are not); expected 24 x 3 x 3 rotation matrices. Copy the file anew"
         )
-
-
-def nearest(rows: Rows, names: Sequence[str], centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs of a row and its fit, matched by image name, nearest centres first.
-
-    Each row and each fit is in one pair at most.
-    """
-    row, fit = _same_image([_base(name) for name in rows.image_name], [_base(n) for n in names])
-    far = np.linalg.norm(centers[fit] - rows.center[row], axis=1)
-    by_distance = np.lexsort((fit, row, far))
-    near = by_distance[far[by_distance] <= rows.scale[row[by_distance]] * BOX_PX / 2]
-    row, fit = row[near], fit[near]
-    rows_kept, fits_kept = [row[:0]], [fit[:0]]
-    # greedy matching takes a pair that is the nearest both for its row and for its fit
-    while len(row):
-        first = np.intersect1d(
-            np.unique(row, return_index=True)[1], np.unique(fit, return_index=True)[1]
-        )
-        rows_kept.append(row[first])
-        fits_kept.append(fit[first])
-        left = ~np.isin(row, row[first]) & ~np.isin(fit, fit[first])
-        row, fit = row[left], fit[left]
-    return np.concatenate(rows_kept), np.concatenate(fits_kept)
-
-
-def _same_image(images: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return all pairs of an index of `images` and an index of `names` whose names are equal."""
-    known, of_known = np.unique(np.array(names, dtype=str), return_inverse=True)
-    grouped, sizes = np.argsort(of_known, kind="stable"), np.bincount(of_known)
-    starts = np.cumsum(sizes) - sizes
-    place = dict(zip(known.tolist(), range(len(known)), strict=True))
-    group = np.array([place.get(image, -1) for image in images], int)
-    known_rows = np.flatnonzero(group >= 0)
-    counts = sizes[group[known_rows]]
-    row = np.repeat(known_rows, counts)
-    within = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return row, grouped[np.repeat(starts[group[known_rows]], counts) + within]
-
-
-def _base(name: object) -> str:
-    return str(name).rsplit("/", 1)[-1]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ from pmnet.body import BodyModel
 from pmnet.body.keypoints import J24
 from pmnet.core.errors import InputError
 from pmnet.data.samples import About, Samples
+from pmnet.datasets._shared.units import check_confidence, without_box
 from pmnet.formats.arrays import finite, same_length
 
+NO_BOX: Final = "dropped: no box (a scale of 0 or less)"
 Texts = Sequence[str] | np.ndarray
 
 
@@ -60,13 +62,21 @@ def to_samples(
     body: BodyModel,
     measured: Literal["j14", "j17"] = "j14",
     counts: dict[str, int] | None = None,
+    turned: str = "",
 ) -> Samples:
     """Return rows as samples of the data set `name`, whose images lie below `root`.
 
-    `file` is named in errors as the source of the rows; `counts` are the rows kept and dropped, by rule.
+    `file` is named in errors as the source of the rows; `counts` are the rows kept and dropped, by rule;
+    `turned` is the pattern of image names whose pixels are stored turned (see `About`). Rows with a box
+    without size are dropped and counted, here and not before: fits may belong to rows by position.
     Raises InputError where columns differ in length, or a number marked as valid is not finite.
     """
     n = same_length(file, {k: v for k, v in vars(rows).items() if v is not None})
+    counts = {"rows": n, **(counts or {})}
+    empty = without_box(rows.scale)
+    if empty.any():
+        rows, n = rows.select(~empty), n - int(empty.sum())
+        counts[NO_BOX] = int(empty.sum())
     has_smpl = _flags(rows.has_smpl, rows.poses, n)
     has_3d = _flags(rows.has_keypoints_3d, rows.keypoints_3d, n)
     poses = _valid(file, "poses", rows.poses, has_smpl, (72,))
@@ -77,7 +87,8 @@ def to_samples(
         body=body.sha256,
         measured=measured,
         root=str(root),
-        counts={"rows": n, **(counts or {})},
+        counts=counts,
+        turned=turned,
     )
     return Samples(
         about=about,
@@ -102,7 +113,7 @@ def to_samples(
 def _flags(given: np.ndarray | None, values: np.ndarray | None, n: int) -> np.ndarray:
     if values is None:
         return np.zeros(n, bool)
-    return np.ones(n, bool) if given is None else given.astype(bool)
+    return np.ones(n, bool) if given is None else np.asarray(given > 0)
 
 
 def _valid(
@@ -120,8 +131,10 @@ def _confident(
     """Return keypoints, 0 where the confidence is 0 or the row is not valid."""
     if values is None:
         return torch.zeros(len(valid), len(J24), width)
+    check_confidence(file, key, values)
     seen = (values[..., -1:] > 0) & valid[:, None, None]
     kept = np.where(seen, values, 0)
+    kept[..., -1] = np.minimum(kept[..., -1], 1)
     return torch.from_numpy(finite(file, key, kept).astype(np.float32))
 
 

@@ -11,6 +11,8 @@ from pmnet.formats.arrays import finite
 
 BOX_MARGIN: Final = 1.2  # SPIN: the box is a fifth wider than the joints
 MAX_SCALE: Final = 50.0  # a box of 10,000 px; a larger number is a width in px
+MAX_EMPTY: Final = 0.1  # share of rows that may have a box without size: they are dropped
+MAX_CONFIDENCE: Final = 1.1  # OpenPose's confidences pass 1 a little
 MAX_M: Final = 10.0  # joints that spread farther are given in mm
 PERSON_M: Final = (0.1, 10.0)  # the least and the most that the joints of a person spread
 MAX_RAD: Final = 50.0  # several turns; a larger number is in degrees, or damaged
@@ -38,14 +40,57 @@ def box_of_corners(corners: np.ndarray, margin: float) -> tuple[np.ndarray, np.n
 
 
 def check_scale(path: Path, key: str, scale: np.ndarray) -> None:
-    """Raise InputError where a scale cannot be the width of a box / 200 px."""
-    wrong = (scale <= 0) | (scale > MAX_SCALE)
+    """Raise InputError where a scale is too large for the width of a box / 200 px, or many have no size.
+
+    `to_samples` drops the few rows without a size, and counts them.
+    """
+    wrong = scale > MAX_SCALE
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
             f"{path}: {key!r} row {row} is {scale[row]:g}; expected the width of the box / 200, above 0 "
             f"and at most {MAX_SCALE:g}; {int(wrong.sum())} rows are not. Widths in px: divide by 200"
         )
+    empty = without_box(scale)
+    if empty.sum() > max(1, MAX_EMPTY * len(scale)) or (empty.all() and len(scale)):
+        row = int(empty.argmax())
+        raise InputError(
+            f"{path}: {key!r} row {row} is {scale[row]:g}, so the person has no box; expected a width above "
+            f"0; {int(empty.sum())} of {len(scale)} rows have none. Draw boxes around their joints, or drop "
+            "these rows"
+        )
+
+
+def without_box(scale: np.ndarray) -> np.ndarray:
+    """Return where the box has no size: BEDLAM writes a scale of -1 for a person without a box."""
+    return np.asarray(scale <= 0)
+
+
+def check_confidence(path: Path, key: str, keypoints: np.ndarray) -> None:
+    """Raise InputError where a confidence, the last number of a keypoint, is above 1 (N, J, 3 or 4).
+
+    0 or less, and NaN, mean that the joint is not annotated. OpenPose gives slightly more than 1.
+    """
+    wrong = keypoints[..., -1] > MAX_CONFIDENCE
+    if wrong.any():
+        row, joint = np.argwhere(wrong)[0].tolist()
+        raise InputError(
+            f"{path}: {key!r} row {row} has the confidence {keypoints[row, joint, -1]:g} at joint {joint}; "
+            f"expected 0 to 1; {int(wrong.any(1).sum())} of {len(wrong)} rows are not. Flags 0, 1, 2 as in "
+            "COCO: write 1 for 2. Percent: divide by 100; 0 to 255: divide by 255"
+        )
+
+
+def flags(path: Path, key: str, values: np.ndarray) -> np.ndarray:
+    """Return the mask of (N,) flags; raises InputError where one is neither 0 nor 1."""
+    wrong = ~np.isin(values, (0, 1))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"{path}: {key!r} row {row} is {values[row]:g}; expected 1 where the row is valid, else 0; "
+            f"{int(wrong.sum())} of {len(values)} rows are neither"
+        )
+    return np.asarray(values > 0)
 
 
 def from_mm(path: Path, key: str, joints_mm: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import Found, Split, files_below, image_root, npz_texts
 from pmnet.datasets._shared.fits import FitSource, Reject, with_fits
 from pmnet.datasets._shared.rows import Rows, to_samples
-from pmnet.datasets._shared.spin import read_spin
+from pmnet.datasets._shared.spin import is_spin, read_spin
 from pmnet.formats.npz import npz_keys
 
 ReadRaw = Callable[[Path], tuple[Rows, dict[str, int]]]
@@ -97,7 +97,7 @@ def find_spin(
     found = []
     for path in files:
         split = release.spin.get(path.name)
-        if split is not None:
+        if split is not None and is_spin(npz_keys(path)):
             names = npz_texts(path, "imgname")
             found.append(
                 wild_entry(

@@ -34,6 +34,7 @@ from pmnet.datasets.amass.clips import (
     read_motion,
 )
 
+LAYOUT: Final = "expected AMASS's SUBJECT/CLIP_poses.npz, or MoSh++'s CLIP_stageii.npz or .pkl"
 SMPLX_BETAS: Final = "clips with betas of SMPL-X"
 
 
@@ -77,10 +78,16 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     Raises InputError where no clip is found, a wanted subject is missing or a clip is broken.
     """
     generator = torch.Generator().manual_seed(options.seed)
-    clips = [
-        read_clip(path, source, options)
-        for path in track(find_clips(source, options.subjects), f"{name}: reading clips")
-    ]
+    clips, foreign = list[Clip](), list[Path]()
+    for path in track(find_clips(source, options.subjects), f"{name}: reading clips"):
+        if clip := read_clip(path, source, options):
+            clips.append(clip)
+        else:
+            foreign.append(path)
+    if not clips:
+        raise InputError(
+            f"{source}: none of its {len(foreign)} files is a clip, as {foreign[0]}; {LAYOUT}"
+        )
     rotvecs = torch.cat([clip.rotvecs for clip in clips])
     betas = torch.cat([clip.betas.expand(len(clip.rotvecs), -1) for clip in clips])
     origin = torch.arange(len(clips)).repeat_interleave(
@@ -101,6 +108,8 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
         drawn = torch.randn(len(upright), 10, generator=generator) * options.betas_spread
         upright = BodyParams(upright.rotmats, drawn.clamp(-3, 3))
     counts = {"clips": len(clips)}
+    if foreign:
+        counts[f"files left out, which are no clips, such as {foreign[0]}"] = len(foreign)
     if options.betas == "file":
         counts[SMPLX_BETAS] = sum(clip.surface_model.startswith("smplx") for clip in clips)
     about = About(name, joints="smpl24", pixels="render", body=body.sha256, counts=counts)
@@ -113,10 +122,7 @@ def find_clips(source: Path, subjects: list[str] | None) -> list[Path]:
     """Return the clips of the wanted subjects in a fixed order; see `read` for the errors."""
     paths = clip_files(source)
     if not paths:
-        raise InputError(
-            f"{source}: no .npz clips below it; expected AMASS's SUBJECT/CLIP_poses.npz, or MoSh++'s "
-            "CLIP_stageii.npz or .pkl"
-        )
+        raise InputError(f"{source}: no .npz clips below it; {LAYOUT}")
     if subjects is None:
         return paths
     if missing := set(subjects) - {path.parent.name for path in paths}:
@@ -124,15 +130,18 @@ def find_clips(source: Path, subjects: list[str] | None) -> list[Path]:
     return [path for path in paths if path.parent.name in subjects]
 
 
-def read_clip(path: Path, source: Path, options: Options) -> Clip:
-    """Return the thinned frames of one clip; raises InputError naming the file and the key."""
+def read_clip(path: Path, source: Path, options: Options) -> Clip | None:
+    """Return the thinned frames of one clip, None for a foreign file; InputError names file and key."""
     motion = read_motion(path)
+    if motion is None:
+        return None
+    folder = source.parent if source.is_file() else source
     rotvecs = torch.zeros(len(motion.poses), 24, 3)
     rotvecs[:, : USED // 3] = torch.from_numpy(motion.poses.astype(np.float32)).view(-1, 22, 3)
     kept = _thin(rotvecs, _step(path, motion.rate_hz, options.framerate_hz), options.min_change_deg)
     return Clip(
         subject=path.parent.name,
-        name=path.relative_to(source).with_suffix("").as_posix(),
+        name=path.relative_to(folder).with_suffix("").as_posix(),
         rotvecs=rotvecs[kept],
         betas=_betas(path, motion, options),
         gender=motion.gender if options.betas == "file" else "neutral",

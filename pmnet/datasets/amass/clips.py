@@ -23,9 +23,11 @@ import numpy as np
 from pmnet.core.errors import InputError
 from pmnet.datasets._shared.discovery import ALIGNED, files_below
 from pmnet.datasets._shared.units import GENDERS
+from pmnet.formats.kinds import is_damaged
 from pmnet.formats.npz import npz_keys, read_npz
 from pmnet.formats.pickles import read_pickle
 
+POSES: Final = {"poses", "root_orient", "fullpose", "new_poses", "pose_est_fullposes"}
 USED: Final = 66  # the root and the 21 joints that SMPL, SMPL-H and SMPL-X share
 BODY: Final = 63
 KEYS: Final = (
@@ -73,18 +75,16 @@ def clip_files(source: Path) -> list[Path]:
 def clip_folders(root: Path) -> list[Path]:
     """Return the folders of SUBJECT/CLIP below `root`.
 
-    Clips are recognised by their names, as CLIP_poses.npz, or by the keys of the first file of their
-    folder; neutrMosh's clips by the name of the folder.
+    Clips are recognised by their names, as CLIP_poses.npz, or by their keys; neutrMosh's clips by the name
+    of the folder.
     """
     folders: set[Path] = set()
-    looked: set[Path] = set()
     for path in files_below(root, ".npz", ".pkl"):
         source = path.parent.parent if path.parent != root else root
         if source in folders:
             continue
         known = path.name.endswith(NAMES) or source.name in NEUTR_MOSH
-        if not known and path.suffix == ".npz" and path.parent not in looked:
-            looked.add(path.parent)
+        if not known and path.suffix == ".npz":
             keys = npz_keys(path)
             known = "poses" in keys and bool(RATES & keys) and "imgname" not in keys
         if known:
@@ -92,16 +92,29 @@ def clip_folders(root: Path) -> list[Path]:
     return sorted(folders)
 
 
-def read_motion(path: Path) -> ClipMotion:
-    """Return the motion in one file; raises InputError naming the file and the key at fault."""
+def read_motion(path: Path) -> ClipMotion | None:
+    """Return the motion in one file; None where the file is foreign: it has no poses and no name of a clip.
+
+    Raises InputError naming the file and the key at fault.
+    """
+    named = path.name.endswith(NAMES) or path.parent.parent.name in NEUTR_MOSH
     if path.suffix == ".npz":
+        if not named and (keys := npz_keys(path)) and not keys & POSES:
+            return None
         values: Mapping[str, Any] = read_npz(path, KEYS)
         key = "root_orient" if "poses" not in values and "root_orient" in values else "poses"
         rate = _first(values, "mocap_framerate", "mocap_frame_rate")
         gender, betas = values.get("gender"), values.get("betas")
         kind = values.get("surface_model_type")
     else:
-        values = read_pickle(path, PICKLED, OBJECTS)
+        try:
+            values = read_pickle(path, PICKLED, OBJECTS)
+        except InputError:
+            if named or is_damaged(path):
+                raise
+            return None  # whatever it is, it is a whole pickle of something else
+        if not named and not values.keys() & POSES:
+            return None
         known = [key for key in ("fullpose", "poses", "new_poses") if key in values]
         key = known[0] if known else "pose_est_fullposes"
         details = _dict(values, "stageii_debug_details")

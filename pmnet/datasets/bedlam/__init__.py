@@ -6,9 +6,14 @@ subject), `gtkps` (N, 24 or more, 2 or 3) px. Poses with more than 72 numbers ar
 are used, hands stay at rest, and options.betas keeps the betas, which belong to another shape space, or
 sets them to zero. The first 24 of `gtkps` are the skeleton's joints; only the limbs are taken. Where they
 do not lie on the body of the file (other releases have another order), they are left out and counted.
+
+The labels of 6 fps have 11 betas: they belong to the neutral body, though `gender` names another (BEDLAM#54).
+The pictures of closeup scenes are stored a quarter turn from their labels (BEDLAM#4): they are turned upright
+where they are cut, and counted.
 """
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,13 +29,20 @@ from pmnet.datasets._shared.fits import Fits, reprojection
 from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
 from pmnet.datasets._shared.units import check_scale, genders
 from pmnet.formats.arrays import array, finite, same_length
-from pmnet.formats.npz import npz_keys, read_texts_npz
+from pmnet.formats.npz import npz_keys, read_npz
 
 KEYS: Final = ("imgname", "center", "scale", "pose_cam", "shape", "gender", "sub", "gtkps")
+MARKS: Final = {"imgname", "pose_cam"}  # other npz in the folder are left alone
 SMPL: Final = 72
 SHARED: Final = 66  # of SMPL-X: the root and the 21 joints that SMPL also has
 MAX_MISS: Final = 0.1  # how far limbs may miss the body on average, as a share of the box
 SKELETON: Final = tuple(joint if joint in LIMBS else None for joint in JOINTS)
+NEUTRAL_BETAS: Final = 11  # numbers of `shape` in labels of the neutral body
+CLOSEUP: Final = "*closeup*"  # image names of scenes that were taken with the camera on its side
+TURNED, NEUTRAL = (
+    "pictures of closeup scenes, turned upright",
+    "betas of the neutral body (11 numbers)",
+)
 MISSED, SMPLX_BETAS = "2D joints left out: not on the body", "betas of SMPL-X"
 
 
@@ -51,25 +63,33 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     paths = _annotations(source) if source.is_dir() else [source]
     if not paths:
         raise InputError(f"{source}: no .npz of BEDLAM below it; check the path")
-    parts, counts = [], {MISSED: 0, SMPLX_BETAS: 0}
+    parts, counts, neutral = [], {MISSED: 0, SMPLX_BETAS: 0}, 0
     for path in paths:
         rows, is_smplx = read_bedlam(path, options)
         counts[MISSED] += _drop_missed(rows, body)
+        neutral += len(rows) if rows.gender is not None and "neutral" in rows.gender else 0
         counts[SMPLX_BETAS] += len(rows) if is_smplx and options.betas == "file" else 0
         parts.append(rows)
+    names = [name for part in parts for name in part.image_name]
+    counts |= {NEUTRAL: neutral, TURNED: sum(fnmatchcase(name, CLOSEUP) for name in names)}
+    counts = {
+        what: count for what, count in counts.items() if count or what in (MISSED, SMPLX_BETAS)
+    }
     columns = {key: _joined(parts, key) for key in vars(parts[0])}
-    return to_samples(name, Rows(**columns), source, options.images, body, "j14", counts)
+    turned = CLOSEUP if TURNED in counts else ""
+    rows = Rows(**columns)
+    return to_samples(name, rows, source, options.images, body, "j14", counts, turned)
 
 
 def _annotations(folder: Path) -> list[Path]:
     """Return the npz files of BEDLAM below a folder, and broken ones, which reading then names."""
     files = [(path, npz_keys(path)) for path in files_below(folder, ".npz")]
-    return [path for path, keys in files if "imgname" in keys or not keys]
+    return [path for path, keys in files if keys >= MARKS or not keys]
 
 
 def read_bedlam(path: Path, options: Options) -> tuple[Rows, bool]:
     """Return the rows of one npz, and whether it is of SMPL-X."""
-    values = read_texts_npz(path, KEYS)
+    values = read_npz(path, KEYS)
     folder = options.folder.replace("{file}", path.stem)
     names = array(path, values, "imgname", (None,), "U").tolist()
     poses, is_smplx = _poses(path, values)
@@ -87,6 +107,8 @@ def read_bedlam(path: Path, options: Options) -> tuple[Rows, bool]:
     )
     if "gender" in values:
         rows.gender = genders(path, array(path, values, "gender", (None,), "U"))
+        if shape.shape[1] == NEUTRAL_BETAS:
+            rows.gender = np.full(len(rows), "neutral")
     if "sub" in values:
         rows.subject = array(path, values, "sub", (None,), "U")
     same_length(path, {key: values[key] for key in values})

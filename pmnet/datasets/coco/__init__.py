@@ -8,7 +8,7 @@ that holds the images. The person's box is `bbox`, a fifth wider (SPIN's dataset
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from pmnet.datasets._shared.wild import (
     read_wild,
     wild_entry,
 )
-from pmnet.formats.json import numbers, read_json, records, texts
+from pmnet.formats.json import by_id, keys, numbers, read_json, records, texts
 
 COCO17: Final = (
     *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
@@ -71,7 +71,8 @@ def read_raw(path: Path, min_keypoints: int) -> tuple[Rows, dict[str, int]]:
     """Return the persons of a json with enough keypoints, in the order of the file."""
     content = read_json(path)
     images, persons = records(path, content, "images"), records(path, content, "annotations")
-    names = dict(zip(_ids(path, images, "id"), texts(path, images, "file_name"), strict=True))
+    texts(path, images, "file_name")
+    by_image = by_id(path, images, "id", "images")
     keypoints = numbers(path, persons, "keypoints", (17, 3))
     keypoints[..., 2] = keypoints[..., 2] > 0
     kept = keypoints[:, BODY, 2].sum(1) >= min_keypoints
@@ -80,14 +81,14 @@ def read_raw(path: Path, min_keypoints: int) -> tuple[Rows, dict[str, int]]:
     persons = [persons[row] for row in np.flatnonzero(kept)]
     center, scale = box_of_corners(numbers(path, persons, "bbox", (4,)), BOX_MARGIN)
     check_scale(path, "bbox", scale)
-    image_ids = _ids(path, persons, "image_id")
-    if missing := [image for image in image_ids if image not in names]:
+    image_ids = keys(path, persons, "image_id")
+    if missing := [image for image in image_ids if image not in by_image]:
         raise InputError(
             f"{path}: 'image_id' {missing[0]} is not among 'images', as are {len(missing)} of "
             f"{len(image_ids)}; the file is cut short or mixed up"
         )
     rows = Rows(
-        image_name=[names[image] for image in image_ids],
+        image_name=[by_image[image]["file_name"] for image in image_ids],
         center=center,
         scale=scale,
         keypoints_2d=to_j24(keypoints[kept], COCO17),
@@ -110,10 +111,6 @@ def find(root: Path) -> list[Found]:
                 )
             )
     return found
-
-
-def _ids(path: Path, listed: list[dict[str, Any]], key: str) -> list[int]:
-    return numbers(path, listed, key, ()).astype(int).tolist()
 
 
 def _first_names(path: Path) -> list[str]:

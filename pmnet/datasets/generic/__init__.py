@@ -38,7 +38,13 @@ from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
 from pmnet.datasets._shared.rows import Rows, to_samples
-from pmnet.datasets._shared.units import check_scale, genders, in_metres
+from pmnet.datasets._shared.units import (
+    check_confidence,
+    check_scale,
+    flags,
+    genders,
+    in_metres,
+)
 from pmnet.datasets.generic.table import COLUMNS, csv_header, csv_texts, read_csv
 from pmnet.datasets.generic.template import write_template as write_template  # for `pmnet template`
 from pmnet.formats.arrays import array, finite, same_length
@@ -125,9 +131,13 @@ def _check(path: Path, rows: Rows) -> None:
                 f"{path}: 'poses' row {row} turns a joint by {turns[row]:g} rad; these look like "
                 "degrees: multiply by pi / 180"
             )
+    if rows.has_smpl is not None:
+        rows.has_smpl = flags(path, "has_smpl", rows.has_smpl)
     if rows.keypoints_3d is not None:
         in_metres(path, "keypoints_3d", rows.keypoints_3d)
+        check_confidence(path, "keypoints_3d", rows.keypoints_3d)
     if rows.keypoints_2d is not None:
+        check_confidence(path, "keypoints_2d", rows.keypoints_2d)
         _check_in_box(path, rows, rows.keypoints_2d)
 
 

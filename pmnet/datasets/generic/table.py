@@ -28,6 +28,8 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "subject": ("subject",),
     "sequence": ("sequence",),
 }
+HEADER_BYTES: Final = 100_000  # the header lies within them
+UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 KEYPOINTS: Final = {"keypoints_2d": PARTS_2D, "keypoints_3d": PARTS_3D}
 TEXTS: Final = ("image_name", "gender", "subject", "sequence")
 KNOWN: Final = {column for columns in COLUMNS.values() for column in columns} | {
@@ -80,15 +82,17 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     refuse_special(path)
     try:
         content = path.read_bytes()
+        if content.startswith(UTF16):
+            raise InputError(
+                f"{path}: is in UTF-16; save it anew as CSV UTF-8, separated by commas"
+            )
         header = next(csv.reader(io.StringIO(content.split(b"\n", 1)[0].decode("utf-8-sig"))))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (UnicodeDecodeError, StopIteration, csv.Error) as error:
         raise InputError(f"{path}: not a csv with a header ({error!r})") from None
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise InputError(
-            f"{path}: the header is not separated by commas; save the file with commas"
-        )
+    if fault := _spreadsheet(content, header):
+        raise InputError(f"{path}: {fault}; save it anew as CSV UTF-8, separated by commas")
     for name in header:
         if name not in KNOWN or header.count(name) > 1:
             fault = "appears twice" if name in KNOWN else "is not known"
@@ -106,6 +110,17 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
         name: table[name].to_numpy() if name not in TEXTS else _texts(table[name].to_pylist())
         for name in header
     }
+
+
+def _spreadsheet(content: bytes, header: list[str]) -> str:
+    """Return what a spreadsheet did to the file; "" where it did nothing."""
+    if header[:1] and header[0].lower().startswith("sep="):
+        return f"its first line is {header[0]!r}, which only spreadsheets understand"
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        return "the header is not separated by commas"
+    if blank := [name for name in header if name != name.strip()]:
+        return f"column {blank[0]!r} has blanks around its name"
+    return ""
 
 
 def _texts(values: list[str]) -> np.ndarray:
@@ -144,11 +159,20 @@ def _is_number(cell: str) -> bool:
 
 
 def csv_header(path: Path) -> set[str]:
-    """Return the names in the first line of a csv; empty where the file is not a csv."""
+    """Return the column names of a csv; empty where the file is not a csv.
+
+    They are read also where a spreadsheet wrote the file in a way that `read_csv` refuses.
+    """
     try:
         refuse_special(path)
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return set(next(csv.reader([stream.readline(100_000)]), []))
+        with path.open("rb") as stream:
+            start = stream.read(HEADER_BYTES)
+        kind = "utf-16" if start.startswith(UTF16) else "utf-8-sig"
+        lines = start[: len(start) // 2 * 2].decode(kind, "replace").splitlines()
+        if lines and lines[0].lower().startswith("sep="):
+            lines = lines[1:]
+        mark = max(",;\t", key=(lines or [""])[0].count)
+        return {name.strip() for name in next(csv.reader(lines[:1], delimiter=mark), [])}
     except (OSError, ValueError, csv.Error):
         return set()
 

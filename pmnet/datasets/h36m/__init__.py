@@ -18,7 +18,7 @@ from pmnet.core.ranges import Count, Names, Weight
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import ALIGNED, Found, image_root, matching, npz_texts
 from pmnet.datasets._shared.rows import Rows, annotation_file, to_samples
-from pmnet.datasets._shared.spin import read_spin
+from pmnet.datasets._shared.spin import is_spin, read_spin
 from pmnet.datasets.h36m.mosh import with_mosh
 from pmnet.datasets.h36m.names import CAMERAS, keep, read_names
 from pmnet.datasets.h36m.neuralannot import read_neuralannot, subjects_in
@@ -106,7 +106,7 @@ def find(root: Path) -> list[Found]:
 
 def _found_npz(path: Path, mosh: Path | None, root: Path) -> list[Found]:
     keys = npz_keys(path)
-    if "imgname" not in keys:
+    if "imgname" not in keys or not is_spin(keys):
         return []
     options = _options("spin", image_root(npz_texts(path, "imgname"), path.parent, root))
     source, layout = path, "SPIN's npz"

@@ -13,9 +13,10 @@ from typing import Any, Final
 import numpy as np
 
 from pmnet.core.errors import InputError
+from pmnet.datasets._shared.joins import check_matched
 from pmnet.datasets._shared.units import from_mm, in_rad
 from pmnet.formats.arrays import finite
-from pmnet.formats.json import read_json
+from pmnet.formats.json import by_id, keys, read_json
 
 # the 17 joints of Human3.6M in the NeuralAnnot files: the right leg first
 H36M17: Final = (
@@ -50,9 +51,12 @@ def read_images(
     """Return every `every`-th frame of the wanted cameras (from 0), and counts of dropped images."""
     values = _object(path)
     try:
-        images = {image["id"]: image for image in values["images"]}
+        images = by_id(path, values["images"], "id", "images")
         entries = values["annotations"]
-    except (KeyError, TypeError) as error:
+        image_ids = keys(path, entries, "image_id")
+    except InputError:
+        raise
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: {error!r}; expected lists `images`, with ids, and `annotations`"
         ) from None
@@ -62,7 +66,7 @@ def read_images(
     moments: dict[Moment, int] = {}
     for row, entry in enumerate(entries):
         try:
-            image = images[entry["image_id"]]
+            image = images[image_ids[row]]
             box, camera, frame = entry["bbox"], int(image["cam_idx"]) - 1, int(image["frame_idx"])
             key = (str(image["action_idx"]), str(image["subaction_idx"]), str(frame))
             name = str(image["file_name"])
@@ -122,6 +126,11 @@ def read_fits(data: Path, moments: list[Moment]) -> tuple[np.ndarray, np.ndarray
                 poses[row] = _numbers(path, moment, "pose", pose, (72,))
                 betas[row] = _numbers(path, moment, "shape", shape, (10,))
                 has[row] = True
+        if moments:
+            cure = (
+                f"Fits belong to images by action, subaction and frame, as {_in_words(moments[0])}"
+            )
+            check_matched(path, int(has.sum()), len(moments), "moments and fits", cure)
         in_rad(path, "pose", poses)
         finite(path, "shape", betas)
         break

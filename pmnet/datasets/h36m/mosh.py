@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.datasets._shared.discovery import ALIGNED
+from pmnet.datasets._shared.joins import check_matched
 from pmnet.datasets._shared.rows import Rows
 from pmnet.datasets._shared.units import in_rad
 from pmnet.datasets.h36m.names import CAMERAS, Shots
@@ -54,9 +55,14 @@ def with_mosh(rows: Rows, shots: Shots, folder: Path) -> tuple[Rows, dict[str, i
             f"{shots.subject[0]}/{shots.action[0]}_cam{CAMERAS.index(shots.camera[0])}_aligned.pkl, "
             "spaces or _ in the action's name"
         )
+    matched = n - no_file - beyond
+    cure = (
+        "MoSh belongs to images by subject, action, camera and frame: take the files of these clips"
+    )
+    check_matched(folder, matched, n, "images and frames of MoSh", cure)
     rows.poses, rows.betas, rows.has_smpl, rows.gender = poses, betas, valid, gender
     return rows, {
-        "with MoSh": n - no_file - beyond,
+        "with MoSh": matched,
         "without MoSh: no file": no_file,
         "without MoSh: frame beyond the end": beyond,
     }

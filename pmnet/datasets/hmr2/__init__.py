@@ -8,6 +8,7 @@ that is not among the visible 19 is taken from BODY_25, if it has it (limbs with
 Some files store `scale` in units of 200 px, as SPIN does: set options.scale accordingly.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -21,9 +22,10 @@ from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
 from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
-from pmnet.datasets._shared.units import check_scale, in_metres
+from pmnet.datasets._shared.units import check_confidence, check_scale, in_metres
+from pmnet.datasets._shared.units import flags as flags_of
 from pmnet.formats.arrays import array, finite, same_length
-from pmnet.formats.npz import npz_keys, read_texts_npz
+from pmnet.formats.npz import npz_keys, read_npz
 
 # OpenPose's hips are not taken: they lie higher than the hips of J24
 BODY25: Final = (
@@ -59,7 +61,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 def read_hmr2(path: Path, unit: str) -> tuple[Rows, dict[str, int]]:
     """Return the rows of the npz and the counts of rows without a fit; `unit` is one of UNITS."""
-    values = read_texts_npz(path, KEYS)
+    values = read_npz(path, KEYS)
     names = array(path, values, "imgname", (None,), "U")
     center = np.asarray(values.get("center"))
     if center.ndim == 3:  # some writers keep an axis of one person
@@ -101,13 +103,22 @@ def _keypoints(path: Path, values: dict[str, np.ndarray], kind: str) -> np.ndarr
     extra, body, width = f"extra_keypoints_{kind}", f"body_keypoints_{kind}", KEYPOINTS[kind]
     openpose = None
     if body in values:
-        openpose = to_j24(array(path, values, body, (None, len(BODY25), width)), BODY25)
+        openpose = _ordered(path, values, body, BODY25, width)
     if extra not in values:
         return openpose
-    annotated = to_j24(array(path, values, extra, (None, len(EXTRA19), width)), EXTRA19)
+    annotated = _ordered(path, values, extra, EXTRA19, width)
     if openpose is None or len(openpose) != len(annotated):
         return annotated  # where the lengths differ, same_length raises the error
     return np.where(annotated[..., -1:] > 0, annotated, openpose)
+
+
+def _ordered(
+    path: Path, values: dict[str, np.ndarray], key: str, joints: Sequence[str | None], width: int
+) -> np.ndarray:
+    given = array(path, values, key, (None, len(joints), width))
+    if width == KEYPOINTS["2d"]:  # of 3D joints the unit is looked at first
+        check_confidence(path, key, given)
+    return to_j24(given, joints)
 
 
 def _with_fits(path: Path, values: dict[str, np.ndarray], rows: Rows) -> dict[str, int]:
@@ -117,7 +128,9 @@ def _with_fits(path: Path, values: dict[str, np.ndarray], rows: Rows) -> dict[st
     rows.poses = array(path, values, "body_pose", (None, 72))
     rows.betas = array(path, values, "betas", (None, 10))
     flags = {
-        key: array(path, values, key, (None,)) > 0 if key in values else np.ones(n, bool)
+        key: flags_of(path, key, array(path, values, key, (None,)))
+        if key in values
+        else np.ones(n, bool)
         for key in ("has_body_pose", "has_betas")
     }
     rows.has_smpl = flags["has_body_pose"] & flags["has_betas"]

@@ -23,7 +23,7 @@ from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import Found, image_root, matching, npz_texts
 from pmnet.datasets._shared.fits import FitSource, Reject, with_fits
 from pmnet.datasets._shared.rows import annotation_file, to_samples
-from pmnet.datasets._shared.spin import read_spin
+from pmnet.datasets._shared.spin import is_spin, read_spin
 from pmnet.datasets.mpi_inf_3dhp.raw import TEST_SET, read_test, read_train
 from pmnet.formats.npz import npz_keys
 
@@ -109,7 +109,8 @@ def find(root: Path) -> list[Found]:
     """Return the npz files and the annotations of MPI-INF-3DHP below `root`."""
     found = []
     for path in matching(root, "mpi_inf_3dhp_*.npz"):
-        if path.name in NPZ and "imgname" in npz_keys(path):
+        keys = npz_keys(path)
+        if path.name in NPZ and "imgname" in keys and is_spin(keys):
             found.append(_found_npz(path, root))
     train = {path.parent.parent.parent for path in matching(root, "S*/Seq*/annot.mat")}
     test = {path.parent.parent for path in matching(root, "TS*/annot_data.mat")}

@@ -23,8 +23,9 @@ from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
 from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
 from pmnet.datasets._shared.spin import read_spin
-from pmnet.datasets._shared.units import GENDERS, box_around
+from pmnet.datasets._shared.units import GENDERS, box_around, check_confidence
 from pmnet.formats.arrays import array, finite, same_length
+from pmnet.formats.kinds import is_damaged
 from pmnet.formats.npz import npz_keys
 from pmnet.formats.pickles import read_pickle
 
@@ -39,6 +40,7 @@ COCO18: Final = (
 SPLITS: Final = {"train": "train", "validation": "test", "test": "test"}
 SPIN_TEST_ROWS: Final = 35_515  # of SPIN's 3dpw_test.npz
 LISTS: Final = ("poses", "betas", "genders", "poses2d", "campose_valid")
+MARKS: Final = (b"poses2d", b"campose_valid")
 NO_CAMERA: Final = "dropped: the camera is not valid"
 NO_JOINT: Final = "dropped: no joint is visible"
 
@@ -63,7 +65,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
 
 def read_sequences(folder: Path, name: str) -> tuple[Rows, Counter[str]]:
     """Return the rows of all pickles in a folder and counts of dropped frames, by rule."""
-    paths = sorted(folder.glob("*.pkl"))
+    paths = _sequences(folder)
     if not paths:
         raise InputError(
             f"{folder}: no .pkl of 3DPW in it; give the folder of one split, "
@@ -84,6 +86,23 @@ def read_sequences(folder: Path, name: str) -> tuple[Rows, Counter[str]]:
             f"{folder}: no frame of its {len(paths)} sequences is usable: {dict(counts)}"
         )
     return Rows(**columns), counts
+
+
+def _sequences(source: Path) -> list[Path]:
+    """Return the pickles of 3DPW in a folder, and damaged ones, which reading then names."""
+    if source.is_file():
+        return [source]
+    paths = sorted(path for path in source.glob("*.pkl") if not path.name.startswith("."))
+    return [path for path in paths if is_sequence(path) or is_damaged(path)]
+
+
+def is_sequence(path: Path) -> bool:
+    """Return whether a pickle has the keys of 3DPW."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return all(mark in content for mark in MARKS)
 
 
 def read_sequence(path: Path, counts: Counter[str]) -> list[Rows]:
@@ -111,6 +130,7 @@ def _person(
     poses = array(path, of_person, f"poses[{person}]", (None, 72))
     valid = array(path, of_person, f"campose_valid[{person}]", (None,)) > 0
     seen = array(path, of_person, f"poses2d[{person}]", (None, 3, 18)).transpose(0, 2, 1)
+    check_confidence(path, f"poses2d[{person}]", seen)
     same_length(path, {f"poses[{person}]": poses, "campose_valid": valid, "poses2d": seen,
                        "cam_poses": cameras})  # fmt: skip
     visible = (seen[..., 2] > 0).any(1)
@@ -166,11 +186,13 @@ def find(root: Path) -> list[Found]:
     """Return the splits of 3DPW below `root`, as sequence files and as SPIN's npz."""
     found = []
     for folder in sorted({path.parent for path in files_below(root, ".pkl")}):
-        if folder.parent.name == "sequenceFiles" and folder.name in SPLITS:
-            first = sorted(folder.glob("*.pkl"))[0].stem
-            names = [f"imageFiles/{first}/image_{t:05d}.jpg" for t in range(5)]
-            images = image_root(names, folder.parent.parent, root)
-            found.append(_found("sequences", folder, images, SPLITS[folder.name]))
+        paths = [path for path in files_below(root, ".pkl") if path.parent == folder]
+        named = folder.parent.name == "sequenceFiles" and folder.name in SPLITS
+        if named or is_sequence(paths[0]):
+            names = [f"imageFiles/{paths[0].stem}/image_{t:05d}.jpg" for t in range(5)]
+            near = folder.parent.parent if folder.parent.parent.is_relative_to(root) else folder
+            images = image_root(names, near, root)
+            found.append(_found("sequences", folder, images, SPLITS.get(folder.name, "train")))
     for path in files_below(root, ".npz"):
         if "3dpw" in path.name.lower() and {"imgname", "scale", "pose", "shape"} <= npz_keys(path):
             images = image_root(npz_texts(path, "imgname"), path.parent, root)
