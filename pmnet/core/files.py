@@ -67,7 +67,7 @@ def replacing(path: Path) -> Iterator[Path]:
     handle = None
     try:
         with _explained(path, partial):
-            refuse_folder(path)
+            refuse_replacing(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_partials(path)
             handle = _locked(partial)
@@ -101,7 +101,7 @@ def refuse_unwritable(path: Path, folder: bool = False) -> None:
                 raise NotADirectoryError(errno.ENOTDIR, "Not a directory")
             inside = path / "x"
         else:
-            refuse_folder(path)
+            refuse_replacing(path)
             inside = path
         there, names = inside.parent, [_partial_of(inside, LONGEST_PID).name]
         while not there.exists() and there.name:
@@ -116,10 +116,12 @@ def refuse_unwritable(path: Path, folder: bool = False) -> None:
         raise _unwritable(path, error) from None
 
 
-def refuse_folder(path: Path) -> None:
-    """Raise InputError where a folder lies at the path of a file."""
+def refuse_replacing(path: Path) -> None:
+    """Raise InputError where something that is no file is at a path: a folder, or /dev/null."""
     if path.is_dir() or not path.name:
         raise _unwritable(path, OSError(errno.EISDIR, "Is a directory"))
+    if path.exists():
+        refuse_special(path)
 
 
 def _partial_of(path: Path, pid: int) -> Path:

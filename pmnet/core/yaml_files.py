@@ -9,8 +9,8 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from pmnet.core.errors import InputError
 from pmnet.core.files import refuse_special
 
-MAX_BYTES: Final = 500_000
-MAX_VALUES: Final = 100_000  # after anchors and merge keys are written out
+MAX_BYTES: Final = 300_000
+MAX_VALUES: Final = 20_000  # after anchors and merge keys are written out
 
 
 def read_yaml(file: Path) -> Any:

@@ -200,6 +200,8 @@ def _test_set(first: pd.DataFrame) -> pd.DataFrame:
 
 def _match_samples(frame: pd.DataFrame, test_set: pd.DataFrame, file: Path, first: Path) -> None:
     """Refuse a run of other samples than the test set's; give the run the test set's distances."""
+    if not test_set.index.is_unique:
+        raise InputError(f"{first}: a sample is in it twice for one seed and inference; {CURE}")
     rows = test_set.index.get_indexer(pd.MultiIndex.from_frame(frame[KEY]))
     repeats = frame.groupby(["seed", "inference"], sort=False).ngroup().to_numpy()
     known = test_set["distance_to_mean_mm"].to_numpy()[rows]

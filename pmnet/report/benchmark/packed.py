@@ -85,7 +85,11 @@ class _PackedFiles:
 
     def _stored(self, run: str, seed: int, inference: str, what: str) -> np.ndarray:
         name = f"{run}/{seed}/{inference}/{what}"
-        table = self._open[self.files[f"{run}/{seed}"]].read([self.same.get(name, name)])
+        path = self.files[f"{run}/{seed}"]
+        try:
+            table = self._open[path].read([self.same.get(name, name)])
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise InputError(f"{path}: {name} is damaged ({error}); {CURE}") from None
         stored: np.ndarray = table[0].to_numpy()
         return stored
 
