@@ -215,10 +215,8 @@ def with_metadata(path: Path, out: Path, key: str, header: Any) -> None:
 
 
 def header_of(path: Path, key: str) -> Any:
-    if path.suffix == ".parquet":
-        schema = pq.read_schema(path)
-    else:
-        schema = pa.ipc.open_file(str(path)).schema
+    is_parquet = path.suffix == ".parquet"
+    schema = pq.read_schema(path) if is_parquet else pa.ipc.open_file(str(path)).schema
     return json.loads(schema.metadata[key.encode()])
 
 
@@ -295,12 +293,14 @@ def test_other_weights_are_refused_or_read(world, tmp_path):
 
 
 def bomb_npz(path: Path) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("a.npy", "w") as stream:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (600_000_000,)}
-            np.lib.format.write_array_header_1_0(stream, header)
-            for _ in range(600):
-                stream.write(bytes(1_000_000))
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("a.npy", "w") as stream,
+    ):
+        header = {"descr": "|u1", "fortran_order": False, "shape": (600_000_000,)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for _ in range(600):
+            stream.write(bytes(1_000_000))
 
 
 def claims_npy(path: Path) -> None:

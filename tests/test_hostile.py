@@ -104,11 +104,12 @@ def folder(tmp_path, monkeypatch, world) -> Path:
 
 
 def run(words: list[str], monkeypatch, capsys) -> tuple[int, str]:
-    """Run the command line as a user does; return the exit code and what is on standard error."""
+    """Run the command line as a user does; return the exit code and what it says."""
     monkeypatch.setattr(sys, "argv", ["pmnet", *words])
     with pytest.raises(SystemExit) as left:
         cli.main()
-    return int(left.value.code or 0), capsys.readouterr().err
+    shown = capsys.readouterr()
+    return int(left.value.code or 0), shown.err or shown.out
 
 
 def required(command: Any, value: str, out: str) -> list[str]:
@@ -144,8 +145,8 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(
 ):
     for out in ("folder", "loop/x.npz", "text.csv/x.npz", "n" * 300, "/proc/x.npz", "pipe.npz", ""):
         is_folder = name in ("train", "gallery")
-        if is_folder and out in ("folder", ""):
-            continue
+        if (is_folder or name == "cluster-quality") and out in ("folder", "pipe.npz", ""):
+            continue  # these write into it, or beside it
         code, said = run(
             [*name.split(), *required(COMMANDS[name], "good.npz", out)], monkeypatch, capsys
         )

@@ -105,14 +105,14 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
             if a.section is None
         }
         _refuse_unknown(overrides, stage_arguments, values)
+        for argument in stage_arguments:
+            if (output := argument.output) is not None:
+                refuse_unwritable(values[argument.name], output.folder)
         for argument in (a for a in stage_arguments if a.section is not None):
             chosen = dict(argument.chosen(given))
             chosen |= {k: v for k, v in overrides.items() if argument.has(k)}
             section = str(argument.section).format(**values)
             values[argument.name] = params.load(PARAMS, section, argument.checked, chosen)
-        for argument in stage_arguments:
-            if (output := argument.output) is not None:
-                refuse_unwritable(values[argument.name], output.folder)
         function(**values)
 
     parameters = []

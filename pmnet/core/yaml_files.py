@@ -1,5 +1,7 @@
 """YAML with a limit: a file of a few lines can stand for billions of values."""
 
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +28,7 @@ def read_yaml(file: Path) -> Any:
             raise InputError(
                 f"{file}: larger than {MAX_BYTES:,} bytes; split it, or check the path"
             )
-        return parse_yaml(content.decode("utf-8-sig"), str(file))
+        return deepcopy(_parsed(content.decode("utf-8-sig"), str(file)))
     except FileNotFoundError:
         raise InputError(
             f"{file}: not found; run the command where your params.yaml is (the project's root)"
@@ -35,6 +37,11 @@ def read_yaml(file: Path) -> Any:
         raise InputError(f"{file}: cannot be read ({error.strerror}); check the path") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not valid YAML: {error}") from None
+
+
+@lru_cache(maxsize=4)  # a stage reads several sections of one file
+def _parsed(text: str, where: str) -> Any:
+    return parse_yaml(text, where)
 
 
 def parse_yaml(text: str, where: str) -> Any:
