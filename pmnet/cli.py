@@ -5,7 +5,9 @@ A command imports what it needs when it runs: `pmnet --help` must wait for no li
 
 import ast
 import importlib
+import io
 import pkgutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,6 +48,20 @@ def _print_version(asked: bool) -> bool:
     return asked
 
 
+def _refuse_unwritable(path: Path, folder: bool = False) -> None:
+    from pmnet.core.files import refuse_unwritable
+
+    refuse_unwritable(path, folder)
+
+
+def _checked(option: str, number: int, least: int) -> None:
+    from annotated_types import Interval
+
+    from pmnet.core.params import parse
+
+    parse(Annotated[int, Interval(ge=least, le=100_000)], number, option)
+
+
 @app.callback()
 def options(
     version: Annotated[
@@ -81,6 +97,8 @@ def check(
     ] = False,
 ) -> None:
     """Check the data sets below a folder, or in one file: what is there, what is wrong, what to do next."""
+    if pictures is not None:
+        _refuse_unwritable(pictures, folder=True)
     from pmnet.body import OPEN_BODY, BodyModel
     from pmnet.check import dataset_report
     from pmnet.images.crops import Reading
@@ -127,15 +145,19 @@ def fit(
     ] = None,
 ) -> None:
     """Fit a body to markers or joints, and write its motion as AMASS does."""
+    _refuse_unwritable(out)
     from pmnet.body import OPEN_BODY, BodyModel
     from pmnet.core import params
+    from pmnet.core.yaml_files import parse_yaml
     from pmnet.fitting.files import fit_trajectories, read_trajectories, write_amass
     from pmnet.fitting.markers import TABLE, read_table
     from pmnet.fitting.options import fit_options
 
     axis = params.parse(Literal["auto", "x", "y", "z"], up, "--up")
     changes = [text.partition("=") for text in set_ or []]
-    options = fit_options({key: params.yaml_value(value) for key, _, value in changes}, "--set")
+    options = fit_options(
+        {key: parse_yaml(value, f"--set {key}") for key, _, value in changes}, "--set"
+    )
     table = {**read_table(TABLE), **(read_table(markers) if markers else {})}
     trajectories = read_trajectories(file, unit)
     model = BodyModel.load(body or OPEN_BODY)
@@ -173,6 +195,7 @@ def _prior_and_people(poses: Path | None, memory: Path | None, body: Any) -> tup
 @app.command(rich_help_panel=DATA)
 def template(out: Path) -> None:
     """Write an .npz or .csv with two example rows, to be filled with your own data (adapter `generic`)."""
+    _refuse_unwritable(out)
     from pmnet.datasets.generic import write_template
 
     write_template(out)
@@ -188,6 +211,7 @@ def repro(
     ] = 0,
 ) -> None:
     """Run the graph with several stages side by side; `dvc repro` runs them one after the other."""
+    _checked("--jobs", jobs, 0)
     from pmnet.runs.pool import repro_parallel
 
     repro_parallel(jobs)
@@ -211,6 +235,8 @@ def sweep(
 ) -> None:
     """Train and evaluate experiments that differ from params.yaml, one per GPU at a time."""
     from pmnet.core.params import parse
+
+    _checked("--devices", devices, 0)
     from pmnet.core.stage import PARAMS
     from pmnet.runs.experiments import run_experiments
 
@@ -224,6 +250,7 @@ def export(
     out: Annotated[Path, typer.Option(help="The .npz to write.")],
 ) -> None:
     """Write prototypes in the layout of SPIN's smpl_mean_params.npz, with K rows instead of one."""
+    _refuse_unwritable(out)
     from pmnet.memory.prototypes import PrototypeMemory
 
     prototypes = PrototypeMemory.load(memory)
@@ -253,6 +280,8 @@ def cluster_quality(
     weights: Annotated[str, typer.Option(help="parts | flat")] = "parts",
 ) -> None:
     """Report how good and how stable a memory is for several K; params.yaml has all other settings."""
+    for suffix in (".csv", ".png"):
+        _refuse_unwritable(out.with_suffix(suffix) if out.name else out)
     from pmnet.clustering.build import MemoryRequest
     from pmnet.clustering.options import Cluster
     from pmnet.core import params
@@ -261,6 +290,9 @@ def cluster_quality(
     from pmnet.memory.prototypes import SpaceName
     from pmnet.report.memory_quality import write_quality
 
+    _checked("--seeds", seeds, 1)
+    for number in k:
+        _checked("--k", number, 1)
     parts = Literal["parts", "flat"]
     machine = params.load(PARAMS, "machine", Machine, {})
     set_threads(machine)
@@ -289,6 +321,9 @@ def findings(
     ] = None,
 ) -> None:
     """Rebuild a benchmark's tables, figures and claim from its packed errors, and print the claim."""
+    if folder.is_dir():
+        for name in ("tables", "figures"):
+            _refuse_unwritable(folder / name, folder=True)
     from pmnet.core.params import load
     from pmnet.core.stage import PARAMS
     from pmnet.report.benchmark.writing import write_findings
@@ -306,6 +341,7 @@ def field(
     ),
 ) -> None:
     """Write metrics of the field beside the paper's: balanced errors (IHMR), per action, per sequence."""
+    _refuse_unwritable(out)
     from pmnet.report.field import field_metrics
     from pmnet.report.files import write_csv
     from pmnet.report.run_errors import RunErrors
@@ -326,6 +362,7 @@ def pack_errors(
     ] = Path("reports/open/errors.parquet"),
 ) -> None:
     """Pack the errors of many runs into one small file, and add each run to runs.csv beside it."""
+    _refuse_unwritable(out)
     from pmnet.report.benchmark.listing import add_drafts
     from pmnet.report.benchmark.packed import load_packed
     from pmnet.report.benchmark.packing import pack
@@ -348,6 +385,7 @@ def import_memory(
     ),
 ) -> None:
     """Read a mean body in SPIN's layout as a memory, for cluster.single and evaluate.mean."""
+    _refuse_unwritable(out)
     from pmnet.body import BodyModel
     from pmnet.memory.spin import import_spin
 
@@ -364,6 +402,7 @@ def score_errors(
     ),
 ) -> None:
     """Add the mean errors of runs to a table, by seed: what settings are chosen by, on validation."""
+    _refuse_unwritable(out)
     from pmnet.core.params import load
     from pmnet.core.stage import PARAMS
     from pmnet.report.benchmark.validation import score
@@ -393,6 +432,7 @@ def import_body(
     female: Annotated[Path | None, typer.Option(help="The female SMPL.")] = None,
 ) -> None:
     """Read an official SMPL .pkl safely (no chumpy; no code in the file is run) and write an .npz."""
+    _refuse_unwritable(out)
     from pmnet.body.files import read_body, with_gender, write_body
     from pmnet.body.keypoints import keypoint_regressor, read_extra, read_h36m
 
@@ -446,6 +486,9 @@ def _stage_command(stage: str) -> Any:
 
 def main() -> None:
     """Run the command line; an error that the user can mend is one line and exit code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Exception:

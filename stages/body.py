@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from pmnet.body.files import read_body, write_body
 from pmnet.core.progress import say
-from pmnet.core.stage import PARAMS, Section, command
+from pmnet.core.stage import PARAMS, OutFile, Section, command
 from pmnet.evaluation.needs import check_mean, check_regressors
 
 
 def body(
     file: Path,
-    out: Path,
+    out: OutFile,
     protocols: Annotated[dict[str, Any], Section("evaluate.protocols")],
     mean: Annotated[str, Section("evaluate.mean")],
 ) -> None:

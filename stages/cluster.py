@@ -10,7 +10,7 @@ from pmnet.clustering.options import Cluster
 from pmnet.core.checkpoints import held, training_key
 from pmnet.core.device import Machine, device_of, set_threads
 from pmnet.core.distributed import processes
-from pmnet.core.stage import command
+from pmnet.core.stage import OutFile, command
 from pmnet.data.sets import samples_of
 from pmnet.memory.prototypes import SpaceName
 
@@ -18,7 +18,7 @@ from pmnet.memory.prototypes import SpaceName
 def cluster(
     sets: Path,
     body: Path,
-    out: Path,
+    out: OutFile,
     cluster: Cluster,
     machine: Machine,
     space: SpaceName = "vertex",

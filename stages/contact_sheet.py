@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pmnet.core.stage import Section, command
+from pmnet.core.stage import OutFile, Section, command
 from pmnet.data.samples import Samples
 from pmnet.images.file import Pixels
 from pmnet.images.sheet import save_picture
@@ -14,7 +14,7 @@ from pmnet.report.renders import contact_sheet as draw
 def contact_sheet(
     samples: Path,
     images: Path,
-    out: Path,
+    out: OutFile,
     size: Annotated[Pictures, Section("figures.contact_sheet")],
 ) -> None:
     """Draw some images of a data set, so that a person can see whether people stand upright."""

@@ -6,7 +6,8 @@ from typing import Annotated
 from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine, set_threads
 from pmnet.core.distributed import rank_and_world_size
-from pmnet.core.stage import Section, command
+from pmnet.core.ranges import Seeds
+from pmnet.core.stage import OutFile, Section, command
 from pmnet.data.names import check_name
 from pmnet.data.sets import pairs_of
 from pmnet.evaluation.evaluator import Evaluator
@@ -20,8 +21,8 @@ def evaluate(
     memory: Path,
     models: Path,
     body: Path,
-    out: Path,
-    seeds: Annotated[list[int], Section("train.seeds")],
+    out: OutFile,
+    seeds: Annotated[Seeds, Section("train.seeds")],
     evaluate: Evaluate,
     machine: Machine,
 ) -> None:

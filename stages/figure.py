@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from pmnet.core.stage import Section, command
+from pmnet.core.stage import OutFile, Section, command
 from pmnet.report.drawing import save
 from pmnet.report.figures import draw
 from pmnet.report.options import FigureSize
 
 
 def figure(
-    name: str, data: Path, out: Path, size: Annotated[FigureSize, Section("figures.{name}")]
+    name: str, data: Path, out: OutFile, size: Annotated[FigureSize, Section("figures.{name}")]
 ) -> None:
     """Draw one of distance (Fig. 1(b)), reduction (Fig. 5), k_sweep and limb_sweep as PNG.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pmnet.core.stage import Section, command
+from pmnet.core.stage import OutFolder, Section, command
 from pmnet.images.sheet import save_picture
 from pmnet.report.gallery import draw_gallery
 from pmnet.report.options import Pictures
@@ -15,7 +15,7 @@ def gallery(
     memory: Path,
     models: Path,
     body: Path,
-    out: Path,
+    out: OutFolder,
     size: Annotated[Pictures, Section("figures.gallery")],
 ) -> None:
     """Draw head and tail samples of each test set into the folder `out`."""

@@ -6,12 +6,12 @@ from typing import Annotated
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say
-from pmnet.core.stage import PARAMS, Section, command
+from pmnet.core.stage import PARAMS, OutFile, Section, command
 from pmnet.datasets import Dataset, read
 
 
 def ingest(
-    name: str, body: Path, out: Path, dataset: Annotated[Dataset, Section("datasets.{name}")]
+    name: str, body: Path, out: OutFile, dataset: Annotated[Dataset, Section("datasets.{name}")]
 ) -> None:
     """Read a data set with its adapter and write its samples."""
     where = f"{PARAMS}: datasets.{name}"

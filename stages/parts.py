@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pmnet.body import BodyModel
 from pmnet.body.parts import PartWeights
-from pmnet.core.stage import Section, command
+from pmnet.core.ranges import Weight
+from pmnet.core.stage import OutFile, Section, command
 from pmnet.images.sheet import save_picture
 from pmnet.report.options import Pictures
 from pmnet.report.renders import parts_figure
@@ -14,8 +15,8 @@ from pmnet.report.renders import parts_figure
 
 def parts(
     body: Path,
-    out: Path,
-    limb_weight: Annotated[float, Section("cluster.limb_weight")],
+    out: OutFile,
+    limb_weight: Annotated[Weight, Section("cluster.limb_weight")],
     part_weights: Annotated[PartWeights, Section("cluster.part_weights")],
     size: Annotated[Pictures, Section("figures.parts")],
 ) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pmnet.body import BodyModel
-from pmnet.core.stage import Section, command
+from pmnet.core.stage import OutFile, Section, command
 from pmnet.images.sheet import save_picture
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.report.options import Pictures
@@ -14,7 +14,7 @@ from pmnet.report.renders import prototypes_figure
 def prototypes(
     memory: Path,
     body: Path,
-    out: Path,
+    out: OutFile,
     size: Annotated[Pictures, Section("figures.prototypes")],
 ) -> None:
     """Draw prototypes from the most to the least common: as seen, from the front, from the side."""

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pmnet.core.stage import Section, command
+from pmnet.core.stage import OutFile, Section, command
 from pmnet.data.sets import Split, write_sets
 from pmnet.datasets import Dataset
 
 
 def sets(
-    train: Path,
-    validation: Path,
-    test: Path,
+    train: OutFile,
+    validation: OutFile,
+    test: OutFile,
     datasets: Annotated[dict[str, Dataset], Section("datasets")],
     split: Annotated[Literal["validation", "test"], Section("evaluate.split")],
 ) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from pmnet.core.files import replacing
-from pmnet.core.stage import command
+from pmnet.core.stage import OutFile, command
 from pmnet.report import summary as numbers_of
 from pmnet.report.options import ReportOptions
 from pmnet.report.run_errors import RunErrors
 
 
-def summary(errors: list[Path], out: Path, all: Path, report: ReportOptions) -> None:
+def summary(errors: list[Path], out: OutFile, all: OutFile, report: ReportOptions) -> None:
     """Write at most six numbers over all test samples as JSON, and all main numbers to `--all`.
 
     The headline compares P3DH with the single prototype. `--all` has errors, tails, gains with

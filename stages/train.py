@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pmnet.core.device import Machine, set_threads
-from pmnet.core.stage import command
+from pmnet.core.ranges import Seed
+from pmnet.core.stage import OutFolder, command
 from pmnet.data.sets import images_of, samples_of
 from pmnet.training.options import Train
 from pmnet.training.seed import train_seed
@@ -13,8 +14,8 @@ def train(
     sets: Path,
     memory: Path,
     body: Path,
-    out: Path,
-    seed: int,
+    out: OutFolder,
+    seed: Seed,
     train: Train,
     machine: Machine,
 ) -> None:

@@ -386,7 +386,10 @@ def test_a_body_with_a_nan(world):
         ({"adapter": "smplify"}, r"datasets\.toy\.adapter: 'smplify' is not one of amass, "),
         ({"options": {**DATASET.options, "fps": 3}}, r"datasets\.toy\.options\.fps: unknown"),
         ({"options": {**DATASET.options, "seed": "a"}}, r"datasets\.toy\.options\.seed: expected"),
-        ({"options": {**DATASET.options, "samples": 0}}, "toy: samples must be positive"),
+        (
+            {"options": {**DATASET.options, "samples": 0}},
+            r"toy\.options\.samples: expected at least 1",
+        ),
         ({"options": {**DATASET.options, "families": {"fly": 1.0}}}, "toy: no family called fly"),
     ],
 )

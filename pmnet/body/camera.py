@@ -7,12 +7,15 @@ box of the person, y down.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
 from pmnet.body.rotations import axis_rotation
+from pmnet.core.ranges import Angle, Share
 
 BOX_PX = 200.0  # a box of scale 1 is 200 px wide (MPII, SPIN)
 
@@ -25,13 +28,13 @@ class View:
     a share `yaw_uniform` of the bodies is seen from any side. `margin` and `shift`: see `frame_bodies`.
     """
 
-    yaw_spread_deg: float
-    yaw_uniform: float
-    pitch_spread_deg: float
-    roll_spread_deg: float
-    margin: float
-    margin_spread: float
-    shift: float
+    yaw_spread_deg: Angle
+    yaw_uniform: Share
+    pitch_spread_deg: Angle
+    roll_spread_deg: Angle
+    margin: Annotated[float, Interval(gt=0.0, le=1.0)]
+    margin_spread: Share
+    shift: Share
 
 
 def project(

@@ -18,7 +18,7 @@ from smplx.vertex_ids import vertex_ids
 
 from pmnet.body.parts import JOINTS, other_side
 from pmnet.core.errors import InputError
-from pmnet.formats.kinds import cure_of
+from pmnet.formats.npz import read_npy
 
 LIMBS: Final = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
@@ -141,14 +141,9 @@ def read_h36m(path: Path, template: np.ndarray) -> np.ndarray:
 
 def _matrix(path: Path) -> np.ndarray:
     """Return the numbers of an .npy; raises InputError where it holds something else."""
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; both regressors are in {SPIN_DATA}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error}); {cure_of(path)}") from None
-    if not isinstance(rows, np.ndarray):
-        raise InputError(f"{path}: is an npz; expected an .npy of one regressor")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; both regressors are in {SPIN_DATA}")
+    rows = read_npy(path)
     if rows.dtype.kind not in "fiu" or not np.isfinite(rows).all():
         raise InputError(
             f"{path}: holds {rows.dtype} or NaN; expected finite numbers; copy it anew"

@@ -8,15 +8,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from pmnet.core.ranges import Weight
+
 
 @dataclass(frozen=True)
 class PartWeights:
     """Weights of the parts of the body other than the limbs in the P3DH distance."""
 
-    torso: float
-    foot: float
-    head: float
-    hand: float
+    torso: Weight
+    foot: Weight
+    head: Weight
+    hand: Weight
 
 
 JOINTS: Final = (

@@ -62,7 +62,13 @@ class MemoryRequest:
         """Return the weight of each part of the body."""
         if self.weights == "flat":
             return dict.fromkeys(BODY_PARTS, 1.0)
-        return {"limb": self.options.limb_weight, **asdict(self.options.part_weights)}
+        weights = {"limb": self.options.limb_weight, **asdict(self.options.part_weights)}
+        if not any(weights.values()):
+            raise InputError(
+                "cluster: limb_weight and all part_weights are 0, so that all bodies are equal; set one "
+                "above 0"
+            )
+        return weights
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that the memory keeps."""

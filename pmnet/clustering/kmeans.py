@@ -22,8 +22,8 @@ from pmnet.clustering.reference import Clustering, stops
 from pmnet.clustering.sharding import Shard
 from pmnet.clustering.sums import DISTANCE, Sums, moved, summed
 from pmnet.core.errors import InputError
-from pmnet.core.files import replacing
 from pmnet.core.progress import say
+from pmnet.core.torch_files import load_torch, save_torch
 from pmnet.memory.prototypes import Iteration
 
 SAVE_EVERY_S = 5.0
@@ -42,8 +42,7 @@ class _State:
 
     def save(self, path: Path) -> None:
         """Write this state, whole or not at all."""
-        with replacing(path) as partial:
-            torch.save(self._plain(), partial)
+        save_torch(self._plain(), path)
 
     def _plain(self) -> dict[str, Any]:
         def body(params: BodyParams | None) -> tuple[Tensor, Tensor] | None:
@@ -57,6 +56,24 @@ class _State:
             "least": self.least,
             "winner": None if self.winner is None else self.winner._plain(),
         }
+
+    def check(self, k: int) -> None:
+        """Raise ValueError where this is no state of a search for K centres."""
+        for body in (self.centres, self.best):
+            if body is not None and (body.rotmats.shape, body.betas.shape) != (
+                (k, 24, 3, 3),
+                (k, 10),
+            ):
+                raise ValueError("its centres are of other shapes")
+        parts = {bool(self.history), self.centres is not None, self.best is not None}
+        if len(parts) > 1 or self.restart < 0:
+            raise ValueError("its history lacks centres")
+        if self.winner is not None:
+            if self.winner.best is None or not math.isfinite(self.winner.least):
+                raise ValueError("its best restart lacks centres")
+            self.winner.check(k)
+        elif self.restart:
+            raise ValueError("it lacks the best restart")
 
     @staticmethod
     def of(plain: dict[str, Any], device: torch.device) -> "_State":
@@ -100,10 +117,8 @@ def kmeans(
         raise InputError(
             f"cluster.k is {options.k}: it must be from 1 to the {shard.total} training samples"
         )
-    state, plain = _State(), None
-    if checkpoint is not None and checkpoint.exists():
-        plain = torch.load(checkpoint, weights_only=True)
-    plain = shard.of_first(plain)
+    state = _State()
+    plain = shard.of_first(None if checkpoint is None else _saved(checkpoint, options.k))
     if plain is not None:
         state = _State.of(plain, points.device)
     # the one centre of all bodies does not depend on the start
@@ -120,6 +135,20 @@ def kmeans(
     if checkpoint is not None and shard.rank == 0:
         checkpoint.unlink(missing_ok=True)
     return Clustering(best, shard.gather(labels), shard.gather(distances), history)
+
+
+def _saved(checkpoint: Path, k: int) -> dict[str, Any] | None:
+    """Return the state in a checkpoint; None without one, and for a damaged one, with a word about it."""
+    try:
+        plain: dict[str, Any] = load_torch(checkpoint, "checkpoint")
+        _State.of(plain, torch.device("cpu")).check(k)
+        return plain
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # entries that are missing or odd fail in many ways
+        reason = str(error) if isinstance(error, InputError) else f"{checkpoint}: {error!r:.200}"
+        say(f"{reason}; the clustering starts anew")
+        return None
 
 
 def _descend(

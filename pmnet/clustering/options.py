@@ -1,9 +1,12 @@
 """The settings of the cluster stage."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 from pmnet.body.parts import PartWeights
+from pmnet.core.ranges import Count, Seed, Share, Weight
 
 
 @dataclass(frozen=True)
@@ -14,12 +17,12 @@ class Cluster:
     body of a file, a memory or SPIN's smpl_mean_params.npz.
     """
 
-    k: int
-    limb_weight: float
+    k: Count
+    limb_weight: Weight
     part_weights: PartWeights
-    max_iterations: int
-    tolerance: float
-    seed: int
+    max_iterations: Annotated[int, Interval(ge=0, le=1_000_000)]
+    tolerance: Share
+    seed: Seed
     init: Literal["random", "kmeans++"]
-    restarts: int
+    restarts: Annotated[int, Interval(ge=1, le=10_000)]
     single: str

@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pmnet.core.errors import InputError
+from pmnet.core.files import remove_partials
 
 FOLDER = Path(os.environ.get("PMNET_WORK", ".work")) / "checkpoints"
 
@@ -69,12 +70,6 @@ def forget(folder: Path) -> None:
         with suppress(InputError), held(output):
             path_of(key).unlink(missing_ok=True)
             note.unlink(missing_ok=True)
-
-
-def remove_partials(path: Path) -> None:
-    """Delete the half-written copies of `path` that killed processes left; `path` must be locked."""
-    for partial in path.parent.glob(f".{path.name}.*.partial"):
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,18 +1,22 @@
 """The machine that a stage runs on: its device, threads and worker processes."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch
+from annotated_types import Interval
 
 from pmnet.core.errors import InputError
+from pmnet.core.ranges import Count, Weight
 
 Precision = Literal["32-true", "tf32", "bf16-mixed"]
+OTHER_GPUS = ("mps", "xpu", "hip", "rocm")
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,12 @@ class Machine:
     """
 
     device: str
-    workers: int
-    threads: int
-    cache_gib: float
-    resident_gib: float
-    checkpoint_every: int
-    log_every: int
+    workers: Annotated[int, Interval(ge=0, le=1024)]
+    threads: Annotated[int, Interval(ge=1, le=1024)]
+    cache_gib: Weight
+    resident_gib: Weight
+    checkpoint_every: Count
+    log_every: Count
 
 
 Item = TypeVar("Item")
@@ -38,17 +42,22 @@ Result = TypeVar("Result")
 def device_of(machine: Machine) -> torch.device:
     """Return the device of `machine.device`; "auto" is a GPU where there is one.
 
-    Raises InputError for an unknown device, and for a GPU that torch does not see.
+    Raises InputError for a device that pmnet does not compute on, and for a GPU that torch does not see.
     """
-    if machine.device == "auto":
+    name = machine.device
+    if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(machine.device)
-    except RuntimeError as error:
-        raise InputError(f"machine.device: {error}") from None
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
+        raise InputError(
+            f"machine.device is {name!r:.50}; pmnet computes on auto, cpu, cuda or cuda:N only"
+            + (", not on this kind of GPU: set it to cpu" if name in OTHER_GPUS else "")
+        )
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("machine.device is cuda, but torch sees no GPU; set it to auto or cpu")
+        raise InputError(f"machine.device is {name}, but torch sees no GPU; set it to auto or cpu")
     if device.type == "cuda" and device.index is not None:
+        if device.index >= (count := torch.cuda.device_count()):
+            raise InputError(f"machine.device is {name}, but torch sees {count} GPUs, from cuda:0")
         torch.cuda.set_device(device)  # where kernels run
     return device
 

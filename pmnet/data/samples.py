@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,9 +16,12 @@ from pmnet.body import BodyModel
 from pmnet.body.camera import px_to_crop
 from pmnet.body.params import BodyParams
 from pmnet.core.errors import InputError
-from pmnet.core.files import replacing
+from pmnet.core.files import refuse_special, replacing
+from pmnet.core.header import read_header
+from pmnet.core.ranges import Amount
 
 VERSION: Final = 2
+LARGEST: Final = 1000.0  # rad, and standard deviations: no body is near that
 JointSet = Literal["smpl24", "j24"]  # the kinds of 24 keypoints
 
 # column -> (numbers per row, meaning and unit)
@@ -63,8 +66,13 @@ class About:
     body: str
     measured: Literal["smpl24", "j14", "j17"] = "smpl24"
     root: str = ""
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, Amount] = field(default_factory=dict)
     turned: str = ""
+
+
+@dataclass(frozen=True)
+class _Version:
+    version: Literal[2]
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,7 @@ class Samples:
         Raises InputError where the file is missing, broken, has another version, or holds a NaN.
         """
         table = _open_table(path)
-        about = _read_about(path, table.schema)
+        about = _read_about(path, table)
         columns: dict[str, Any] = {}
         for name, (width, _) in NUMBERS.items():
             columns[name] = _tensor(table[name], width, len(table))
@@ -153,7 +161,10 @@ class Samples:
         return samples
 
     def check(self, where: str) -> None:
-        """Raise InputError where a number that must be finite is not; `where` names the source."""
+        """Raise InputError where a number is NaN or infinite, or no angle or shape of a body.
+
+        `where` names the source. Cameras may be NaN.
+        """
         for name in (name for name in NUMBERS if name != "camera"):
             finite = torch.isfinite(getattr(self, name)).reshape(len(self), NUMBERS[name][0])
             bad = ~finite.all(1)
@@ -162,6 +173,14 @@ class Samples:
                 raise InputError(
                     f"{where}: {name} of row {row} ({self.image_name[row]}) is NaN or infinite, as are "
                     f"{int(bad.sum())} of {len(self)} rows in all; drop or mend these rows at their source"
+                )
+        for name in ("global_orient", "body_pose", "betas"):
+            too_large = (getattr(self, name).abs() > LARGEST).any(1)
+            if too_large.any():
+                row = int(too_large.nonzero()[0])
+                raise InputError(
+                    f"{where}: {name} of row {row} ({self.image_name[row]}) is beyond {LARGEST:g}; drop or "
+                    "mend this row at its source"
                 )
 
     @staticmethod
@@ -199,27 +218,34 @@ def _schema() -> pa.Schema:
 
 
 def _open_table(path: Path) -> pa.Table:
+    refuse_special(path)
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate(full=True)  # a damaged offset would be read outside of the file
+        return table
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of samples; run the ingest stage first") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: not a file of samples, or cut short ({error})") from None
 
 
-def _read_about(path: Path, schema: pa.Schema) -> About:
-    try:
-        header = dict(json.loads((schema.metadata or {})[b"pmnet.samples"]))
-    except (KeyError, TypeError, ValueError):
-        header = {}
-    if header.pop("version", None) != VERSION:
-        raise InputError(f"{path}: not samples of version {VERSION}; ingest the data set again")
-    header.setdefault("turned", "")
-    expected = _schema()
-    for column in expected:
-        if schema.get_field_index(column.name) < 0 or schema.field(column.name).type != column.type:
-            raise InputError(f"{path}: column {column.name} must be of type {column.type}")
-    return About(**{f.name: header[f.name] for f in fields(About)})
+def _read_about(path: Path, table: pa.Table) -> About:
+    header = (table.schema.metadata or {}).get(b"pmnet.samples", b"null")
+    fault, cure = f"not samples of version {VERSION}", "ingest the data set again"
+    read_header(_Version, header, path, fault, cure)
+    about: About = read_header(About, header, path, fault, cure)
+    for column in _schema():
+        here = table.schema.get_all_field_indices(column.name)
+        if len(here) != 1 or table.schema.field(here[0]).type != column.type:
+            raise InputError(f"{path}: column {column.name} must be of type {column.type}; {cure}")
+        if _has_nulls(table[column.name]):
+            raise InputError(f"{path}: column {column.name} has rows without a value; {cure}")
+    return about
+
+
+def _has_nulls(column: pa.ChunkedArray) -> bool:
+    inner = (chunk.flatten() for chunk in column.chunks if pa.types.is_fixed_size_list(chunk.type))
+    return bool(column.null_count) or any(values.null_count for values in inner)
 
 
 def _tensor(column: pa.ChunkedArray, width: int, rows: int) -> Tensor:

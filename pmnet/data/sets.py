@@ -3,14 +3,19 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import MinLen
+
+from pmnet.core import params
 from pmnet.core.errors import InputError
-from pmnet.core.files import replacing
+from pmnet.core.files import refuse_special, replacing
+from pmnet.core.ranges import Distinct
 from pmnet.data.names import check_key
 
 # `validation` chooses settings; `preview` is ingested and drawn, otherwise unused
 Split = Literal["train", "validation", "test", "preview"]
+Files = Annotated[list[Path], MinLen(1), Distinct()]
 
 
 def write_sets(
@@ -56,7 +61,10 @@ def pairs_of(sets: Path) -> list[tuple[Path, Path]]:
 
 
 def _files(sets: Path, kind: str) -> list[Path]:
+    refuse_special(sets)
     try:
-        return [Path(name) for name in json.loads(sets.read_text())[kind]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = json.loads(sets.read_bytes())
+        files: list[Path] = params.parse(Files, content[kind], kind)
+        return files
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{sets}: not a list of data sets ({error}); run the sets stage") from None

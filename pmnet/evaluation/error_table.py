@@ -6,8 +6,8 @@ MPVPE nor distances, and no rows of the inferences that need the true body. `mem
 the clustering that made the memory of that training, -1 where the memory depends on none.
 """
 
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmnet.core.errors import InputError
-from pmnet.core.files import replacing
+from pmnet.core.files import largest_content, refuse_special, replacing
+from pmnet.core.header import read_header
+from pmnet.core.ranges import Amount, Count, Weight
 
 METHODS: Final = ("single", "naive", "random", "3dh", "p3dh")
 METRICS: Final = ("mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm")
@@ -33,8 +35,28 @@ SCHEMA: Final = pa.schema(
     + [pa.field(name, pa.int64(), nullable=False) for name in INTEGERS]
     + [pa.field(name, pa.float64()) for name in ("distance_to_mean_mm", *METRICS)]
 )
+BYTES_PER_VALUE: Final = 8
 SAME_DISTANCE_MM: Final = 0.1
 CURE: Final = "evaluate that run again (dvc repro)"
+
+
+@dataclass(frozen=True)
+class ErrorsHeader:
+    """The header of a file of errors: its memory, and how it was measured.
+
+    Experiments (`pmnet sweep`) have a label, a group, and what they `set` differently.
+    """
+
+    space: str
+    weights: str
+    k: Count
+    limb_weight: Weight
+    max_iterations: Amount
+    protocol: str
+    selection: str
+    label: str = ""
+    group: str = ""
+    set: dict[str, Any] = field(default_factory=dict)
 
 
 def read_errors(paths: Sequence[Path]) -> pd.DataFrame:
@@ -77,18 +99,40 @@ def each_run(paths: Sequence[Path], same: Sequence[str]) -> Iterator[pd.DataFram
 
 def merge_errors(parts: Sequence[Path], out: Path) -> None:
     """Write the rows of several files of one run, one per seed, as one file."""
-    tables = [pq.read_table(part) for part in parts]
+    tables = [_read_table(part) for part in parts]
     merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
     with replacing(out) as partial:
         about = tables[0].schema.metadata
         pq.write_table(merged.replace_schema_metadata(about), partial, compression="zstd")
 
 
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Return an opened file of Parquet; raises OSError, ValueError or ArrowException for any other file.
+
+    Raises InputError where it is not a file, or where its tables would take far more memory than it has
+    bytes: Parquet keeps a billion equal values in a few.
+    """
+    refuse_special(path)
+    file = pq.ParquetFile(path)
+    held = file.metadata.num_rows * file.metadata.num_columns * BYTES_PER_VALUE
+    if held > largest_content(path):
+        raise InputError(f"{path}: stands for {held:,} bytes, far more than it has; {CURE}")
+    return file
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        with open_parquet(path) as file:
+            return file.read()
+    except (ValueError, pa.ArrowException) as error:
+        raise InputError(f"{path}: not a file of errors, or cut short ({error}); {CURE}") from None
+
+
 def _read_file(path: Path) -> pd.DataFrame:
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
+            about = _about(path, file.schema_arrow)
             table = file.read()
-        about = _about(table.schema)
         _refuse_earlier(table.schema, path)
         frame = table.select(SCHEMA.names).cast(SCHEMA).to_pandas()
         for name in _extra(table.schema):
@@ -97,9 +141,9 @@ def _read_file(path: Path) -> pd.DataFrame:
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of errors; {CURE}") from None
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except KeyError as error:
         raise InputError(f"{path}: not written by evaluate, {error} is missing; {CURE}") from None
-    except (ValueError, pa.ArrowException, OSError) as error:
+    except (TypeError, ValueError, pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a file of errors, or cut short ({error}); {CURE}") from None
     runs = frame["run"].nunique()
     if runs != 1:
@@ -130,21 +174,33 @@ def _extra(schema: pa.Schema) -> list[str]:
     return [f.name for f in schema if f.name not in SCHEMA.names and pa.types.is_floating(f.type)]
 
 
-def _about(schema: pa.Schema) -> dict[str, Any]:
-    about = json.loads((schema.metadata or {})[b"pmnet.errors"])
-    names = ("k", "limb_weight", "protocol", "selection")
-    return {"method": _method(about)} | {name: about[name] for name in names}
+def read_about(path: Path, schema: pa.Schema) -> ErrorsHeader:
+    """Return the header of a file of errors; raises InputError where a key is missing or wrong."""
+    content = (schema.metadata or {}).get(b"pmnet.errors", b"null")
+    header: ErrorsHeader = read_header(ErrorsHeader, content, path, "not written by evaluate", CURE)
+    return header
 
 
-def _method(about: dict[str, Any]) -> str:
+def _about(path: Path, schema: pa.Schema) -> dict[str, Any]:
+    header = read_about(path, schema)
+    return {
+        "method": _method(header),
+        "k": header.k,
+        "limb_weight": header.limb_weight,
+        "protocol": header.protocol,
+        "selection": header.selection,
+    }
+
+
+def _method(about: ErrorsHeader) -> str:
     """Return which memory of Table II it is."""
-    if about["k"] == 1:
+    if about.k == 1:
         return "single"
-    if about["space"] == "parameter":
+    if about.space == "parameter":
         return "naive"
-    if about["max_iterations"] == 0:
+    if about.max_iterations == 0:
         return "random"
-    return "3dh" if about["weights"] == "flat" else "p3dh"
+    return "3dh" if about.weights == "flat" else "p3dh"
 
 
 def _test_set(first: pd.DataFrame) -> pd.DataFrame:
@@ -157,6 +213,8 @@ def _test_set(first: pd.DataFrame) -> pd.DataFrame:
 
 def _match_samples(frame: pd.DataFrame, test_set: pd.DataFrame, file: Path, first: Path) -> None:
     """Refuse a run of other samples than the test set's; give the run the test set's distances."""
+    if not test_set.index.is_unique:
+        raise InputError(f"{first}: a sample is in it twice for one seed and inference; {CURE}")
     rows = test_set.index.get_indexer(pd.MultiIndex.from_frame(frame[KEY]))
     repeats = frame.groupby(["seed", "inference"], sort=False).ngroup().to_numpy()
     known = test_set["distance_to_mean_mm"].to_numpy()[rows]

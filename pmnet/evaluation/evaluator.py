@@ -161,6 +161,10 @@ class Evaluator:
         protocols = {name: protocol_of(name, self.options.protocols, CHOSEN) for name in names}
         settings = ("space", "weights", "k", "limb_weight", "max_iterations")
         how = ", distances after the best turn about the vertical axis"
+        if missing := [name for name in settings if name not in self.memory.settings]:
+            raise InputError(
+                f"the memory does not say its {', '.join(missing)}; run the cluster stage again"
+            )
         return {
             **{name: self.memory.settings[name] for name in settings},
             "protocol": phrase_of(protocols, gendered=len(self.body.genders) > 0)

@@ -1,8 +1,9 @@
 """The settings of the evaluate stage."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pmnet.core.ranges import Distinct
 from pmnet.model.selection import Selection
 
 
@@ -21,7 +22,7 @@ class Evaluate:
 
     split: Literal["validation", "test"]
     selection: Selection
-    also: list[Selection]
+    also: Annotated[list[Selection], Distinct()]
     protocols: dict[str, Any]
     mean: str
     distance: Literal["as_seen", "heading_free"]

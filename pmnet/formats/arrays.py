@@ -27,9 +27,7 @@ def array(
         raise InputError(
             f"{path}: key {key!r} is missing; found {', '.join(sorted(map(str, values))) or 'no key'}"
         )
-    given = np.asarray(values[key])
-    if given.dtype.kind == "S":
-        given = np.char.decode(given, "utf-8")
+    given = _decoded(path, key, np.asarray(values[key]))
     fits = given.ndim == len(shape) and all(
         n in (None, m) for n, m in zip(shape, given.shape, strict=False)
     )
@@ -39,6 +37,30 @@ def array(
             f"{path}: {key!r} is {given.dtype} of shape {given.shape}; expected {KINDS[kind]}, {expected}"
         )
     return given.astype(np.float64) if kind == "f" else given
+
+
+def _decoded(path: Path, key: str, given: np.ndarray) -> np.ndarray:
+    """Return bytes as texts."""
+    if given.dtype.kind != "S":
+        return given
+    try:
+        return np.char.decode(given, "utf-8")
+    except UnicodeDecodeError:
+        for row, text in enumerate(given.ravel().tolist()):
+            if not _is_utf8(text):
+                raise InputError(
+                    f"{path}: {key!r} row {row} is {text!r:.100}, which is not UTF-8; save the file with "
+                    "texts instead of bytes"
+                ) from None
+        raise
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def same_length(path: Path, arrays: Mapping[str, Sequence[Any] | np.ndarray]) -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_special
 from pmnet.formats.kinds import cure_of
 
 MAX_EXACT: Final = 2**53  # beyond it a float is not one whole number
@@ -21,6 +22,7 @@ def read_records(path: Path, key: str) -> list[dict[str, Any]]:
 
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; raises InputError where it cannot be read."""
+    refuse_special(path)
     try:
         return json.loads(path.read_bytes())
     except OSError as error:

@@ -16,9 +16,10 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from pmnet.core.errors import InputError
+from pmnet.core.files import largest_content, refuse_special
 from pmnet.formats.kinds import cure_of
 
-MAX_BYTES: Final = 1 << 31  # of one variable; a larger size is damage
+MOST_ELEMENTS: Final = 10_000  # of one array, and variables of a file
 HEADER: Final = 128  # bytes
 NUMBERS: Final = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4"} | {
     7: "f4",
@@ -37,14 +38,16 @@ class _DamagedError(Exception):
 
 def read_mat5(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     """Return the variables of a MATLAB v5 file that are among `keys`; cells are arrays of objects."""
+    refuse_special(path)
     try:
+        most = largest_content(path)
         content = memoryview(path.read_bytes())
         order: Order = "<" if content[HEADER - 2 : HEADER] == b"IM" else ">"
         if content[HEADER - 2 : HEADER] not in (b"IM", b"MI"):
             raise _DamagedError("it has another header")
         variables: dict[str, Any] = {}
         for kind, data in _elements(content[HEADER:], order):
-            name, values = _variable(kind, data, order, keys)
+            name, values = _variable(kind, data, order, keys, most)
             if values is not None:
                 variables[name] = values
         return variables
@@ -58,8 +61,11 @@ def read_mat5(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 
 def _elements(data: memoryview, order: Order) -> Iterator[tuple[int, memoryview]]:
     """Yield the type and the data of each element."""
-    at = 0
+    at = count = 0
     while at < len(data):
+        count += 1
+        if count > MOST_ELEMENTS:
+            raise _DamagedError(f"it has more than {MOST_ELEMENTS:,} parts")
         kind, size = struct.unpack_from(f"{order}II", data, at)
         if kind >> 16:  # short form: the tag itself holds up to four bytes of data
             kind, size, start, end = kind & 0xFFFF, kind >> 16, at + 4, at + 8
@@ -72,11 +78,13 @@ def _elements(data: memoryview, order: Order) -> Iterator[tuple[int, memoryview]
         at = end
 
 
-def _variable(kind: int, data: memoryview, order: Order, keys: Sequence[str]) -> tuple[str, Any]:
+def _variable(
+    kind: int, data: memoryview, order: Order, keys: Sequence[str], most: int
+) -> tuple[str, Any]:
     """Return the name and the values of a variable; None for values that are not wanted."""
     if kind == COMPRESSED:
         inflater = zlib.decompressobj()
-        inflated = inflater.decompress(data, MAX_BYTES)
+        inflated = inflater.decompress(data, most)
         if inflater.unconsumed_tail or not inflater.eof:
             raise _DamagedError("a variable is too large or cut short")
         ((kind, data),) = list(_elements(memoryview(inflated), order))[:1] or [(0, data)]

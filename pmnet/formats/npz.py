@@ -1,37 +1,45 @@
 """Arrays in npz files. Nothing is run: arrays of Python objects are read by our own reader.
 
 `np.savez` pickles an array of objects, and many users' files have such arrays: names, a gender, None. numpy
-can only run the pickle or refuse the file; here the texts or numbers in it become a plain array.
+can only run the pickle or refuse the file; here the texts or numbers in it become a plain array. Sizes are
+checked before data are read.
 """
 
+import math
+import sys
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Container
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.lib.npyio import NpzFile
 
 from pmnet.core.errors import InputError
+from pmnet.core.files import largest_content, refuse_special
 from pmnet.formats.kinds import cure_of
 from pmnet.formats.pickles import decode_pickle
 
 # what numpy, zipfile and zlib raise on damaged bytes
 UNREADABLE: Final = (
-    *(OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError),
-    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+    *(OSError, EOFError, KeyError, ValueError, RuntimeError, NotImplementedError, TypeError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error, SyntaxError, MemoryError),
 )
+MAX_AXES: Final = 32
+PART: Final = 1 << 20  # bytes
+COMPRESSIONS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
 
 
 def npz_keys(path: Path) -> set[str]:
     """Return the keys of an npz from its list of contents alone; empty where it is not an npz."""
     try:
+        refuse_special(path)
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
+    except UNREADABLE:
         return set()
 
 
@@ -41,43 +49,87 @@ def read_npz(path: Path, keys: Container[str]) -> dict[str, np.ndarray]:
     Arrays of objects become arrays of texts or of numbers. Raises InputError where the file is not an npz, or
     where an array of objects holds anything else.
     """
-    of_objects = _keys_of_objects(path, keys)
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, NpzFile):
-            raise ValueError("it is one array")
-        with archive:
-            plain = [key for key in archive.files if key in keys and key not in of_objects]
-            values = {key: archive[key] for key in plain}
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz ({error}); {cure_of(path)}") from None
-    objects = {key: _objects(path, key) for key in of_objects}
-    return values | {key: held for key, held in objects.items() if held is not None}
-
-
-def _keys_of_objects(path: Path, keys: Container[str]) -> set[str]:
+    refuse_special(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return {key for key in npz_keys(path) if key in keys and _open(archive, key)[0]}
-    except UNREADABLE:
-        return set()  # np.load then raises the error
+            members = {
+                member.filename.removesuffix(".npy"): member
+                for member in archive.infolist()
+                if member.filename.endswith(".npy")
+            }
+            wanted = {key: member for key, member in members.items() if key in keys}
+            _refuse_bomb(path, list(wanted.values()))
+            values = {key: _member(path, archive, key, m) for key, m in wanted.items()}
+            return {key: value for key, value in values.items() if value is not None}
+    except InputError:
+        raise
+    except UNREADABLE as error:
+        raise _unreadable(path, "npz", error) from None
 
 
-def _open(archive: zipfile.ZipFile, key: str, content: bool = False) -> tuple[bool, bytes]:
-    """Return whether an array holds objects, and with `content` their pickle."""
-    with archive.open(f"{key}.npy") as stream:
-        first = npy.read_magic(stream) == (1, 0)
-        header = (npy.read_array_header_1_0 if first else npy.read_array_header_2_0)(stream)
-        return header[2].hasobject, stream.read() if content else b""
+def read_npy(path: Path) -> np.ndarray:
+    """Return the array of an npy file; raises InputError where it is not one, or holds objects."""
+    refuse_special(path)
+    try:
+        with path.open("rb") as stream:
+            return _array(stream, path.stat().st_size, path.stem)
+    except UNREADABLE as error:
+        raise _unreadable(path, "npy", error) from None
 
 
-def _objects(path: Path, key: str) -> np.ndarray | None:
+def _refuse_bomb(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    held = sum(member.file_size for member in members)
+    if held > largest_content(path):
+        raise ValueError(f"its arrays are of {held:,} bytes, far more than the file has")
+    if any(member.compress_type not in COMPRESSIONS for member in members):
+        raise ValueError("it is compressed in a way that numpy does not write")
+
+
+def _member(
+    path: Path, archive: zipfile.ZipFile, key: str, member: zipfile.ZipInfo
+) -> np.ndarray | None:
+    with archive.open(member) as stream:
+        if _header(cast(BufferedIOBase, stream))[2].hasobject:
+            return _objects(path, key, stream.read())
+    with archive.open(member) as stream:
+        return _array(cast(BufferedIOBase, stream), member.file_size, key)
+
+
+def _header(stream: BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    first = npy.read_magic(stream) == (1, 0)
+    header: tuple[tuple[int, ...], bool, np.dtype[Any]] = (
+        npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+    )(stream)
+    return header
+
+
+def _array(stream: BufferedIOBase, size: int, key: str) -> np.ndarray:
+    """Return an array out of `size` bytes; ValueError where it says another size, or holds objects."""
+    shape, is_fortran, dtype = _header(stream)
+    if dtype.hasobject:
+        raise ValueError(f"{key!r} holds objects; save it as a plain array")
+    held, left = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if min(shape, default=0) < 0 or len(shape) > MAX_AXES or held != left:
+        raise ValueError(f"{key!r} is of shape {shape}, but has {left} bytes")
+    values = _filled(stream, held).view(dtype) if held else np.empty(math.prod(shape), dtype)
+    if dtype.kind == "U" and held and values.view(dtype.byteorder + "u4").max() > sys.maxunicode:
+        raise ValueError(f"{key!r} has characters that do not exist")
+    return values.reshape(shape[::-1]).T if is_fortran else values.reshape(shape)
+
+
+def _filled(stream: BufferedIOBase, size: int) -> np.ndarray:
+    """Return the next `size` bytes, read in parts, so that they are in memory once."""
+    values = np.empty(size, np.uint8)
+    for start in range(0, size, PART):
+        part = stream.read(min(PART, size - start))
+        values[start : start + len(part)] = np.frombuffer(part, np.uint8)
+        if len(part) < min(PART, size - start):
+            raise EOFError("it ends too early")
+    return values
+
+
+def _objects(path: Path, key: str, pickled: bytes) -> np.ndarray | None:
     """Return an array of objects as texts or numbers; None where it holds None alone."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            pickled = _open(archive, key, content=True)[1]
-    except UNREADABLE as error:
-        raise InputError(f"{path}: {key!r} cannot be read ({error}); copy the file anew") from None
     decoded = np.asarray(decode_pickle(pickled, f"{path}: {key!r}"), dtype=object)
     values = decoded.ravel().tolist()
     if values == [None]:
@@ -97,3 +149,7 @@ def _objects(path: Path, key: str) -> np.ndarray | None:
             "with plain arrays"
         )
     return numbers
+
+
+def _unreadable(path: Path, kind: str, error: BaseException) -> InputError:
+    return InputError(f"{path}: not a readable .{kind} ({error}); {cure_of(path)}")

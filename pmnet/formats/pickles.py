@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_special
 from pmnet.formats.kinds import cure_of
 
 MAX_EXPANSION_BYTES = 64_000_000 * 8
@@ -371,6 +372,7 @@ def read_pickle(
     (None: all), so that others may hold anything. Values at `loose` keys may hold objects of any class,
     which become dicts of their attributes; the code of the class is not used.
     """
+    refuse_special(path)
     try:
         pickled = path.read_bytes()
     except OSError as error:

@@ -8,9 +8,10 @@ about the camera's z axis: 2D and 3D keypoints and the global orientation turn a
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
@@ -19,6 +20,7 @@ from pmnet.body import BodyParams
 from pmnet.body.keypoints import MIRRORED_J24
 from pmnet.body.parts import MIRRORED_JOINTS, mirror_rotmats
 from pmnet.body.rotations import axis_rotation
+from pmnet.core.ranges import Share
 from pmnet.images.file import centre
 
 
@@ -33,12 +35,12 @@ class Augmentation:
     stored image: its `edge` repeated, or `black`, which is what SPIN has beyond the source image.
     """
 
-    flip: float
-    rotation_deg: float
-    rotation_share: float
-    scale: float
-    shift: float
-    gain: float
+    flip: Share
+    rotation_deg: Annotated[float, Interval(ge=0.0, le=180.0)]
+    rotation_share: Share
+    scale: Annotated[float, Interval(ge=0.0, lt=1.0)]
+    shift: Share
+    gain: Share
     clip: bool
     padding: Literal["edge", "black"]
 

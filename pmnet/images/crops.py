@@ -23,6 +23,7 @@ from torch import Tensor
 
 from pmnet.body.camera import BOX_PX
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_special
 from pmnet.core.progress import say
 from pmnet.data.samples import Samples
 
@@ -104,6 +105,7 @@ def read_image(path: Path, reading: Reading = AS_STORED) -> Image.Image:
     Of several pages or frames, the first is taken.
     """
     try:
+        refuse_special(path)
         image = _opened(path, reading.max_megapixels)
         image.load()
         if reading.upright:

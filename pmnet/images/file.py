@@ -5,22 +5,40 @@ scale them without empty edges. The network's input is the centre of the stored 
 """
 
 import json
+import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import pyarrow as pa
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Int, Shaped, UInt8
 from torch import Tensor
 
 from pmnet.core.errors import InputError
-from pmnet.core.files import replacing
+from pmnet.core.files import refuse_special, replacing
+from pmnet.core.header import read_header
 from pmnet.data.samples import Samples
 
 VERSION: Final = 2
+NO_IMAGES: Final = f"holds no images of version {VERSION}"
+START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of JPEG
 Encoding = Literal["raw", "jpeg"]
+SizePx = Annotated[int, Interval(ge=8, le=4096)]
+Context = Annotated[float, Interval(ge=1.0, le=4.0)]
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file of images."""
+
+    version: Literal[2]
+    size_px: SizePx
+    context: Context
+    encoding: Encoding
 
 
 def encode(images: UInt8[Tensor, "n 3 s s"], encoding: Encoding, jpeg_quality: int) -> list[bytes]:
@@ -52,17 +70,21 @@ def write_pixels(
     None stands for a missing image: it is stored black, and marked as not `present`.
     """
     side = stored_side(size_px, context)
-    kind = pa.binary(3 * side**2) if encoding == "raw" else pa.large_binary()
     header = {"version": VERSION, "size_px": size_px, "context": context, "encoding": encoding}
-    columns = [("pixels", kind), ("present", pa.bool_())]
-    schema = pa.schema([pa.field(name, of, nullable=False) for name, of in columns])
-    schema = schema.with_metadata({"pmnet.pixels": json.dumps(header)})
+    schema = _columns(side, encoding).with_metadata({"pmnet.pixels": json.dumps(header)})
+    kind = schema.field("pixels").type
     black = encode(torch.zeros(1, 3, side, side, dtype=torch.uint8), encoding, 90)[0]
     with replacing(path) as partial, pa.ipc.new_file(str(partial), schema) as writer:
         for batch in batches:
             images = pa.array([black if image is None else image for image in batch], kind)
             present = pa.array([image is not None for image in batch], pa.bool_())
             writer.write_batch(pa.record_batch([images, present], schema=schema))
+
+
+def _columns(side: int, encoding: Encoding) -> pa.Schema:
+    kind = pa.binary(3 * side**2) if encoding == "raw" else pa.large_binary()
+    columns = [("pixels", kind), ("present", pa.bool_())]
+    return pa.schema([pa.field(name, of, nullable=False) for name, of in columns])
 
 
 def centre(images: Shaped[Tensor, "n 3 s s"], size_px: int) -> Shaped[Tensor, "n 3 t t"]:
@@ -81,23 +103,19 @@ class Pixels:
 
     def __init__(self, path: Path) -> None:
         """Open a file; raises InputError where it is missing, broken or empty."""
-        try:
-            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        except FileNotFoundError:
-            raise InputError(
-                f"{path}: no such file of images; run the images stage first"
-            ) from None
-        except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{path}: not a file of images, or cut short ({error})") from None
-        header = json.loads((table.schema.metadata or {}).get(b"pmnet.pixels", b"{}"))
-        if header.get("version") != VERSION or len(table) == 0:
-            raise InputError(f"{path}: holds no images of version {VERSION}; run the images stage")
-        self.size_px: int = header["size_px"]
-        self.stored_px = stored_side(self.size_px, header["context"])
+        table = _open_table(path)
+        cure = "run the images stage"
+        content = (table.schema.metadata or {}).get(b"pmnet.pixels", b"null")
+        header: _Header = read_header(_Header, content, path, NO_IMAGES, cure)
+        self.size_px, self.encoding = header.size_px, header.encoding
+        self.stored_px = stored_side(self.size_px, header.context)
         self.context = self.stored_px / self.size_px
-        self.encoding: Encoding = header["encoding"]
+        if not len(table) or table.schema.types != _columns(self.stored_px, self.encoding).types:
+            raise InputError(f"{path}: {NO_IMAGES}; {cure}")
+        if any(column.null_count for column in table.columns):
+            raise InputError(f"{path}: has rows without a value; {cure}")
         self.present: Bool[Tensor, "n"] = torch.from_numpy(table["present"].to_numpy().copy())
-        self._column = table["pixels"]
+        self._path, self._column = path, table["pixels"]
         if self.encoding == "raw":
             self._raw = [self._as_array(chunk) for chunk in self._column.chunks]
             self._ends = np.cumsum([len(chunk) for chunk in self._raw])
@@ -124,7 +142,13 @@ class Pixels:
 
         for image, row in zip(out, rows.tolist(), strict=True):
             encoded = np.frombuffer(self._column[row].as_buffer(), np.uint8)
-            decoded = decode_jpeg(torch.from_numpy(encoded.copy()), ImageReadMode.RGB)
+            try:
+                _refuse_size(encoded, self.stored_px)
+                decoded = decode_jpeg(torch.from_numpy(encoded.copy()), ImageReadMode.RGB)
+            except (RuntimeError, ValueError) as error:
+                raise InputError(
+                    f"{self._path}: image {row} is damaged ({error}); run the images stage"
+                ) from None
             image.copy_(decoded.permute(1, 2, 0))
 
     def _as_array(self, chunk: pa.Array) -> np.ndarray:
@@ -137,6 +161,33 @@ class Pixels:
         chunks = np.searchsorted(self._ends, rows, side="right")
         for image, row, chunk in zip(images, rows, chunks, strict=True):
             image[...] = self._raw[chunk][row - self._ends[chunk]]
+
+
+def _open_table(path: Path) -> pa.Table:
+    refuse_special(path)
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate(full=True)  # a damaged offset would be read outside of the file
+        return table
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file of images; run the images stage first") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a file of images, or cut short ({error})") from None
+
+
+def _refuse_size(jpeg: np.ndarray, side: int) -> None:
+    """Raise ValueError where a JPEG says another size: a few bytes may stand for gigabytes of pixels."""
+    at, content = 2, jpeg.tobytes()
+    while at + 9 <= len(content):
+        prefix, marker, length, _, height, width = struct.unpack_from(">BBHBHH", content, at)
+        if prefix != 0xFF:
+            break
+        if marker in START_OF_FRAME:
+            if (height, width) != (side, side):
+                raise ValueError(f"it is of {width} x {height} px, not of {side} x {side}")
+            return
+        at += 2 + length
+    raise ValueError("it says no size")
 
 
 def check_images(file: Path, table: Samples, pixels: "Pixels") -> None:

@@ -2,6 +2,8 @@
 
 import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import torch
@@ -69,17 +71,22 @@ def _reading(table: Samples, options: Images) -> Reading:
     return Reading(upright, options.max_megapixels)
 
 
-_worker: _Worker | None = None
+_worker: _Worker | InputError | None = None
 
 
 def _start(samples: Path, body: Path, options: Images, split: Split, device: torch.device) -> None:
     global _worker
     torch.set_num_threads(1)  # there is one process per core
-    _worker = _Worker(samples, body, options, split, device)
+    try:
+        _worker = _Worker(samples, body, options, split, device)
+    except InputError as error:  # a pool would print it with its traceback
+        _worker = error
 
 
 def _make(rows: slice) -> Made:
     assert _worker is not None
+    if isinstance(_worker, InputError):
+        raise _worker
     return _worker(rows)
 
 
@@ -95,8 +102,6 @@ def make_images(
     table = Samples.load(samples)
     if not len(table):
         raise InputError(f"{samples}: no samples, so there are no images to make")
-    if options.context < 1:
-        raise InputError(f"images.context is {options.context:g}: it must be at least 1")
     cropped = table.about.pixels == "files"
     device = torch.device("cpu") if cropped else device_of(machine)
     if not cropped:
@@ -104,7 +109,7 @@ def make_images(
     missing = Missing(samples, table, options.max_missing) if cropped else None
     size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
     jobs = [slice(start, min(start + size, len(table))) for start in range(0, len(table), size)]
-    made = _run(jobs, workers_of(machine), (samples, body, options, split, device))
+    made = _run(jobs, min(workers_of(machine), len(jobs)), (samples, body, options, split, device))
     what = f"{'cropping' if cropped else 'rendering'} {out.stem}"
     batches = _without(missing, jobs, track(made, what, len(jobs)))
     write_pixels(out, batches, options.size_px, options.encoding, options.context)
@@ -141,5 +146,13 @@ def _run(
         yield from map(_make, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _start, setup) as pool:
-        yield from pool.imap(_make, jobs)
+    pool = ProcessPoolExecutor(workers, context, _start, setup)
+    try:
+        yield from pool.map(_make, jobs)
+    except BrokenProcessPool:
+        raise InputError(
+            "a process that makes images was ended, probably for want of memory; set machine.workers to a "
+            "smaller number"
+        ) from None
+    finally:  # an error ends the work: nothing more is begun
+        pool.shutdown(cancel_futures=True)

@@ -1,7 +1,12 @@
 """The settings of the images stage."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
+
+from pmnet.core.ranges import Distinct, Seed, Share
+from pmnet.images.file import Context, SizePx
 
 
 @dataclass(frozen=True)
@@ -14,14 +19,14 @@ class Images:
     picture may have `max_megapixels`.
     """
 
-    size_px: int
-    context: float
-    max_missing: float
-    upright: list[str] | None
-    max_megapixels: int
+    size_px: SizePx
+    context: Context
+    max_missing: Share
+    upright: Annotated[list[str], Distinct()] | None
+    max_megapixels: Annotated[int, Interval(ge=1, le=100_000)]
     encoding: Literal["raw", "jpeg"]
-    jpeg_quality: int
-    supersampling: int
-    variety: float
-    skin_share: float
-    seed: int
+    jpeg_quality: Annotated[int, Interval(ge=1, le=100)]
+    supersampling: Annotated[int, Interval(ge=1, le=16)]
+    variety: Share
+    skin_share: Share
+    seed: Seed

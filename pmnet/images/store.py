@@ -8,6 +8,7 @@ from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pmnet.core.errors import InputError
 from pmnet.images.file import Pixels
 
 MAX_WORKERS: Final = 16  # processes; each has two batches in shared memory
@@ -102,18 +103,31 @@ def _streamed(
 def loaded(
     store: ImageStore, order: Iterable[Tensor], workers: int, pinned: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches in order, read ahead by processes: threads would wait for Python's lock."""
-    return iter(
-        DataLoader(
-            _Batches(store),
-            batch_sampler=(rows.tolist() for rows in order),  # type: ignore[arg-type]
-            num_workers=min(workers, MAX_WORKERS),
-            multiprocessing_context="fork",  # children share the open files, which cannot be pickled
-            collate_fn=lambda batch: batch,
-            pin_memory=pinned,
-            generator=torch.Generator(),  # otherwise it draws from torch's global generator
-        )
+    """Yield batches in order, read ahead by processes: threads would wait for Python's lock.
+
+    Raises InputError where an image is damaged, or a process was ended.
+    """
+    batches = DataLoader(
+        _Batches(store),
+        batch_sampler=(rows.tolist() for rows in order),  # type: ignore[arg-type]
+        num_workers=min(workers, MAX_WORKERS),
+        multiprocessing_context="fork",  # children share the open files, which cannot be pickled
+        collate_fn=lambda batch: batch,
+        pin_memory=pinned,
+        generator=torch.Generator(),  # otherwise it draws from torch's global generator
     )
+    try:
+        for batch in batches:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            f"a process that reads images was ended ({str(error).splitlines()[0]}); set machine.workers to a "
+            "smaller number"
+        ) from None
 
 
 class _Batches(Dataset[Tensor]):
@@ -122,6 +136,9 @@ class _Batches(Dataset[Tensor]):
     def __init__(self, store: ImageStore) -> None:
         self._store = store
 
-    def __getitems__(self, rows: list[int]) -> tuple[Tensor, Tensor]:
+    def __getitems__(self, rows: list[int]) -> tuple[Tensor, Tensor] | InputError:
         wanted = torch.tensor(rows)
-        return wanted, self._store.read(wanted)
+        try:
+            return wanted, self._store.read(wanted)
+        except InputError as error:  # the loader would add a traceback to its message
+            return error

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -14,11 +14,14 @@ from pmnet.body import BodyParams
 from pmnet.body.rotations import rotmat_to_rot6d
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
+from pmnet.core.header import read_header
+from pmnet.core.ranges import Amount
 from pmnet.formats.npz import read_npz
 from pmnet.memory.spaces import SpaceName
 
 VERSION: Final = 1
 NO_SEED: Final = -1
+CURE: Final = "run the cluster stage"
 ARRAYS: Final = {
     "rotvecs": ("f", (None, 24, 3)),
     "betas": ("f", (None, 10)),
@@ -34,10 +37,20 @@ KEYS: Final = ("header", *ARRAYS)
 class Iteration:
     """One row of the history, after an assignment: how many bodies changed, how many clusters are empty."""
 
-    iteration: int
+    iteration: Amount
     mean_distance: float
-    changed: int
-    empty: int
+    changed: Amount
+    empty: Amount
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The header of a file of prototypes."""
+
+    version: Literal[1]
+    body: str
+    history: list[Iteration]
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -105,25 +118,25 @@ class PrototypeMemory:
             raise InputError(f"{path}: no such prototype memory; run the cluster stage")
         try:
             values = read_npz(path, KEYS)
-            header = json.loads(str(values["header"]))
-            if header["version"] != VERSION:
-                raise ValueError(f"it is of version {header['version']}; cluster again")
-            _check(values)
-            arrays = {k: torch.from_numpy(v) for k, v in values.items() if k != "header"}
+            header: _Header = read_header(
+                _Header, str(values["header"]), path, "not a prototype memory", CURE
+            )
+            arrays = {k: torch.from_numpy(v) for k, v in _checked(values).items()}
             return PrototypeMemory(
                 prototypes=BodyParams.from_rotvecs(arrays["rotvecs"], arrays["betas"]),
                 assignments=arrays["assignments"],
                 distances=arrays["distances"],
                 vertex_weights=arrays.get("vertex_weights"),
                 camera=arrays["camera"],
-                body=header["body"],
-                history=[Iteration(**row) for row in header["history"]],
-                settings=header["settings"],
+                body=header.body,
+                history=header.history,
+                settings=header.settings,
             )
         except InputError:
             raise
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: not a prototype memory ({error})") from None
+            reason = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise InputError(f"{path}: not a prototype memory ({reason}); {CURE}") from None
 
     def export_spin(self, path: Path) -> None:
         """Write the prototypes in the layout of SPIN's smpl_mean_params.npz, K rows instead of one.
@@ -146,8 +159,9 @@ class PrototypeMemory:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
-def _check(values: dict[str, np.ndarray]) -> None:
-    """Raise ValueError if an array does not have the shape, kind or values of a memory."""
+def _checked(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays as float32 and int64; ValueError for a wrong shape, kind or value."""
+    arrays: dict[str, np.ndarray] = {}
     for key, (kind, shape) in ARRAYS.items():
         if key == "vertex_weights" and key not in values:
             continue
@@ -159,13 +173,22 @@ def _check(values: dict[str, np.ndarray]) -> None:
             raise ValueError(
                 f"{key} is {array.dtype} {array.shape}; expected finite {kind} {shape}"
             )
+        with np.errstate(over="ignore"):
+            arrays[key] = array.astype(np.float32 if kind == "f" else np.int64, copy=False)
+        if not np.isfinite(arrays[key]).all():
+            raise ValueError(f"{key} has numbers beyond float32")
     for one, other in (("rotvecs", "betas"), ("assignments", "distances")):
         if len(values[one]) != len(values[other]):
             raise ValueError(
                 f"{one} has {len(values[one])} rows, {other} {len(values[other])}; expected as many"
             )
     k, assigned = len(values["betas"]), values["assignments"]
+    if not k:
+        raise ValueError("it has no prototypes")
     if assigned.size and not 0 <= assigned.min() <= assigned.max() < k:
         raise ValueError(
             f"assignments name {assigned.min()} to {assigned.max()}; expected 0 to {k - 1}"
         )
+    if not arrays["camera"][0]:
+        raise ValueError("camera has the scale 0")
+    return arrays

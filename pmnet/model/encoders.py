@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say
+from pmnet.core.torch_files import load_torch
 from pmnet.model import lite
 
+TRIED_PX = 64
 HEADS = ("avgpool", "fc", "classifier")  # what comes after the last feature map
 
 
@@ -50,11 +52,18 @@ def _lite(name: str, weights: str) -> list[nn.Module]:
 
 
 def width_of(encoder: nn.Module) -> int:
-    """Return the number of features of an encoder, by trying it."""
-    with torch.no_grad():
-        features = encoder.eval()(torch.zeros(1, 3, 64, 64))
+    """Return the number of features of an encoder, by trying it; raises InputError where it fails."""
+    try:
+        with torch.no_grad():
+            features = encoder.eval()(torch.zeros(1, 3, TRIED_PX, TRIED_PX))
+        width = int(features.shape[1])
+    except Exception as error:  # each kind of network fails in its own way
+        raise InputError(
+            f"train.encoder: this network does not encode images of {TRIED_PX} px "
+            f"({type(error).__name__}: {error!s:.200}); take one of convolutions, such as resnet50"
+        ) from None
     encoder.train()
-    return int(features.shape[1])
+    return width
 
 
 def _load(network: nn.Module, name: str, weights: str, state: Mapping[str, Tensor]) -> None:
@@ -73,11 +82,12 @@ def _load(network: nn.Module, name: str, weights: str, state: Mapping[str, Tenso
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file
-        raise InputError(f"train.weights: {path}: not a readable file ({error})") from None
+        state = load_torch(path, "file")
+    except InputError as error:
+        raise InputError(f"train.weights: {error}") from None
     state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
+    named = state.items() if isinstance(state, dict) else ()
+    return {str(key).removeprefix("module."): v for key, v in named if isinstance(v, Tensor)}
 
 
 def _fetched(name: str, weights: str) -> Mapping[str, Tensor]:

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import project
 from pmnet.body.keypoints import J24_HIPS
+from pmnet.core.ranges import Weight
 from pmnet.data.samples import JointSet
 from pmnet.model.network import Prediction
 
@@ -28,13 +29,13 @@ class LossWeights:
     samples, as in SPIN (98 numbers per sample in 2D, 72 per sample with 3D joints).
     """
 
-    keypoints_3d: float
-    keypoints_2d: float
-    pose: float
-    betas: float
-    prototype: float
-    regression_scale: float
-    camera: float
+    keypoints_3d: Weight
+    keypoints_2d: Weight
+    pose: Weight
+    betas: Weight
+    prototype: Weight
+    regression_scale: Weight
+    camera: Weight
     mean_over: Literal["known", "all"]
 
 

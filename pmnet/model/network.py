@@ -1,9 +1,10 @@
 """PM-Net (Fig. 2): encoder, classifier, prototype memory, parameter estimator."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -17,6 +18,10 @@ from pmnet.model.imagenet import IMAGE_MEAN, IMAGE_STD
 POSE, BETAS, CAMERA = 24 * 6, 10, 3
 PARAMETERS = POSE + BETAS + CAMERA  # the 157 numbers that G regresses
 DROPPED = 0.5  # share of units that SPIN's dropout sets to zero
+Pooling = Annotated[int, Interval(ge=1, le=64)]
+Width = Annotated[int, Interval(ge=1, le=65536)]
+HiddenWidth = Annotated[int, Interval(ge=0, le=65536)]  # 0: no hidden layer
+RegressorSteps = Annotated[int, Interval(ge=0, le=100)]
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,12 @@ class NetworkConfig:
     """
 
     encoder: str
-    pooling: int
-    hidden: int
-    classifier_hidden: int
-    estimator_hidden: int
+    pooling: Pooling
+    hidden: Width
+    classifier_hidden: HiddenWidth
+    estimator_hidden: HiddenWidth
     estimator: Literal["plain", "spin"]
-    regressor_steps: int
+    regressor_steps: RegressorSteps
     start: Literal["assigned", "predicted", "mixed", "scheduled", "mean"]
 
 

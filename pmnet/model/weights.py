@@ -1,18 +1,32 @@
 """A run on disk: its memory, and for each seed its weights and the log of its training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from pmnet.body import BodyModel
 from pmnet.core import params
 from pmnet.core.device import Precision
 from pmnet.core.errors import InputError
+from pmnet.core.header import read_header
+from pmnet.core.torch_files import load_torch
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.model.network import NetworkConfig, PMNet
+from pmnet.model.network import PARAMETERS, NetworkConfig, PMNet
+
+CURE: Final = "run the train stage again"
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file of weights holds."""
+
+    state: dict[str, Any]
+    settings: dict[str, Any]
+    body: str
 
 
 def model_file(folder: Path, seed: int) -> Path:
@@ -33,10 +47,16 @@ def remove_other_seeds(folder: Path, seeds: Sequence[int]) -> None:
             path.unlink()
 
 
-def network_config(settings: Mapping[str, Any]) -> NetworkConfig:
-    """Return the settings of a network, picked out of all settings of its training."""
+def network_config(path: Path, settings: Mapping[str, Any]) -> NetworkConfig:
+    """Return the settings of a network, out of all settings of its training in the file `path`.
+
+    Raises InputError where one is missing or out of its range.
+    """
     known = {"estimator": "plain", **settings}  # files of weights from before there was another one
-    return NetworkConfig(**{field.name: known[field.name] for field in fields(NetworkConfig)})
+    config: NetworkConfig = read_header(
+        NetworkConfig, known, path, "its settings are damaged", CURE
+    )
+    return config
 
 
 def load_network(path: Path, memory: PrototypeMemory) -> PMNet:
@@ -45,11 +65,17 @@ def load_network(path: Path, memory: PrototypeMemory) -> PMNet:
     Raises InputError where the file is broken, or was trained on another memory.
     """
     saved = read_model_file(path)
-    network = PMNet(network_config(saved["settings"]), memory)
+    network = PMNet(network_config(path, saved["settings"]), memory)
     rows = saved["state"]["memory"]
     if rows.shape != network.memory.shape or not torch.allclose(rows, network.memory, atol=1e-5):
         raise InputError(f"{path}: trained on another prototype memory than the given one")
-    network.load_state_dict(saved["state"])
+    try:
+        network.load_state_dict(saved["state"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: not the weights of its settings ({reason:.200}); {CURE}"
+        ) from None
     return network.eval()
 
 
@@ -71,20 +97,42 @@ def read_model_file(path: Path) -> dict[str, Any]:
     Raises InputError where the file is missing, broken, or not one that the train stage wrote.
     """
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = load_torch(path, "file of weights")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of weights; run the train stage first") from None
-    except Exception as error:  # torch raises many kinds for a broken file
-        raise InputError(f"{path}: not a readable file of weights ({error})") from None
-    if not isinstance(saved, dict) or {"state", "settings", "body"} - set(saved):
-        raise InputError(f"{path}: not a file of weights of the train stage")
-    return saved
+    fault = "not a file of weights of the train stage"
+    read_header(_Header, saved, path, fault, CURE)
+    strange = [name for name, value in saved["state"].items() if not isinstance(value, Tensor)]
+    if strange or not {"memory", "neck.0.weight", "neck.2.weight"} <= set(saved["state"]):
+        raise InputError(f"{path}: {fault} (state lacks tensors); {CURE}")
+    config = network_config(path, saved["settings"])
+    if not _fits(saved["state"], config):
+        raise InputError(f"{path}: its settings are not those of its weights; {CURE}")
+    contents: dict[str, Any] = saved
+    return contents
+
+
+def _fits(state: Mapping[str, Tensor], config: NetworkConfig) -> bool:
+    """Return whether the shapes are those of these settings: a network of others may be huge."""
+    k, features = len(state["memory"]), state["neck.0.weight"].shape
+    shapes = {"memory": (k, PARAMETERS), "neck.2.weight": (config.hidden, config.hidden)}
+    for head, width, inputs, outputs in (
+        ("classifier", config.classifier_hidden, config.hidden, k),
+        ("estimator", config.estimator_hidden, config.hidden + PARAMETERS, PARAMETERS),
+    ):
+        inner = {f"{head}.0.weight": (width, inputs), f"{head}.2.weight": (outputs, width)}
+        shapes |= inner if width else {f"{head}.0.weight": (outputs, inputs)}
+    right = all(name in state and state[name].shape == shape for name, shape in shapes.items())
+    return right and len(features) == 2 and features[1] % config.pooling**2 == 0
 
 
 def load_memory(path: Path, body: BodyModel) -> PrototypeMemory:
     """Return the memory in a file; raises InputError where it was made with another body model."""
     memory = PrototypeMemory.load(path)
-    if memory.body != body.sha256:
+    weights = memory.vertex_weights
+    if memory.body != body.sha256 or (
+        weights is not None and len(weights) != len(body.lbs_weights)
+    ):
         raise InputError(
             f"{path}: made with another body model than the given one; run the cluster stage again"
         )

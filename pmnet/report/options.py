@@ -1,30 +1,35 @@
 """The settings of tables, curves and figures."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Interval, MinLen
+
+from pmnet.core.ranges import Distinct, Seed
 
 
 @dataclass(frozen=True)
 class ReportOptions:
     """Statistics of the tables and curves."""
 
-    tails: list[int]
-    bins: int
-    bootstrap: int
-    seed: int
+    tails: Annotated[list[Annotated[int, Interval(ge=1, le=100)]], MinLen(1), Distinct()]
+    bins: Annotated[int, Interval(ge=1, le=1000)]
+    bootstrap: Annotated[int, Interval(ge=1, le=1_000_000)]
+    seed: Seed
 
 
 @dataclass(frozen=True)
 class FigureSize:
     """Size of a figure."""
 
-    width_in: float
-    height_in: float
-    dpi: int
+    width_in: Annotated[float, Interval(ge=1.0, le=100.0)]
+    height_in: Annotated[float, Interval(ge=1.0, le=100.0)]
+    dpi: Annotated[int, Interval(ge=10, le=1200)]
 
 
 @dataclass(frozen=True)
 class Pictures:
     """How many bodies a figure of rendered bodies shows, and how large each is."""
 
-    bodies: int
-    size_px: int
+    bodies: Annotated[int, Interval(ge=1, le=1000)]
+    size_px: Annotated[int, Interval(ge=16, le=4096)]

@@ -7,13 +7,15 @@ All statistics work on this table. It comes from the files that `evaluate` write
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import pandas as pd
+from annotated_types import MinLen
 from jaxtyping import Bool, Float
 
 from pmnet.core.errors import InputError
+from pmnet.core.ranges import Count, Distinct, Seed, Weight
 from pmnet.evaluation.error_table import KEY, METRICS, SCHEMA, read_errors
 from pmnet.report.statistics import Measured
 
@@ -32,13 +34,13 @@ class RunFacts:
     """
 
     method: str
-    k: int
-    limb_weight: float
+    k: Count
+    limb_weight: Weight
     protocol: str
     selection: str
-    seeds: tuple[int, ...]
-    memory_seeds: tuple[int, ...]
-    inferences: tuple[str, ...]
+    seeds: Annotated[tuple[Seed, ...], MinLen(1), Distinct()]
+    inferences: Annotated[tuple[str, ...], MinLen(1), Distinct()]
+    memory_seeds: tuple[int, ...] = ()
     label: str = ""  # these three are set by experiments (pmnet sweep)
     group: str = ""
     settings: str = ""

@@ -25,7 +25,10 @@ from pmnet.core import params
 from pmnet.core.checkpoints import forget
 from pmnet.core.device import Machine, visible_gpus
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_unwritable, replacing
 from pmnet.core.progress import say
+from pmnet.core.ranges import Seed
+from pmnet.core.stage import message_of
 from pmnet.data.names import check_name
 from pmnet.data.sets import Split, images_of, pairs_of, samples_of
 from pmnet.evaluation.error_table import merge_errors
@@ -49,7 +52,7 @@ class Experiment:
 
     label: str
     group: str
-    memories: dict[str, list[int]]
+    memories: dict[str, list[Seed]]
     set: dict[str, Any]
 
     def jobs(self, name: str, splits: Sequence[Split]) -> list["Job"]:
@@ -111,7 +114,7 @@ class Job:
 
     def done(self, file: Path) -> bool:
         """Return whether there are errors by these very settings."""
-        made = self.made_by.read_text() if self.made_by.exists() else ""
+        made = self.made_by.read_text(errors="replace") if self.made_by.is_file() else ""
         return self.errors.exists() and made == self.settings(file)
 
     def options(self, file: Path) -> Train:
@@ -133,10 +136,10 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
     """
     found = params.read(file, "experiments")
     if not isinstance(found, dict) or not found:
-        raise InputError(f"{file}: experiments: expected names with settings, got {found!r}")
+        raise InputError(f"{file}: experiments: expected names with settings, got {found!r:.200}")
     experiments: dict[str, Experiment] = {}
     for name, value in found.items():
-        where = f"{file}: experiments.{name}"
+        where = f"{file}: experiments.{name!s:.100}"
         experiment: Experiment = params.parse(Experiment, value, where)
         for run in experiment.memories:
             check_name(run, f"{where}.memories")
@@ -186,6 +189,9 @@ def run_experiments(
         job.options(settings)
         if not (memory := job.memory_file).exists():
             raise InputError(f"{file}: {memory} is missing: run dvc repro cluster first")
+        refuse_unwritable(job.folder, folder=True)
+    for sets in (TRAIN_SETS, *map(sets_file, splits)):
+        pairs_of(sets)
     waiting = [job for job in jobs if not job.done(settings)]
     say(f"{len(waiting)} of {len(jobs)} jobs to do")
     failed = list(_side_by_side(waiting, settings, devices))
@@ -219,7 +225,7 @@ def _side_by_side(jobs: list[Job], settings: Path, devices: int) -> Iterator[str
     while left and (end := _next(done, processes)):
         title, error = end
         left.remove(title)
-        say(f"{title}: {'failed:' + error if error else 'done'}; {len(left)} of {len(jobs)} left")
+        say(f"{title}: {'failed: ' + error if error else 'done'}; {len(left)} of {len(jobs)} left")
         if error:
             yield title
     yield from left  # all workers were killed
@@ -245,8 +251,8 @@ def _work(gpu: str, settings: Path, waiting: Any, done: Any) -> None:
         try:
             _run(job, settings)
             done.put((job.title, ""))
-        except Exception:  # the other jobs go on
-            done.put((job.title, "\n" + traceback.format_exc()))
+        except Exception as error:  # the other jobs go on
+            done.put((job.title, message_of(error) or "\n" + traceback.format_exc()))
 
 
 def _run(job: Job, settings: Path) -> None:
@@ -264,7 +270,8 @@ def _run(job: Job, settings: Path) -> None:
     more = {"label": experiment.label, "group": experiment.group, "set": experiment.set}
     job.made_by.unlink(missing_ok=True)  # errors never lie beside the settings of others
     evaluator.write(job.name, job.test_pairs, job.errors, more)
-    job.made_by.write_text(job.settings(settings))
+    with replacing(job.made_by) as partial:
+        partial.write_text(job.settings(settings))
     forget(models)
     ended = time.monotonic()
     say(f"{job.name}: trained in {trained - started:.0f} s, evaluated in {ended - trained:.0f} s")

@@ -16,6 +16,8 @@ from dvc.repo.index import Index
 
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say
+from pmnet.core.stage import PARAMS
+from pmnet.core.yaml_files import read_yaml
 
 # DVC locks the project while it reads the graph and while it records results, for seconds
 REPRO = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
@@ -48,6 +50,7 @@ def repro_parallel(jobs: int) -> None:
     several of them are one process each. Data sets, tables and figures run as soon as their inputs are
     there. At the end DVC runs what is left: all that failed. Raises InputError where a stage fails again.
     """
+    read_yaml(PARAMS)  # refuses what DVC would read for minutes
     tasks = tasks_to_do()
     if not tasks:
         say("nothing has changed")

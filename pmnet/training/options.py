@@ -1,11 +1,15 @@
 """The settings of the train stage."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 from pmnet.core.device import Precision
+from pmnet.core.ranges import Amount, Count, Seeds, Weight
 from pmnet.images.augmentation import Augmentation
 from pmnet.model.losses import LossWeights
+from pmnet.model.network import HiddenWidth, Pooling, RegressorSteps, Width
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Balance:
 
     sampling: Literal["uniform", "prototype", "distance"]
     classes: bool
-    mse_noise: float
+    mse_noise: Weight
 
 
 @dataclass(frozen=True)
@@ -35,27 +39,27 @@ class Train:
     applies to the encoder and the heads; `compile` fuses the operations of a step.
     """
 
-    seeds: list[int]
+    seeds: Seeds
     encoder: str
     weights: str
     freeze_encoder: bool
-    pooling: int
-    hidden: int
-    classifier_hidden: int
-    estimator_hidden: int
+    pooling: Pooling
+    hidden: Width
+    classifier_hidden: HiddenWidth
+    estimator_hidden: HiddenWidth
     estimator: Literal["plain", "spin"]
-    regressor_steps: int
+    regressor_steps: RegressorSteps
     start: Literal["assigned", "predicted", "mixed", "scheduled", "mean"]
-    mix: dict[str, float]
+    mix: dict[str, Weight]
     balance: Balance
-    steps: int
-    batch_size: int
-    learning_rate: float
+    steps: Count
+    batch_size: Annotated[int, Interval(ge=1, le=1_000_000)]
+    learning_rate: Annotated[float, Interval(ge=0.0, le=1000.0)]
     schedule: Literal["constant", "cosine"]
-    warmup_steps: int
-    clip_norm: float
-    ema: float
-    soft_mm: float
+    warmup_steps: Amount
+    clip_norm: Weight
+    ema: Annotated[float, Interval(ge=0.0, lt=1.0)]
+    soft_mm: Weight
     precision: Precision
     compile: bool
     loss: LossWeights

@@ -1,14 +1,13 @@
 """Everything that one training works with."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from lightning_fabric import Fabric
 
 from pmnet.body import BodyModel
 from pmnet.core.device import Machine
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.model.network import PMNet
-from pmnet.model.weights import network_config
+from pmnet.model.network import NetworkConfig, PMNet
 from pmnet.training.data import TrainingData
 from pmnet.training.options import Train
 
@@ -31,4 +30,5 @@ def build_network(options: Train, memory: PrototypeMemory) -> PMNet:
 
     Raises InputError for an unknown encoder, or for weights of another encoder.
     """
-    return PMNet(network_config(asdict(options)), memory, options.weights)
+    config = NetworkConfig(**{f.name: getattr(options, f.name) for f in fields(NetworkConfig)})
+    return PMNet(config, memory, options.weights)

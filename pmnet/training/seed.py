@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from pmnet.body import BodyModel
-from pmnet.core.checkpoints import claim, held, held_seed, remove_partials, training_key
+from pmnet.core.checkpoints import claim, held, held_seed, training_key
 from pmnet.core.device import Machine
 from pmnet.core.distributed import by_first, fabric_of
 from pmnet.core.errors import InputError
+from pmnet.core.files import remove_partials
+from pmnet.core.torch_files import save_torch
 from pmnet.model.network import PMNet
 from pmnet.model.weights import load_memory, log_file, model_file
-from pmnet.training.checkpoint import write
 from pmnet.training.data import load_training_data
 from pmnet.training.log import write_log
 from pmnet.training.loop import train_model
@@ -78,4 +79,4 @@ def _refuse_uneven(run: TrainingRun) -> None:
 
 def _write(network: PMNet, settings: dict[str, object], body: BodyModel, path: Path) -> None:
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    write({"state": state, "settings": settings, "body": body.sha256}, path)
+    save_torch({"state": state, "settings": settings, "body": body.sha256}, path)

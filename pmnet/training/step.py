@@ -136,9 +136,12 @@ class Step:
         """Take over the state of an earlier training by the same settings."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for weight, kept in self.optimizer.state.items():
+            if any(kept[name].shape != weight.shape for name in ("exp_avg", "exp_avg_sq")):
+                raise ValueError("its optimizer has other shapes")
         for mine, saved in zip(self._average, state["average"], strict=True):
             mine.copy_(saved)
-        self._sums.copy_(state["sums"])
+        self._sums.copy_(state["sums"].view_as(self._sums))
         self._count = state["count"]
 
     def _compute(self, inputs: Inputs) -> None:

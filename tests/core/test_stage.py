@@ -172,7 +172,7 @@ def test_an_input_error_is_one_line(run, capsys):
         (("--set", "inner.wrong=1"), "colour.inner.wrong is not a parameter"),
         (("--set", "depth"), "expected KEY=VALUE"),
         (("--set", "depth=deep"), "colour.depth: expected int, got 'deep'"),
-        (("--set", "sizes=[]"), "colour.sizes: expected a list"),
+        (("--set", "sizes=5"), "colour.sizes: expected a list"),
     ],
 )
 def test_a_wrong_override_is_one_line(run, capsys, words, named):

@@ -669,9 +669,10 @@ def test_the_top_must_be_a_dict_of_names(content: object, found: str, read: Read
 
 
 def test_a_file_that_cannot_be_opened_is_said(tmp_path: Path) -> None:
-    for path in (tmp_path / "missing.pkl", tmp_path):
-        with pytest.raises(InputError, match=f"{path} cannot be read.*Check the path"):
-            read_pickle(path)
+    with pytest.raises(InputError, match=r"missing\.pkl cannot be read.*Check the path"):
+        read_pickle(tmp_path / "missing.pkl")
+    with pytest.raises(InputError, match=f"{tmp_path}: is a folder; expected a file"):
+        read_pickle(tmp_path)
 
 
 BAD_ARRAYS: dict[str, tuple[object, str]] = {

@@ -351,7 +351,7 @@ BROKEN: list[tuple[str, str, Callable[[Path], None], str]] = [
         "mpii: names no text",
         "mpii",
         _mpii("imgname", lambda old: np.array([b"\xff\xfe.jpg"] * len(old), "S")),
-        "'imgname' holds no file names",
+        "'imgname' row 0 is .* which is not UTF-8",
     ),
     (
         "lsp: the file of LSP extended",

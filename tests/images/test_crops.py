@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import people
@@ -15,6 +16,7 @@ from torch import Tensor
 from pmnet.body import OPEN_BODY
 from pmnet.body.camera import fit_camera
 from pmnet.body.keypoints import J24
+from pmnet.core import params
 from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.rows import Rows, to_samples
@@ -336,5 +338,6 @@ def test_pictures_on_their_side_are_turned_to_their_labels(tmp_path, seen):
 
 
 def test_a_context_below_the_box_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"images\.context is 0\.8: it must be at least 1"):
-        make(write_scenes(tmp_path), tmp_path, context=0.8)
+    kind = get_type_hints(Images, include_extras=True)["context"]
+    with pytest.raises(InputError, match=r"images\.context: expected at least 1\.0 and"):
+        params.parse(kind, 0.8, "images.context")

@@ -168,5 +168,5 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"x\.arrow: not a file of images"):
         Pixels(tmp_path / "x.arrow")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="folder: not a file of images"):
+    with pytest.raises(InputError, match="folder: is a folder; expected a file"):
         Pixels(tmp_path / "folder")

@@ -19,13 +19,13 @@ from pmnet.body.camera import BOX_PX, fit_camera, project
 from pmnet.body.keypoints import J24, LIMBS
 from pmnet.body.parts import JOINTS
 from pmnet.core.errors import InputError
+from pmnet.core.ranges import Weight
 from pmnet.datasets._shared.joins import check_matched, nearest
 from pmnet.datasets._shared.rows import Rows
 from pmnet.datasets._shared.units import flags
 from pmnet.formats.arrays import array
 from pmnet.formats.json import numbers, read_records, texts
-from pmnet.formats.kinds import cure_of
-from pmnet.formats.npz import read_npz
+from pmnet.formats.npz import npz_keys, read_npy, read_npz
 
 CHUNK: Final = 8192  # bodies posed at once
 MAX_SKEW: Final = 0.02  # how far R R^T may be from the identity: EFT prints few digits
@@ -57,9 +57,9 @@ class Reject:
     miss the annotated ones by more than this share of the box, on average, under the best camera.
     """
 
-    max_beta: float
+    max_beta: Weight
     drops: Literal["betas", "fit"]
-    max_reprojection: float
+    max_reprojection: Weight
 
 
 def with_fits(
@@ -181,13 +181,9 @@ def read_fits(path: Path) -> Fits:
 
 def read_static(path: Path) -> Fits:
     """Return the fits of an npy of SPIN's static_fits: pose and betas side by side, (N, 82)."""
-    try:
-        both = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error}); {cure_of(path)}") from None
-    if not isinstance(both, np.ndarray):
+    if npz_keys(path):
         raise InputError(f"{path}: is an .npz; expected one array, any x 82 (or set kind: spin)")
-    both = array(path, {"fits": both}, "fits", (None, 82))
+    both = array(path, {"fits": read_npy(path)}, "fits", (None, 82))
     return _of_rows(path, both[:, :72], both[:, 72:], np.ones(len(both)))
 
 

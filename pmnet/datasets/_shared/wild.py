@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+from annotated_types import MinLen
 
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
@@ -38,7 +40,7 @@ class WildOptions:
     layout: Literal["spin", "raw"]
     file: Path
     images: Path
-    fits: list[FitSource] | None
+    fits: Annotated[list[FitSource], MinLen(1)] | None
     reject: Reject
 
 

@@ -21,6 +21,7 @@ from pmnet.body.parts import mirror_rotmats
 from pmnet.body.rotations import axis_rotation
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
+from pmnet.core.ranges import Amount, Angle, Count, Names, Seed, Weight
 from pmnet.data.samples import About, Samples
 from pmnet.datasets._shared.discovery import Found, left_out
 from pmnet.datasets._shared.posed import posed_samples
@@ -47,16 +48,16 @@ class Options:
     adds each pose mirrored left to right; each pose is seen by `views` cameras.
     """
 
-    subjects: list[str] | None
-    framerate_hz: float
-    min_change_deg: float
-    max_samples: int
+    subjects: Names | None
+    framerate_hz: Weight
+    min_change_deg: Angle
+    max_samples: Amount
     mirrored: bool
-    views: int
+    views: Count
     betas: Literal["file", "drawn"]
-    betas_spread: float
+    betas_spread: Weight
     view: View
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ import numpy as np
 
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_special
+from pmnet.core.ranges import Amount
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import Found
 from pmnet.datasets._shared.rows import Rows, to_j24
@@ -55,7 +57,7 @@ class Options(WildOptions):
     In the raw layout, `min_keypoints` of the 12 body keypoints must be labelled (SPIN: 12).
     """
 
-    min_keypoints: int
+    min_keypoints: Amount
 
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
@@ -113,8 +115,9 @@ def find(root: Path) -> list[Found]:
 
 def _first_names(path: Path) -> list[str]:
     try:
+        refuse_special(path)
         with path.open("rb") as file:
             head = file.read(NAMES_WITHIN).decode("utf-8", "replace")
-    except OSError:
+    except (OSError, InputError):
         return []
     return re.findall(r'"file_name": ?"([^"]+)"', head)

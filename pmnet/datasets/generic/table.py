@@ -13,6 +13,7 @@ import pyarrow.csv as arrow_csv
 
 from pmnet.body.keypoints import J24
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_special
 
 PARTS_2D: Final = ("x", "y", "confidence")
 PARTS_3D: Final = ("x_m", "y_m", "z_m", "confidence_m")
@@ -78,6 +79,7 @@ def _joint(
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
     """Return all columns, numbers as float64 with NaN for an empty cell."""
+    refuse_special(path)
     try:
         content = path.read_bytes()
         if content.startswith(UTF16):
@@ -162,6 +164,7 @@ def csv_header(path: Path) -> set[str]:
     They are read also where a spreadsheet wrote the file in a way that `read_csv` refuses.
     """
     try:
+        refuse_special(path)
         with path.open("rb") as stream:
             start = stream.read(HEADER_BYTES)
         kind = "utf-16" if start.startswith(UTF16) else "utf-8-sig"
@@ -170,16 +173,17 @@ def csv_header(path: Path) -> set[str]:
             lines = lines[1:]
         mark = max(",;\t", key=(lines or [""])[0].count)
         return {name.strip() for name in next(csv.reader(lines[:1], delimiter=mark), [])}
-    except (OSError, UnicodeDecodeError, csv.Error):
+    except (OSError, ValueError, csv.Error):
         return set()
 
 
 def csv_texts(path: Path, column: str, rows: int) -> list[str]:
     """Return the first `rows` cells of a column; empty where it cannot be read."""
     try:
+        refuse_special(path)
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return [line[column] or "" for line in islice(csv.DictReader(stream), rows)]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError):
+    except (OSError, ValueError, csv.Error, KeyError):
         return []
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
+from pmnet.core.ranges import Count, Names, Weight
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import ALIGNED, Found, image_root, matching, npz_texts
 from pmnet.datasets._shared.rows import Rows, annotation_file, to_samples
@@ -44,16 +45,14 @@ class Options:
     file: Path | None
     mosh: Path | None
     images: Path
-    subjects: list[str] | None
-    cameras: list[str] | None
-    every: int
-    max_fit_error_mm: float
+    subjects: Names | None
+    cameras: Names | None
+    every: Count
+    max_fit_error_mm: Weight
 
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     """Return the wanted rows; raises InputError naming the file and the key or row at fault."""
-    if options.every < 1:
-        raise InputError(f"{source}: options.every is {options.every}; expected 1 or more")
     if options.layout == "spin":
         folder, file = annotation_file(source, options.file)
         rows, counts = _read_npz(folder, file, options)

@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
+from annotated_types import MinLen
 
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
+from pmnet.core.ranges import Count
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import Found, image_root, matching, npz_texts
 from pmnet.datasets._shared.fits import FitSource, Reject, with_fits
@@ -50,10 +52,10 @@ class Options:
     layout: Literal["spin", "raw_train", "raw_test"]
     file: Path | None
     images: Path
-    fits: list[FitSource] | None
+    fits: Annotated[list[FitSource], MinLen(1)] | None
     reject: Reject
     annotation: Literal["annot3", "univ_annot3"] | None
-    every: int
+    every: Count
 
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import h5py
 import numpy as np
 
 from pmnet.body import BodyModel
 from pmnet.body.keypoints import LIMBS
 from pmnet.core.errors import InputError
+from pmnet.core.ranges import Amount
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import Found
 from pmnet.datasets._shared.rows import Rows, to_j24
@@ -53,7 +53,7 @@ class Options(WildOptions):
     or shifts them as pose-hg does.
     """
 
-    min_keypoints: int
+    min_keypoints: Amount
     box: Literal["file", "shifted"]
 
 
@@ -101,17 +101,15 @@ def find(root: Path) -> list[Found]:
 
 def _is_pose_hg(path: Path) -> bool:
     try:
-        with h5py.File(path, "r") as file:
-            return all(isinstance(file.get(key), h5py.Dataset) for key in KEYS)
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError):
+        return set(KEYS) <= set(read_hdf5(path, KEYS))
+    except InputError:
         return False
 
 
 def _some_names(path: Path) -> np.ndarray:
     try:
-        with h5py.File(path, "r") as file:
-            return _image_names(path, {"imgname": file["imgname"][:5]})
-    except (InputError, OSError, RuntimeError, ValueError, TypeError, KeyError):
+        return _image_names(path, {"imgname": read_hdf5(path, ["imgname"])["imgname"][:5]})
+    except (InputError, KeyError):
         return np.zeros(0, str)
 
 

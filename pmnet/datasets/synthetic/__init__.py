@@ -19,6 +19,7 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import View
 from pmnet.body.parts import JOINTS, mirror_rotvecs
 from pmnet.core.errors import InputError
+from pmnet.core.ranges import Angle, Count, Seed, Weight
 from pmnet.data.samples import About, Samples
 from pmnet.datasets._shared.posed import posed_samples
 
@@ -29,12 +30,12 @@ Pose = Mapping[str, tuple[int, int, int]]
 class Options:
     """The number of samples, the share of each family, the noise and the cameras."""
 
-    samples: int
-    families: dict[str, float]
-    jitter_deg: float
-    betas_spread: float
+    samples: Count
+    families: dict[str, Weight]
+    jitter_deg: Angle
+    betas_spread: Weight
     view: View
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from torchvision.io import ImageReadMode, decode_image
 
 from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
+from pmnet.core.files import refuse_special
 from pmnet.core.progress import track
 from pmnet.data.samples import Samples
 from pmnet.datasets._shared.discovery import Found, files_below, image_root, npz_texts
@@ -28,8 +29,7 @@ from pmnet.datasets._shared.rows import Rows, to_j24, to_samples
 from pmnet.datasets._shared.spin import read_spin
 from pmnet.datasets._shared.units import BOX_MARGIN, box_around, box_of_corners
 from pmnet.formats.arrays import array, finite
-from pmnet.formats.kinds import cure_of
-from pmnet.formats.npz import npz_keys
+from pmnet.formats.npz import npz_keys, read_npy
 from pmnet.formats.pickles import read_pickle
 
 LINE: Final = re.compile(r"/?(?:.*/)?(\d+)_image\.png")
@@ -108,6 +108,7 @@ def read_folder(folder: Path, listed: Path, name: str) -> tuple[Rows, Counter[st
 
 def read_list(path: Path) -> list[str]:
     """Return the image numbers in a list, as texts of five digits."""
+    refuse_special(path)
     try:
         lines = path.read_text().split()
     except (OSError, UnicodeDecodeError) as error:
@@ -136,11 +137,7 @@ def read_fit(folder: Path, number: str) -> Fit:
 
 def _joints(folder: Path, number: str) -> np.ndarray:
     path = folder / f"{number}_joints.npy"
-    try:
-        joints = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: not a readable .npy ({error}); {cure_of(path)}") from None
-    joints = array(path, {"joints": joints}, "joints", (3, 14)).T
+    joints = array(path, {"joints": read_npy(path)}, "joints", (3, 14)).T
     finite(path, "joints", joints, joints[:, 2] > 0)
     return joints
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from pmnet.core.ranges import Weight
 from pmnet.evaluation.extra import Comparison
 from pmnet.evaluation.metrics import correct_joints
 
@@ -13,7 +14,7 @@ from pmnet.evaluation.metrics import correct_joints
 class Options:
     """The distance below which a joint is correct."""
 
-    threshold_mm: float
+    threshold_mm: Weight
 
 
 def measure(comparison: Comparison, options: Options) -> Float[Tensor, "b"]:

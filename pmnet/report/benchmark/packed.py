@@ -7,12 +7,11 @@ starts from the same prototype is not repeated: an empty cell of `chosen_prototy
 cell of `assigned_prototype`, an empty cell of the other inferences the cell of `model`.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import METRICS, NEED_BODIES
+from pmnet.core.header import read_header
+from pmnet.evaluation.error_table import METRICS, NEED_BODIES, open_parquet
 from pmnet.report.run_errors import FACTS, NO_SEED, PROTOTYPES, RunErrors, RunFacts
 
 SAME_MM: Final = 0.01
@@ -57,6 +57,14 @@ def equal_to(inference: str) -> str | None:
 
 
 @dataclass(frozen=True)
+class _Header:
+    """The header of a packed file: its runs, and the columns that equal another."""
+
+    runs: dict[str, RunFacts]
+    same: dict[str, str]
+
+
+@dataclass(frozen=True)
 class _PackedFiles:
     """Packed files of the same samples; `files` is by RUN/SEED: a run's seeds may be in several."""
 
@@ -78,7 +86,11 @@ class _PackedFiles:
 
     def _stored(self, run: str, seed: int, inference: str, what: str) -> np.ndarray:
         name = f"{run}/{seed}/{inference}/{what}"
-        table = self._open[self.files[f"{run}/{seed}"]].read([self.same.get(name, name)])
+        path = self.files[f"{run}/{seed}"]
+        try:
+            table = self._open[path].read([self.same.get(name, name)])
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise InputError(f"{path}: {name} is damaged ({error}); {CURE}") from None
         stored: np.ndarray = table[0].to_numpy()
         return stored
 
@@ -89,25 +101,30 @@ class _PackedFiles:
 
 def _read(path: Path) -> _PackedFiles:
     try:
-        with pq.ParquetFile(path) as file:
-            about = json.loads((file.schema_arrow.metadata or {})[METADATA])
-            samples = file.read(columns=[fact for fact in FACTS if fact in file.schema_arrow.names])
-        samples, facts = _completed(samples.to_pandas(), about["runs"])
-        runs = {run: RunFacts(**_as_tuples(own)) for run, own in facts.items()}
-        missing = set(_needed(runs)) - set(about["same"]) - set(file.schema_arrow.names)
+        with open_parquet(path) as file:
+            content = (file.schema_arrow.metadata or {}).get(METADATA, b"null")
+            about: _Header = read_header(_Header, content, path, "not packed errors", CURE)
+            types = {f.name: f.type for f in file.schema_arrow}
+            samples = file.read(columns=[fact for fact in FACTS if fact in types]).to_pandas()
+        samples, about = _completed(samples, about)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of packed errors; {CURE}") from None
     except (KeyError, TypeError, ValueError, pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not packed errors, or cut short ({error}); {CURE}") from None
+    missing = [name for name in _needed(about.runs) if not _is_stored(name, about.same, types)]
     if missing or list(samples) != FACTS:
         raise InputError(f"{path}: columns are missing ({' '.join(sorted(missing)[:3])}); {CURE}")
-    files = {f"{run}/{seed}": path for run, facts in runs.items() for seed in facts.seeds}
-    return _PackedFiles(samples, runs, files, about["same"])
+    files = {f"{run}/{seed}": path for run, facts in about.runs.items() for seed in facts.seeds}
+    return _PackedFiles(samples, about.runs, files, about.same)
 
 
-def _completed(
-    samples: pd.DataFrame, runs: dict[str, dict[str, Any]]
-) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+def _is_stored(name: str, same: dict[str, str], types: dict[str, pa.DataType]) -> bool:
+    return pa.types.is_integer(types.get(same.get(name, name), pa.null()))
+
+
+def _completed(samples: pd.DataFrame, about: _Header) -> tuple[pd.DataFrame, _Header]:
     """Add what earlier versions did not pack: the subjects, and the seeds of the clusterings.
 
     All such files are of AMASS, whose sequences are SUBJECT/CLIP, and of memories clustered with seed 0.
@@ -116,10 +133,15 @@ def _completed(
         subjects = samples["sequence"].str.extract("^(.+)/")[0]
         if not subjects.isna().any():
             samples.insert(FACTS.index("subject"), "subject", subjects)
-    for facts in runs.values():
-        seed = NO_SEED if facts["k"] == 1 else 0
-        facts.setdefault("memory_seeds", [seed] * len(facts["seeds"]))
-    return samples, runs
+    runs = {
+        run: facts if facts.memory_seeds else replace(facts, memory_seeds=_seeds_of_memories(facts))
+        for run, facts in about.runs.items()
+    }
+    return samples, replace(about, runs=runs)
+
+
+def _seeds_of_memories(facts: RunFacts) -> tuple[int, ...]:
+    return (NO_SEED if facts.k == 1 else 0,) * len(facts.seeds)
 
 
 def _needed(runs: dict[str, RunFacts]) -> Iterator[str]:
@@ -128,10 +150,6 @@ def _needed(runs: dict[str, RunFacts]) -> Iterator[str]:
             for inference in facts.inferences:
                 for what in (*PROTOTYPES, *map(packed_name, METRICS)):
                     yield f"{run}/{seed}/{inference}/{what}"
-
-
-def _as_tuples(facts: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
 
 
 def _same_samples(one: pd.DataFrame, other: pd.DataFrame) -> bool:

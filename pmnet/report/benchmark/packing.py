@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.core.progress import track
-from pmnet.evaluation.error_table import KEY, METRICS, each_run
+from pmnet.evaluation.error_table import KEY, METRICS, each_run, read_about
 from pmnet.report.benchmark.packed import METADATA, TENTHS, equal_to, packed_name
 from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
 
@@ -75,10 +75,9 @@ def _facts(facts: RunFacts, frame: pd.DataFrame, path: Path) -> RunFacts:
     """Return the facts of a run, with label, group and settings from the file's header."""
     if frame.groupby(["seed", "inference"]).ngroups != len(facts.seeds) * len(facts.inferences):
         raise InputError(f"{path}: an inference lacks a seed; evaluate that run again (dvc repro)")
-    header = json.loads(pq.read_schema(path).metadata[b"pmnet.errors"])
-    settings = "; ".join(f"{name} {value}" for name, value in header.get("set", {}).items())
-    label, group = (header.get(name, "") for name in ("label", "group"))
-    return replace(facts, label=label, group=group, settings=settings)
+    header = read_about(path, pq.read_schema(path))
+    settings = "; ".join(f"{name} {value}" for name, value in header.set.items())
+    return replace(facts, label=header.label, group=header.group, settings=settings)
 
 
 def _add(columns: _Columns, run: str, errors: RunErrors, order: np.ndarray, path: Path) -> None:
