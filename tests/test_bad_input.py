@@ -127,7 +127,7 @@ def run_evaluate(world: World) -> None:
 
 
 def run_images(world: World) -> None:
-    images(world.samples, world.body, Path("new.arrow"), RENDER, MACHINE)
+    images(world.samples, world.body, Path("new.arrow"), "test", RENDER, MACHINE)
 
 
 def run_sheet(world: World) -> None:
