@@ -136,7 +136,7 @@ def test_a_disk_that_may_not_be_written_is_one_line(tmp_path, monkeypatch):
         raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / "new"))
 
     monkeypatch.setattr(Path, "mkdir", refused)
-    with pytest.raises(InputError, match="Read-only file system.*a disk that can be written"):
+    with pytest.raises(InputError, match=r"Read-only file system.*a disk that can be written"):
         replacing(tmp_path / "new" / "x").__enter__()
 
 
