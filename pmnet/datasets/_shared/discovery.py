@@ -63,7 +63,7 @@ def image_root(names: Iterable[str], near: Path, root: Path) -> Path:
     above = [folder for folder in (near, *near.parents) if folder.is_relative_to(root)]
     for folder in above:
         for candidate in (folder, *sorted(folder.glob("*/")), *sorted(folder.glob("*/*/"))):
-            if any((candidate / name).is_file() for name in tried):
+            if any(os.path.isfile(candidate / name) for name in tried):
                 return candidate
     return near
 

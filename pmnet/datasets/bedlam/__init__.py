@@ -12,6 +12,7 @@ The pictures of closeup scenes are stored a quarter turn from their labels (BEDL
 where they are cut, and counted.
 """
 
+import os
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -184,7 +185,7 @@ def _found(folder: Path, paths: list[Path], root: Path) -> Found:
     names = npz_texts(paths[0], "imgname")[:5]
     scene = [f"{paths[0].stem}/png/{name}" for name in names]
     images = image_root(scene, folder, root)
-    in_scenes = any((images / name).is_file() for name in scene)
+    in_scenes = any(os.path.isfile(images / name) for name in scene)
     if not in_scenes:
         images = image_root(names, folder, root)
     options = {
