@@ -310,7 +310,7 @@ def test_images_of_another_number(world):
 
 def test_an_unknown_encoder(world):
     write_sets(world)
-    with refused("train.encoder: torchvision has no 'resnet5'"):
+    with refused("train.encoder: 'resnet5' is no network of torchvision and no EfficientNet-Lite"):
         run_train(world, encoder="resnet5")
 
 
@@ -398,10 +398,14 @@ def test_a_wrong_data_set(world, changed, match):
         ingest("toy", world.body, Path("new.arrow"), replace(DATASET, **changed))
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_a_split_without_a_data_set(world, split):
-    with refused("datasets: none has split"):
-        sets(Path("a.json"), Path("b.json"), {"toy": replace(DATASET, split=split)})
+@pytest.mark.parametrize(
+    ("split", "lacking"), [("test", "train"), ("train", "test"), ("train", "validation")]
+)
+def test_a_split_without_a_data_set(world, split, lacking):
+    evaluated = "validation" if lacking == "validation" else "test"
+    with refused(f"datasets: none has split '{lacking}', which .* needs; add one"):
+        outs = (Path(f"{name}.json") for name in ("train", "validation", "test"))
+        sets(*outs, {"toy": replace(DATASET, split=split)}, evaluated)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"samples": 3}'])
@@ -427,6 +431,7 @@ def test_a_wrong_parameter(world, monkeypatch, capsys, changed, named):
     content = {"images": asdict(RENDER) | changed, "machine": asdict(MACHINE)}
     Path("params.yaml").write_text(json.dumps(content))  # JSON is YAML
     words = ["--samples", str(world.samples), "--body", str(world.body), "--out", "new.arrow"]
+    words += ["--split", "test"]
     monkeypatch.setattr(sys, "argv", ["images", *words])
     before = listing(Path.cwd())
     with pytest.raises(SystemExit) as left:
