@@ -17,7 +17,8 @@ ORDER: Final = [*(metric.removesuffix("_mm") for metric in METRICS), BALANCED]
 BALANCED_NOTE: Final = (
     "bMPVPE is the mean over the filled ones of 100 bins of equal width on the distance to the mean body, "
     "each the mean MPVPE in the bin (the rule of IHMR, Balanced MSE). A bin of one image counts as much as a "
-    "bin of thousands; the heading has the number of filled bins."
+    "bin of thousands; the heading has the number of filled bins. It has no interval: a redrawn sample "
+    "empties bins."
 )
 NUMBERS: Final = ["mean_mm", "sd_mm", "low_mm", "high_mm"]
 ROOM: Final = 10  # columns up to which the cells show their intervals

@@ -188,7 +188,6 @@ def interval(
     against: Measured | None = None,
     *,
     clips_only: bool = False,
-    bins: Int[np.ndarray, "samples"] | None = None,
 ) -> Interval:
     """Return the 95 % interval of the mean of a number, or of its gain over another run.
 
@@ -196,7 +195,7 @@ def interval(
     draw redraws clustering seeds, training seeds within each, subjects, and clips within each; whole
     clips, because the images of a clip are not independent. What there is only one of is not redrawn,
     and `redrawn` says so. `clips_only` redraws clips alone, whoever is seen. NaN for a single clip,
-    which says nothing about others. With `bins` it is the interval of the `balanced_mean`.
+    which says nothing about others.
 
     Two runs see the same redrawn clips: the difference is paired by image. Their seeds are redrawn
     independently. Runs with equal seeds do share the start of the encoder and the order of the batches;
@@ -216,7 +215,7 @@ def interval(
     redrawn = _redrawn(runs, clips)
     if len(clips.subjects) < 2:
         return Interval(float("nan"), float("nan"), redrawn)
-    draws = _means_of_draws(runs, clips, report, bins)
+    draws = _means_of_draws(runs, clips, report)
     low, high = np.percentile(draws[1] - draws[0] if draws[1:] else draws[0], PERCENTILES)
     return Interval(float(low), float(high), redrawn)
 
@@ -235,20 +234,12 @@ def _redrawn(runs: Sequence[Measured], clips: Clips) -> tuple[str, ...]:
 
 
 def _means_of_draws(
-    runs: Sequence[Measured],
-    clips: Clips,
-    report: ReportOptions,
-    bins: Int[np.ndarray, "samples"] | None,
+    runs: Sequence[Measured], clips: Clips, report: ReportOptions
 ) -> list[Float[np.ndarray, "draws"]]:
     """Return each run's mean in each draw: of the same clips, and of seeds of its own."""
-    filled, bin_of = np.unique(
-        np.zeros_like(clips.of_sample) if bins is None else bins, return_inverse=True
-    )
-    n, width = len(clips.subjects), len(filled)
-    cell = bin_of * n + clips.of_sample
-    rows = [np.bincount(cell, row, n * width) for run in runs for row in run.values]
-    rows.append(np.bincount(cell, minlength=n * width).astype(float))
-    sums = np.concatenate(rows).reshape(-1, n)
+    n = len(clips.subjects)
+    rows = [np.bincount(clips.of_sample, row, n) for run in runs for row in run.values]
+    sums = np.stack([*rows, np.bincount(clips.of_sample, minlength=n).astype(float)])
     drawn = redraws(clips.subjects, report.bootstrap, (report.seed, 0))
     seeds = [
         shares(
@@ -262,22 +253,11 @@ def _means_of_draws(
     means: list[list[np.ndarray]] = [[] for _ in runs]
     for at in range(0, report.bootstrap, step):
         here = slice(at, at + step)
-        *totals, counts = (sums @ drawn[:, here].astype(float, copy=False)).reshape(
-            len(rows), width, -1
-        )
+        *totals, counts = sums @ drawn[:, here].astype(float, copy=False)
         for own, weights in zip(means, seeds, strict=True):
             by_seed, totals = np.array(totals[: len(weights)]), totals[len(weights) :]
-            own.append(_over_bins(np.einsum("sbd,sd->bd", by_seed, weights[:, here]), counts))
+            own.append((by_seed * weights[:, here]).sum(0) / counts)
     return [np.concatenate(own) for own in means]
-
-
-def _over_bins(
-    totals: Float[np.ndarray, "bins draws"], counts: Float[np.ndarray, "bins draws"]
-) -> Float[np.ndarray, "draws"]:
-    """Return the mean over the filled bins of the means of the bins."""
-    in_bins = np.divide(totals, counts, out=np.zeros_like(counts), where=counts > 0)
-    means: np.ndarray = in_bins.sum(0) / (counts > 0).sum(0)
-    return means
 
 
 def spread_of_new_seeds(measured: Measured, against: Measured) -> tuple[float, float]:

@@ -208,24 +208,29 @@ def _measure(
             if np.isnan(measured.values).all():
                 continue
             cell = {"dataset": dataset, "subset": subset, "metric": metric}
-            distances = here.samples["distance_to_mean_mm"].to_numpy()[parts[subset]]
-            bins = balanced_bins(distances) if metric == BALANCED else None
-            yield about | cell | _statistics(measured, clips.part(parts[subset]), report, bins)
+            if metric == BALANCED:
+                distances = here.samples["distance_to_mean_mm"].to_numpy()[parts[subset]]
+                yield about | cell | _balanced(measured.values, balanced_bins(distances))
+            else:
+                yield about | cell | _statistics(measured, clips.part(parts[subset]), report)
 
 
-def _statistics(
-    measured: Measured, clips: Clips, report: ReportOptions, bins: np.ndarray | None
-) -> dict[str, Any]:
-    """Return mean, spread and intervals; with bins, those of the balanced mean."""
+def _balanced(values: np.ndarray, bins: np.ndarray) -> dict[str, Any]:
+    """Return the balanced mean and its spread; a redrawn sample empties bins, so there is no interval."""
+    by_seed = np.array([[balanced_mean(row[None], bins)] for row in values])
+    seeds, n = values.shape
+    numbers = {"mean_mm": balanced_mean(values, bins), "sd_mm": sd_over_seeds(by_seed)}
+    return {**numbers, "bins": len(np.unique(bins)), "seeds": seeds, "n": n, "interval": ""}
+
+
+def _statistics(measured: Measured, clips: Clips, report: ReportOptions) -> dict[str, Any]:
+    """Return mean, spread and intervals."""
     values = measured.values
-    whole = interval(measured, clips, report, bins=bins)
-    alone = interval(measured, clips, report, bins=bins, clips_only=True)
-    numbers: dict[str, Any] = {"mean_mm": mean(values), "sd_mm": sd_over_seeds(values)}
-    if bins is not None:
-        by_seed = np.array([[balanced_mean(row[None], bins)] for row in values])
-        numbers = {"mean_mm": balanced_mean(values, bins), "sd_mm": sd_over_seeds(by_seed)}
-        numbers["bins"] = len(np.unique(bins))
-    return numbers | {
+    whole = interval(measured, clips, report)
+    alone = interval(measured, clips, report, clips_only=True)
+    return {
+        "mean_mm": mean(values),
+        "sd_mm": sd_over_seeds(values),
         "low_mm": whole.low,
         "high_mm": whole.high,
         "low_clips_mm": alone.low,

@@ -286,19 +286,6 @@ def test_the_interval_redraws_whole_clips():
     assert interval(values, Clips(np.arange(10), np.zeros(10, int)), MANY).high < 0.5
 
 
-def test_the_interval_of_the_balanced_mean_redraws_bins_with_their_clips():
-    """Each clip fills a bin: the balanced mean of a draw is that of the clips in it, whatever their sizes."""
-    values, clips = np.array([[0.0] * 9 + [1.0]]), Clips(np.array([0] * 9 + [1]), np.zeros(2, int))
-    low, high, _ = interval(measured(values), clips, MANY, bins=clips.of_sample)
-    assert (low, high) == (0.0, 1.0)
-    bins = np.array(
-        [0] * 5 + [1] * 4 + [1]
-    )  # the second clip shares its bin with a part of the first
-    draws = {0.0, 1.0, (0 + 1 / 5) / 2}
-    low, high, _ = interval(measured(values), clips, MANY, bins=bins)
-    assert {low, high} <= draws
-
-
 @pytest.mark.parametrize(
     ("memories", "seeds", "others", "sizes"),
     [  # clustering seeds, training seeds per clustering, seeds of the other run; their deviations
