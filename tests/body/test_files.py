@@ -151,7 +151,7 @@ def test_a_truncated_file_is_refused(open_body, tmp_path, share, suffix):
     file = tmp_path / f"body{suffix}"
     if suffix == ".npz":
         file.write_bytes(OPEN_BODY.read_bytes())
-        message = r"not a readable \.npz .*; copy or download it anew"
+        message = r"not a readable \.npz .*copy or download it anew"
     else:
         file.write_bytes(pickle.dumps(open_body, 2))
         message = "is empty" if share == 0 else "is truncated"
@@ -165,10 +165,10 @@ def test_damaged_bytes_are_refused(open_body, tmp_path):
     content[middle : middle + 64] = bytes(64)
     file = tmp_path / "body.npz"
     file.write_bytes(content)
-    refused(file, r"not a readable \.npz .*; copy or download it anew")
+    refused(file, r"not a readable \.npz .*copy or download it anew")
     np.savez(file, **open_body)
     broken.spoil(file)
-    refused(file, r"not a readable \.npz .*; copy or download it anew")
+    refused(file, r"not a readable \.npz .*copy or download it anew")
 
 
 def test_one_array_alone_is_refused(open_body, tmp_path):

@@ -190,7 +190,9 @@ def test_what_the_rules_drop_is_said(coco, tmp_path):
     edit(shape=wild)(root)
     (report,) = reports(root)
     assert not report.wrong
-    assert "1 rejected: |beta| > 3 in own fits" in [finding.text for finding in report.findings]
+    assert "1 betas set to 0: |beta| > 3 in own fits" in [
+        finding.text for finding in report.findings
+    ]
 
 
 def test_a_file_that_cannot_be_read_is_one_error_and_the_rest_is_checked(tmp_path):

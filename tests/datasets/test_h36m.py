@@ -145,7 +145,7 @@ def test_the_other_name_of_the_fits_is_known(body, tmp_path):
         ("h36m p2", {"mosh": "nowhere"}, r"nowhere: no S1/NAME_cam0_aligned\.pkl below it"),
         ("h36m p2", {"subjects": ["S3"]}, r"no image of subject S3; found are S11, S9"),
         ("h36m p2", {"cameras": ["3"]}, r"no image of camera 3; found are 54138969"),
-        ("h36m p2", {"every": 0}, r"options\.every is 0"),
+        ("h36m p2", {"every": 0}, r"options\.every: expected at least 1"),
         ("h36m neuralannot", {"subjects": ["S3"]}, r"_data\.json of S3; found are S1, S9"),
         ("h36m neuralannot", {"cameras": ["3"]}, r"options\.cameras: 3 is not one of 54138969"),
         ("h36m neuralannot", {"mosh": "mosh"}, r"set options\.mosh and options\.file to nu"),

@@ -146,7 +146,7 @@ def test_two_images_of_one_number_are_refused(tmp_path):
         ("mpi train npz", {"file": None}, r"data is a folder; set options\.file"),
         ("mpi train npz", {"file": "none.npz"}, r"none\.npz: not a readable \.npz"),
         ("mpi raw test", {"annotation": None}, r"layout raw_test needs options\.annotation"),
-        ("mpi raw train", {"every": 0}, r"and options\.every, 1 or more"),
+        ("mpi raw train", {"every": 0}, r"options\.every: expected at least 1"),
         ("mpi raw train", {"fits": studio.SPIN_FITS}, r"set options\.fits to null"),
         ("mpi raw test", {"layout": "raw_train"}, r"test_set: no S\*/Seq\*/annot\.mat below it"),
         ("mpi raw train", {"layout": "raw_test"}, r"no TS1/annot_data\.mat in it"),

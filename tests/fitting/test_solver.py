@@ -152,5 +152,5 @@ def test_options_are_refused_by_name():
         fit_options({"nois_mm": 3.0}, "fit")
     with pytest.raises(InputError, match=r"fit\.noise_mm: 0\.0 is out of range; expected 0\.001"):
         fit_options({"noise_mm": 0.0}, "fit")
-    with pytest.raises(InputError, match=r"fit\.prior: nan is out of range"):
+    with pytest.raises(InputError, match=r"fit\.prior: expected a finite number, got nan"):
         fit_options({"prior": float("nan")}, "fit")

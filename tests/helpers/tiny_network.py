@@ -20,7 +20,10 @@ def memory_of(k: int = K) -> PrototypeMemory:
     )
 
 
+def config_of(pooling: int = 1, regressor_steps: int = 3) -> NetworkConfig:
+    return NetworkConfig("squeezenet1_1", pooling, 16, 0, 0, "plain", regressor_steps, "assigned")
+
+
 def network_of(k: int = K, pooling: int = 1, regressor_steps: int = 3) -> PMNet:
     torch.manual_seed(0)
-    config = NetworkConfig("squeezenet1_1", pooling, 16, 0, 0, "plain", regressor_steps, "assigned")
-    return PMNet(config, memory_of(k))
+    return PMNet(config_of(pooling, regressor_steps), memory_of(k))

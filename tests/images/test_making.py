@@ -35,7 +35,7 @@ def run(monkeypatch) -> Any:
 
     def run_jobs(make: Any) -> Iterator[Any]:
         monkeypatch.setattr(making, "_make", make)
-        setup = Path("samples"), Path("body"), OPTIONS, torch.device("cpu")
+        setup = Path("samples"), Path("body"), OPTIONS, "test", torch.device("cpu")
         return making._run(JOBS, 2, setup)
 
     return run_jobs

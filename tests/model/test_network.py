@@ -1,6 +1,7 @@
 """PM-Net: the vector that G works on, where it starts, and how often it is corrected."""
 
 from dataclasses import fields
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -205,7 +206,7 @@ def test_spins_estimator_without_a_width_is_refused():
 def test_settings_from_before_there_was_another_estimator_are_read():
     settings = {f.name: getattr(config(), f.name) for f in fields(NetworkConfig)}
     del settings["estimator"]
-    assert network_config(settings) == config()
+    assert network_config(Path("seed_0.pt"), settings) == config()
 
 
 def test_weights_that_cannot_be_downloaded_are_one_error(monkeypatch, tmp_path):

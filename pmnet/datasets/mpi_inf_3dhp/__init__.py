@@ -62,10 +62,9 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     """Return the wanted rows; raises InputError naming the file and the key or row at fault."""
     if options.layout == "spin":
         return _read_npz(name, source, options, body)
-    if options.annotation is None or options.every < 1:
+    if options.annotation is None:
         raise InputError(
-            f"{source}: layout {options.layout} needs options.annotation, annot3 or univ_annot3, and "
-            "options.every, 1 or more"
+            f"{source}: layout {options.layout} needs options.annotation, annot3 or univ_annot3"
         )
     if options.fits is not None:
         raise InputError(
