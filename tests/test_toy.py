@@ -48,7 +48,7 @@ def test_all_tables_and_figures_are_there(toy):
     files += ["tables/curves.csv", "metrics.json", "figures/parts.png", "figures/prototypes.png"]
     files += [f"figures/{name.partition('@')[2]}.png" for name in FIGURES]
     files += [f"figures/gallery/{name}.png" for name in ("open_common", "open_rare")]
-    datasets = ("open_train", "open_common", "open_rare")
+    datasets = [f"open_{name}" for name in SETS]
     files += [f"figures/data/{name}.png" for name in datasets]
     assert [file for file in files if (reports / file).stat().st_size < 100] == []
 
@@ -66,6 +66,7 @@ def test_nothing_is_left_over(toy):
     assert not list(toy.root.rglob("*.partial"))
 
 
+SETS = ("train", "validation", "common", "rare")
 ALL_P3DH = {run for run in RUNS if run.startswith("p3dh")}
 # the stages whose own command, parameters or missing inputs a change touches;
 # what follows from them DVC reruns by itself
@@ -100,7 +101,7 @@ DIRECT = [
     ("cluster.tolerance", 0.5, of_runs("cluster", *RUNS)),
     ("cluster.max_iterations", 2, of_runs("cluster", *(RUNS - {"random_k4"}))),
     ("train.steps", 4, of_runs("train", *RUNS)),
-    ("images.size_px", 32, {f"images@open_{name}" for name in ("train", "common", "rare")}),
+    ("images.size_px", 32, {f"images@open_{name}" for name in SETS}),
     ("evaluate.protocols.default", "emdb", of_runs("evaluate", *RUNS) | {"body"}),
     ("evaluate.distance", "heading_free", of_runs("evaluate", *RUNS)),
     ("cluster.single", "other.npz", {"cluster@single"}),
