@@ -103,7 +103,9 @@ def _read(path: Path) -> _PackedFiles:
         with open_parquet(path) as file:
             content = (file.schema_arrow.metadata or {}).get(METADATA, b"null")
             about: _Header = read_header(_Header, content, path, "not packed errors", CURE)
-            samples = file.read(columns=FACTS).to_pandas()
+            facts = file.read(columns=FACTS)
+            facts.validate(full=True)  # texts of damaged bytes
+            samples = facts.to_pandas()
             types = {f.name: f.type for f in file.schema_arrow}
     except InputError:
         raise
