@@ -78,7 +78,7 @@ def test_the_options_of_a_stage_are_the_arguments_of_its_function(stage, monkeyp
         if argument.section is None:
             names = [argument.name]
         else:
-            names = [n for n, _ in argument.options()] if is_dataclass(argument.kind) else []
+            names = [n for n, *_ in argument.options()] if is_dataclass(argument.kind) else []
         for name in names:
             assert f"--{name.replace('_', '-')} " in shown
     (summary, *_) = inspect.getdoc(function).splitlines()

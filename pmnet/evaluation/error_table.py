@@ -134,6 +134,7 @@ def _read_file(path: Path) -> pd.DataFrame:
             about = _about(path, file.schema_arrow)
             table = file.read()
         _refuse_earlier(table.schema, path)
+        table.validate(full=True)  # texts of damaged bytes
         frame = table.select(SCHEMA.names).cast(SCHEMA).to_pandas()
         for name in _extra(table.schema):
             frame[name] = table[name].to_pandas()

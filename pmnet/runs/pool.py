@@ -50,7 +50,8 @@ def repro_parallel(jobs: int) -> None:
     several of them are one process each. Data sets, tables and figures run as soon as their inputs are
     there. At the end DVC runs what is left: all that failed. Raises InputError where a stage fails again.
     """
-    read_yaml(PARAMS)  # refuses what DVC would read for minutes
+    if os.path.lexists(PARAMS):
+        read_yaml(PARAMS)  # refuses what DVC would read for minutes
     tasks = tasks_to_do()
     if not tasks:
         say("nothing has changed")

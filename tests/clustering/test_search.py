@@ -166,3 +166,34 @@ def main(rank: int, store: Path, out: Path) -> None:
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path, plain: path.write_bytes(b""),
+        lambda path, plain: path.write_bytes(path.read_bytes()[:500]),
+        lambda path, plain: torch.save([1], path),
+        lambda path, plain: torch.save({**plain, "best": None}, path),
+        lambda path, plain: torch.save({**plain, "restart": 1}, path),
+        lambda path, plain: torch.save({k: v for k, v in plain.items() if k != "least"}, path),
+        lambda path, plain: torch.save({**plain, "centres": (torch.zeros(1), 2)}, path),
+    ],
+)
+def test_a_search_starts_anew_where_its_checkpoint_is_damaged(
+    points, tmp_path, monkeypatch, capsys, damage
+):
+    whole, checkpoint = kmeans(points, OPTIONS), tmp_path / "search.ckpt"
+    monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
+
+    def killed(row, *_):
+        if row.iteration:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_report", killed)
+        with pytest.raises(KeyboardInterrupt):
+            kmeans(points, OPTIONS, checkpoint=checkpoint)
+    damage(checkpoint, torch.load(checkpoint, weights_only=True))
+    assert same(kmeans(points, OPTIONS, checkpoint=checkpoint), whole)
+    assert "the clustering starts anew" in capsys.readouterr().err

@@ -105,7 +105,9 @@ def _read(path: Path) -> _PackedFiles:
             content = (file.schema_arrow.metadata or {}).get(METADATA, b"null")
             about: _Header = read_header(_Header, content, path, "not packed errors", CURE)
             types = {f.name: f.type for f in file.schema_arrow}
-            samples = file.read(columns=[fact for fact in FACTS if fact in types]).to_pandas()
+            facts = file.read(columns=[fact for fact in FACTS if fact in types])
+            facts.validate(full=True)  # texts of damaged bytes
+            samples = facts.to_pandas()
         samples, about = _completed(samples, about)
     except InputError:
         raise
