@@ -1,11 +1,11 @@
 """stages/__main__.py: the key of a DVC stage reaches the stage as it is, and never the shell."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +20,7 @@ def launched(key: str | None, *options: str) -> subprocess.CompletedProcess[str]
 def test_a_name_that_a_shell_would_run_is_refused_and_not_run(tmp_path, monkeypatch, key):
     monkeypatch.chdir(tmp_path)
     entry = {"adapter": "synthetic", "split": "train", "source": "x", "options": {}}
-    Path("params.yaml").write_text(yaml.safe_dump({"datasets": {key: entry}}))
+    Path("params.yaml").write_text(json.dumps({"datasets": {key: entry}}))
     body = str(ROOT / "pmnet/body/open_smpl.npz")
     done = launched(key, "--name", "{key}", "--body", body, "--out", "{key}.arrow")
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -73,7 +73,7 @@ class World:
 def world_of(folder: Path, options: argparse.Namespace) -> World:
     """Return the world of a folder: the settings of the paper at this size, in bf16 and compiled on a GPU."""
     images = replace(params.load(PAPER, "images", Images, {}), size_px=options.size_px)
-    train = params.load(PAPER, "train", Train, {"encoder": options.encoder})
+    train = params.load(PAPER, "train", Train, {"encoder": options.encoder, "weights": ""})
     on_gpu = options.device.startswith("cuda")
     usual = {"precision": "bf16-mixed" if on_gpu else "32-true", "compile": on_gpu}
     return World(folder, images, replace(train, mix={}, batch_size=options.batch, **usual))
@@ -115,7 +115,7 @@ def write_world(world: World, samples: int, device: str, k: int) -> None:
     write_pixels(world.pixels, _grainy(Pixels(raw), world.images), *_form(world.images))
     raw.unlink()
     where = torch.device(device if device.startswith("cuda") else "cpu")
-    cluster = replace(params.load(PAPER, "cluster", Cluster, {}), k=k)
+    cluster = replace(params.load(PAPER, "cluster", Cluster, {}), k=k, single="mean")
     request = MemoryRequest([world.samples], OPEN_BODY, cluster, "vertex", "parts", 4.0, where)
     build_memory(request).save(world.memory)
 
