@@ -1,11 +1,14 @@
 """AUC: the mean of PCK over thresholds (MPI-INF-3DHP: 0, 5, ..., 150 mm)."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
+from pmnet.core.ranges import Weight
 from pmnet.evaluation.extra import Comparison, pck
 
 
@@ -13,8 +16,8 @@ from pmnet.evaluation.extra import Comparison, pck
 class Options:
     """The largest threshold, and the number of thresholds from 0 to it (150 and 31)."""
 
-    threshold_mm: float
-    steps: int
+    threshold_mm: Weight
+    steps: Annotated[int, Interval(ge=1, le=1000)]
 
 
 def measure(comparison: Comparison, options: Options) -> Float[Tensor, "b"]:
