@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-MOST_CHANGES = 120
+MOST_CHANGES = 80
 VALUES: list[Any] = [
     *([], [1], {}, {"a": 1}, "x", "", "\0", "nan", None, True),
     *(0, -1, 0.5, 10**9, 2**63, 10**400, float("nan"), float("inf"), -float("inf"), 1e308),
