@@ -61,7 +61,8 @@ def test_a_clone_has_all_results_and_runs_nothing(place):
     assert place.repro() == set()
     assert place.git("status", "--porcelain") == ""
     sheets = place.git("ls-files", "reports/figures/data").split()
-    assert sheets == [f"reports/figures/data/open_{n}.png" for n in ("common", "rare", "train")]
+    names = ("common", "rare", "train", "validation")
+    assert sheets == [f"reports/figures/data/open_{n}.png" for n in names]
 
 
 def test_the_headline_is_short(place):

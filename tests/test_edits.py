@@ -82,7 +82,7 @@ def test_a_row_of_memories_is_one_line_of_the_graph(toy, status):
     """A memory of another kind: one line in `runs`, and its name in the list of trainings."""
     graph = toy.root / "dvc.yaml"
     text = graph.read_text()
-    row = "      single: {<<: *flat, k: 1}\n"
+    row = "      single: {<<: *flat, k: 1, track: cluster.single}\n"
     name = "        - single\n"
     assert text.count(row) == 1 and text.count(name) == 1
     text = text.replace(row, row + "      naive_k9: {<<: *flat, space: parameter, k: 9}\n")

@@ -260,7 +260,7 @@ def test_other_headers_of_a_memory_are_refused_or_read(world, tmp_path):
 def test_other_weights_are_refused_or_read(world, tmp_path):
     memory = PrototypeMemory.load(world.memory)
     whole, out = tmp_path / "seed_0.pt", tmp_path / "x.pt"
-    settings = NetworkConfig("squeezenet1_1", 1, 16, 0, 0, 3, "assigned")
+    settings = NetworkConfig("squeezenet1_1", 1, 16, 0, 0, "plain", 3, "assigned")
     saved = {
         "state": PMNet(settings, memory).state_dict(),
         "body": "b",

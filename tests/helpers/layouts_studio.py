@@ -450,7 +450,7 @@ def with_nan(values: np.ndarray, row: int) -> np.ndarray:
 
 class Hostile:
     def __reduce__(self) -> tuple[Any, ...]:
-        return eval, ("__import__('sys').modules.update(hostile=1)",)
+        return eval, ("__import__('sys').modules.update(hostile_pickle_ran=1)",)
 
 
 P2_NPZ = "data/dataset_extras/h36m_valid_protocol2.npz"
