@@ -15,7 +15,13 @@ from pmnet.body.distance import mean_distance_mm
 from pmnet.body.rotations import axis_rotation
 from pmnet.data.samples import Samples
 from pmnet.evaluation.extra import Comparison, ExtraMetrics
-from pmnet.evaluation.metrics import AnnotatedPoints, BodyPoints, mpjpe_mm, pa_mpjpe_mm
+from pmnet.evaluation.metrics import (
+    AnnotatedPoints,
+    BodyPoints,
+    MeasuredPoints,
+    mpjpe_mm,
+    pa_mpjpe_mm,
+)
 from pmnet.evaluation.options import Evaluate
 from pmnet.evaluation.protocols import Protocol
 from pmnet.images.file import Pixels
@@ -73,16 +79,19 @@ def annotations(samples: Samples) -> AnnotatedPoints:
 
 
 @torch.no_grad()
-def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> EvaluationTruth:
+def truth_of(
+    samples: Samples, body: BodyModel, protocol: Protocol, bodies: BodyPoints | None = None
+) -> EvaluationTruth:
     """Return the ground truth of samples that all have what the protocol compares with.
 
     Either all or none of them have a body. The true bodies are of the samples' genders if the protocol
-    says so.
+    says so; `bodies` are these, where they have been posed already.
     """
     device = body.faces.device
     params = samples.body_params().to(device) if samples.has_smpl.any() else None
     genders = [] if protocol.gender == "neutral" else samples.gender
-    bodies = None if params is None else posed(params, body, genders)
+    if params is not None and bodies is None:
+        bodies = posed(params, body, genders)
     if protocol.truth == "joints":
         found = annotations(samples)
         joints, known = found.measured(protocol.joints)
@@ -152,25 +161,35 @@ def errors(
         rows = slice(start, start + size)
         genders = truth.genders[rows] if protocol.prediction == "own" else ()
         points = posed(pred[rows], body, genders)
-        for name, values in _errors(points, truth, rows, protocol, extra).items():
+        for name, values in errors_of_points(points, truth, rows, protocol, extra).items():
             columns.setdefault(name, []).append(values)
     return {name: torch.cat(parts) for name, parts in columns.items()}
 
 
-def _errors(
-    pred: BodyPoints, truth: EvaluationTruth, rows: slice, protocol: Protocol, extra: ExtraMetrics
+def errors_of_points(
+    pred: MeasuredPoints,
+    truth: EvaluationTruth,
+    rows: slice,
+    protocol: Protocol,
+    extra: ExtraMetrics = MappingProxyType({}),
 ) -> dict[str, Float[Tensor, "b"]]:
-    """Return the errors of the predictions for some rows of the truth."""
+    """Return the errors of the predictions for some rows of the truth, as `errors` does.
+
+    Predictions without vertices have no MPVPE: it is NaN.
+    """
     joints, true, known = pred.measured(protocol.joints), truth.joints[rows], truth.known[rows]
     rooted = joints - pred.origin(protocol.mpjpe), true - truth.origin[rows]
     vertices = None
-    if truth.bodies is not None:
+    if truth.bodies is not None and pred.vertices is not None:
         own = replace(
             truth.bodies,
             vertices=truth.bodies.vertices[rows],
             skeleton=truth.bodies.skeleton[rows],
         )
-        vertices = tuple(x.vertices - x.origin(protocol.mpvpe) for x in (pred, own))
+        vertices = (
+            pred.vertices - pred.origin(protocol.mpvpe),
+            own.vertices - own.origin(protocol.mpvpe),
+        )
     found = {
         "mpvpe_mm": torch.full_like(true[:, 0, 0], torch.nan)
         if vertices is None

@@ -6,7 +6,7 @@ from typing import Final
 
 import pandas as pd
 
-from pmnet.evaluation.error_table import METRICS
+from pmnet.evaluation.error_table import METRICS, SCORED
 from pmnet.evaluation.phrases import besides, by_dataset
 from pmnet.report.labels import BALANCED, DATASET_NAMES, OPEN_NAMES
 from pmnet.report.markdown import grid
@@ -25,12 +25,16 @@ ROOM: Final = 10  # columns up to which the cells show their intervals
 
 
 def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
-    """Return a page with two blocks: our measurements, and the numbers that the paper printed.
+    """Return a page with our measurements, and apart from them the numbers that the paper printed.
+
+    Where predictions of other systems were scored, they have a block of their own between the two.
 
     Where data sets have protocols of their own, the name of each stands below its numbers, and its words
     below the table.
     """
-    ours, printed = (table[table["source"] == source] for source in ("ours", "published"))
+    ours, scored, printed = (
+        table[table["source"] == source] for source in ("ours", SCORED, "published")
+    )
     on_paper_data = bool(set(ours["dataset"]) & set(printed["dataset"]))
     is_open = all(name.startswith(OPEN_NAMES) for name in ours["dataset"])
     elsewhere = "open data" if is_open else "data sets of your own"
@@ -55,10 +59,20 @@ def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
         f"## Ours ({data}, {how}, {seeds}, n in the last row)",
         _grid(ours, room, protocols),
         *_in_words(protocols, ours),
+        *_of_others(scored, room, protocols),
         f"## Published (the paper's data: {other})",
         _grid(printed, False),
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _of_others(
+    rows: pd.DataFrame, room: bool, protocols: Mapping[str, tuple[str, str]]
+) -> Iterator[str]:
+    """Yield the block of other systems, if predictions of some were scored."""
+    if len(rows):
+        yield "## Scored by us (predictions of other systems; samples, protocols and rules as ours)"
+        yield _grid(rows, room, protocols)
 
 
 def _in_words(protocols: Mapping[str, tuple[str, str]], rows: pd.DataFrame) -> Iterator[str]:
