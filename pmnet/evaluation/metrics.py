@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,6 +25,7 @@ IN_H36M: Final = {
 FEWEST: Final = 3  # joints that a similarity transform needs
 
 
+@runtime_checkable
 class MeasuredPoints(Protocol):
     """What a protocol needs of predictions: joints, origins, and vertices (m) if there are any."""
 
