@@ -9,7 +9,6 @@ from typing import Final
 import pandas as pd
 
 from pmnet.core import params
-from pmnet.core.device import Machine, set_threads
 from pmnet.core.errors import InputError
 from pmnet.core.stage import PARAMS
 from pmnet.data.names import check_name
@@ -60,7 +59,6 @@ def score_file(
     options = params.load(PARAMS, "evaluate", Evaluate, {})
     report = params.load(PARAMS, "report", ReportOptions, {})
     report = replace(report, tails=list(dict.fromkeys(tails))) if tails else report
-    set_threads(params.load(PARAMS, "machine", Machine, {}))
     truth = _truth(request)
     own = truth.samples.about.dataset
     bound = _bind(request, truth, options)

@@ -25,7 +25,7 @@ from pmnet.evaluation.protocols import Protocol
 
 MOST: Final = 2000  # rows that are looked at
 MESHES: Final = 64  # of them those whose mesh and body model are compared
-SMALLEST_M, LARGEST_M = 0.5, 3.0  # diagonal of the box around a body
+SMALLEST_M, LARGEST_M = 0.5, 3.0  # longest side of the box around a body
 UNITS: Final = (("mm", 1000.0), ("cm", 100.0), ("dm", 10.0))
 STRETCHED: Final = 2.0  # edges this many times as long as the body's are edges of another mesh
 OTHER_BODY_MM: Final = 5.0  # between a file's vertices and those that its parameters make
@@ -34,6 +34,7 @@ FEWEST: Final = 30  # rows from which an order can be judged
 BLOCKS: Final = 10  # of consecutive rows, that are judged one by one
 SURE: Final = 3.0  # standard deviations of a sign test
 ORDERED: Final = 0.7  # share of rows that are nearer to their own truth than to another's
+DOUBTS: Final = "are its joints in the order of their set, and its bodies in the camera's frame?"
 CONSTANT_MM: Final = 5.0  # spread of predictions that are all alike
 
 
@@ -80,11 +81,15 @@ def check_plausible(
     truth = truth_of(some, predicted.body, protocol)
     points = predicted.of(found, protocol, truth.genders)
     joints = points.measured(protocol.joints)
-    check_sizes(predicted, points.vertices if points.vertices is not None else joints, found)
+    points.origin(protocol.mpjpe)  # says what the file lacks
+    if predicted.use != "pose":
+        check_sizes(predicted, points.vertices if points.vertices is not None else joints, found)
     _check_direction(predicted, joints, truth)
     errors, others = _against_others(joints, truth)
     if joined.by_position:
         _check_order(predicted, joints, errors < others, found, trust_order)
+    elif len(few) >= FEWEST and not _is_sure(float((errors < others).float().mean()), len(few)):
+        say(f"WARNING: {source}: no nearer to the truth than to that of other samples; {DOUBTS}")
     seen = Plausibility(len(few), float(errors.median()), float(others.median()))
     say(f"{source}: {seen.in_words()}")
     return seen
@@ -97,7 +102,7 @@ def check_sizes(
     predicted: PredictedPoints, points: Float[Tensor, "n p 3"], rows: Int[np.ndarray, "n"]
 ) -> None:
     """Raise InputError where a body is too large or too small to be in metres."""
-    sizes = (points.amax(1) - points.amin(1)).norm(dim=1)
+    sizes = (points.amax(1) - points.amin(1)).amax(1)
     wrong = ~((sizes > SMALLEST_M) & (sizes < LARGEST_M))
     if not wrong.any():
         return
@@ -199,18 +204,23 @@ def _check_direction(
         return
     source = predicted.predictions.source
     seen = f"joints are {as_it_is:.0f} mm from the truth (median), but {others[best]:.0f} mm"
+    axis = best[0]
     if best == "mirror":
-        raise InputError(
+        message = (
             f"{source}: {seen} mirrored: left and right are swapped, or x points left; expected the camera's "
             "frame, x right, y down, z away; mirror the predictions (bodies: as in SPIN's flip_pose)"
         )
-    heads = "heads are down: " * (best in ("x180", "z180"))
-    axis = best[0]
-    raise InputError(
-        f"{source}: {seen} after half a turn about {axis}: {heads}expected the camera's frame, x right, y "
-        f"down, z away; turn them with --turn {best}, or negate the other two axes of vertices and joints "
-        f"(poses: root rotation times half a turn about {axis})"
-    )
+    else:
+        heads = "heads are down: " * (best in ("x180", "z180"))
+        message = (
+            f"{source}: {seen} after half a turn about {axis}: {heads}expected the camera's frame, x "
+            f"right, y down, z away; turn them with --turn {best} (comparators: turn: {best}), or negate the "
+            "other two axes of vertices and joints"
+        )
+    if len(joints) < FEWEST:
+        say(f"WARNING: {message}; scored as they are, since {len(joints)} rows prove nothing")
+        return
+    raise InputError(message)
 
 
 # --- order
