@@ -9,7 +9,7 @@ from pmnet.report.run_errors import RunErrors
 
 
 def table(number: int, errors: list[Path], out: OutFile, report: ReportOptions) -> None:
-    """Write one of Tables II to VI as CSV and, beside it, as Markdown.
+    """Write one of Tables II to VI as CSV and, beside it, as Markdown and LaTeX.
 
     2: the five memories, 3: whole test sets, 4: tails, 5: the number of prototypes K, 6: the weight
     of the limbs.
