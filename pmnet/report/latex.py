@@ -33,7 +33,7 @@ ESCAPES: Final = str.maketrans(
         **{character: "\\" + character for character in "&%$#_{}"},
     }
 )
-ROOM: Final = 5  # columns up to which the cells show their intervals
+ROOM: Final = 5  # columns up to which the cells show intervals; beyond, the spread over seeds
 NONE: Final = "--"
 
 
@@ -44,7 +44,8 @@ def to_latex(table: pd.DataFrame, number: int, title: str, protocol: str) -> str
     """
     ours, printed = blocks_of(table)
     intervals = len(_columns(ours)) <= ROOM
-    words = words_of(table, number, title, protocol, intervals)
+    shown = {"spreads": not intervals, "intervals": intervals}
+    words = words_of(table, number, title, protocol, **shown)
     notes = _letters([ours, printed])
     lines = [
         r"% needs \usepackage{booktabs}",
@@ -53,7 +54,7 @@ def to_latex(table: pd.DataFrame, number: int, title: str, protocol: str) -> str
         rf"\caption{{{_caption(words)}}}",
         rf"\label{{tab:pmnet-{number}}}",
         r"\footnotesize",
-        r"\setlength{\tabcolsep}{4pt}",
+        r"\setlength{\tabcolsep}{3pt}",
         *_block(words.ours, ours, intervals, notes, words),
         r"\par\medskip",
         *_block(words.published, printed, False, notes, words),
@@ -136,7 +137,8 @@ def _dataset(
     fields = rows[["method", "subset", "metric", *NUMBERS, "n", "bins"]]
     for method, subset, metric, mean, sd, low, high, n, bins in fields.itertuples(index=False):
         column = _Column(subset, metric)
-        cells[method, column] = escape(cell_text(mean, sd, low, high, intervals))
+        spread = float("nan") if intervals else sd
+        cells[method, column] = escape(cell_text(mean, spread, low, high, intervals))
         if pd.notna(n):
             counts[column] = f"{n:,}" + (f" ({bins} bins)" if metric == BALANCED else "")
     years = dict(zip(rows["method"], rows["year"], strict=True))

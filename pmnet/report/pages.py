@@ -38,8 +38,10 @@ class Words:
     in_words: list[tuple[str, str]]  # the protocols of the data sets in the table
 
 
-def words_of(table: pd.DataFrame, number: int, title: str, protocol: str, intervals: bool) -> Words:
-    """Return what a page of the table says; `intervals` tells whether its cells show them."""
+def words_of(
+    table: pd.DataFrame, number: int, title: str, protocol: str, *, spreads: bool, intervals: bool
+) -> Words:
+    """Return what a page of the table says; `spreads` and `intervals` tell whether its cells show them."""
     ours, printed = blocks_of(table)
     on_paper_data = bool(set(ours["dataset"]) & set(printed["dataset"]))
     is_open = all(name.startswith(OPEN_NAMES) for name in ours["dataset"])
@@ -50,7 +52,7 @@ def words_of(table: pd.DataFrame, number: int, title: str, protocol: str, interv
     )
     fewest, most = int(ours["seeds"].min()), int(ours["seeds"].max())
     seeds = f"{most} seed{'s' * (most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
-    spread = " ± standard deviation over training seeds" if most > 1 else ""
+    spread = " ± standard deviation over training seeds" if spreads and most > 1 else ""
     redrawn = " or ".join(name for name in ours["interval"].unique() if name)
     interval = f" [95 % interval; redrawn: {redrawn}]" if intervals and redrawn else ""
     metrics = ", ".join(metric_label(name) for name in ours["metric"].unique())
@@ -81,7 +83,7 @@ def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
     """
     ours, printed = blocks_of(table)
     room = len(_columns(ours)) <= ROOM
-    words = words_of(table, number, title, protocol, room)
+    words = words_of(table, number, title, protocol, spreads=True, intervals=room)
     listed = "\n".join(f"- {name}: {text}" for name, text in words.in_words)
     lines = [
         f"# {words.title}",

@@ -19,9 +19,7 @@ from pmnet.report.tables import table2, table3, table4, table5, table6, write_ta
 REPORT = ReportOptions(tails=[5, 10], bins=4, bootstrap=50, seed=0)
 PROTOCOL = "alignment pelvis, hard selection"
 HOSTILE = "my_data & 50% #1 {x}~^$<>"
-DOCUMENT = (
-    r"\documentclass[twocolumn]{article}\usepackage{booktabs}\begin{document}%s\end{document}"
-)
+DOCUMENT = r"\documentclass[twocolumn]{article}\usepackage[margin=2cm]{geometry}\usepackage{booktabs}\begin{document}%s\end{document}"
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +103,7 @@ def test_cells_counts_and_notes(tables):
         .query("method == 'P3DH K-Means' and dataset == 'h36m' and metric == 'mpvpe'")
         .iloc[0]
     )
-    cell = "{mean_mm:.1f} $\\pm$ {sd_mm:.1f} [{low_mm:.1f}, {high_mm:.1f}]".format(**row)
+    cell = "{mean_mm:.1f} [{low_mm:.1f}, {high_mm:.1f}]".format(**row)
     assert ours["Human3.6M", "P3DH K-Means", 0] == cell
     assert ours["Human3.6M", "n", 0] == "40" and re.fullmatch(
         r"40 \(\d+ bins\)", ours["Human3.6M", "n", 1]
@@ -117,6 +115,18 @@ def test_cells_counts_and_notes(tables):
     assert "HKMR: 60.0 in a column" in text
     assert r"\caption{Systems (Table III of PM-Net). MPVPE, MPJPE, PA-MPJPE in mm" in text
     assert f"{PROTOCOL}, 2 seeds" in text
+
+
+def test_a_wide_table_has_the_spread_over_seeds_instead_of_intervals(tables):
+    wide = tables[4].copy()
+    more = wide.query("source == 'ours' and subset == 'tail_10'").assign(subset="tail_20")
+    wide = pd.concat([wide[wide["source"] == "ours"], more, wide[wide["source"] != "ours"]])
+    ours, _ = parsed(text := to_latex(wide, 4, "tails", PROTOCOL))
+    row = wide.query("method == 'PM-Net (P3DH)' and dataset == 'h36m' and subset == 'tail_5'").iloc[
+        0
+    ]
+    assert "{mean_mm:.1f} $\\pm$ {sd_mm:.1f}".format(**row) in ours.values()
+    assert r"mean $\pm$ standard deviation over training seeds" in text and "interval;" not in text
 
 
 def test_protocols_by_data_set_are_named_and_explained(tables):
