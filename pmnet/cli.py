@@ -217,6 +217,20 @@ def repro(
     repro_parallel(jobs)
 
 
+@app.command(
+    rich_help_panel=USE,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def experiments(context: typer.Context) -> None:
+    """Show DVC's experiments: headline numbers, and the parameters that differ.
+
+    Takes all options of `dvc exp show`, such as --md, --all-commits or --sort-by p3dh_mpvpe_mm.
+    """
+    from pmnet.runs.compare import show_experiments
+
+    show_experiments(context.args)
+
+
 @app.command(rich_help_panel=USE)
 def sweep(
     experiments: Annotated[Path, typer.Argument(help="A .yaml file of experiments.")],

@@ -19,7 +19,8 @@ from pmnet.report.tables import table2, table3, table4, table5, table6, write_ta
 REPORT = ReportOptions(tails=[5, 10], bins=4, bootstrap=50, seed=0)
 PROTOCOL = "alignment pelvis, hard selection"
 HOSTILE = "my_data & 50% #1 {x}~^$<>"
-DOCUMENT = r"\documentclass[twocolumn]{article}\usepackage[margin=2cm]{geometry}\usepackage{booktabs}\begin{document}%s\end{document}"
+PACKAGES = r"\usepackage[margin=2cm]{geometry}\usepackage{booktabs}"
+DOCUMENT = rf"\documentclass[twocolumn]{{article}}{PACKAGES}\begin{{document}}%s\end{{document}}"
 
 
 @pytest.fixture(scope="module")
