@@ -2,7 +2,9 @@
 
 import io
 import os
+import re
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from threading import Lock
@@ -14,6 +16,9 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from pmnet.core.progress import EVERY_S, say
 
 REFRESH_S: Final = "1"  # between two lines of a job, where they replace each other on a terminal
+LINE_EVERY_S: Final = (
+    10.0  # elsewhere: between two lines of a job that begin alike up to their numbers
+)
 
 
 def seconds_between_lines() -> dict[str, str]:
@@ -28,6 +33,7 @@ class Board:
         """Draw nothing yet."""
         self._lock, self._stack = Lock(), ExitStack()
         self._tasks: dict[str, TaskID] = {}
+        self._plain: dict[str, _PlainLines] = {}
         self._bars: Progress | None = None
         if sys.stderr.isatty():
             columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
@@ -48,7 +54,7 @@ class Board:
         """Show the newest about a job."""
         with self._lock:
             if self._bars is None:
-                say(f"{job}: {text}")
+                self._plain.setdefault(job, _PlainLines(job)).show(text)
             elif job in self._tasks:
                 self._bars.update(self._tasks[job], text=text)
             else:
@@ -59,6 +65,8 @@ class Board:
         with self._lock:
             if self._bars is not None and job in self._tasks:
                 self._bars.remove_task(self._tasks.pop(job))
+            if job in self._plain:
+                self._plain.pop(job).release()
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
@@ -67,6 +75,31 @@ class Board:
                 say(line)
             else:
                 self._bars.console.print(line, markup=False, highlight=False)
+
+
+class _PlainLines:
+    """The lines of one job; of lines that only count on, one per LINE_EVERY_S and the last."""
+
+    def __init__(self, job: str) -> None:
+        self._job, self._beginning, self._held = job, "", ""
+        self._printed_at = -LINE_EVERY_S
+
+    def show(self, text: str) -> None:
+        """Print a line, or hold it back until another kind of line or the end comes."""
+        beginning = re.split(r"\d", text)[0]
+        if beginning != self._beginning:
+            self.release()
+            self._printed_at = -LINE_EVERY_S
+        self._beginning, self._held = beginning, text
+        if time.monotonic() - self._printed_at >= LINE_EVERY_S:
+            self._printed_at = time.monotonic()
+            self.release()
+
+    def release(self) -> None:
+        """Print the line that was held back."""
+        if self._held:
+            say(f"{self._job}: {self._held}")
+        self._held = ""
 
 
 class LinesTo(io.TextIOBase):

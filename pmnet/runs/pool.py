@@ -177,7 +177,8 @@ def run_tasks(tasks: list[Task], jobs: int, gpus: Sequence[str]) -> None:
                         ready.append(task)
                 end = "failed" if failed else "done"
                 took = duration(batch[0].seconds)
-                board.say(f"{_names(batch)}: {end} in {took}, {left} of {len(tasks)} left")
+                stages = ", ".join(stage for task in batch for stage in task.stages)
+                board.say(f"{stages}: {end} in {took}, {left} of {len(tasks)} left")
 
 
 def _take(ready: list[Task], jobs: int) -> list[Task]:
