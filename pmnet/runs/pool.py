@@ -18,6 +18,7 @@ from pmnet.core.errors import InputError
 from pmnet.core.progress import say
 from pmnet.core.stage import PARAMS
 from pmnet.core.yaml_files import read_yaml
+from pmnet.runs.inputs import refuse_missing_inputs
 
 # DVC locks the project while it reads the graph and while it records results, for seconds
 REPRO = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
@@ -62,7 +63,7 @@ def repro_parallel(jobs: int) -> None:
     jobs = jobs or len(gpus) or os.cpu_count() or 1
     if jobs > 1:
         run_tasks(tasks, jobs, gpus)
-    if subprocess.run(REPRO).returncode:
+    if subprocess.run(REPRO, env=_environment()).returncode:
         raise InputError("dvc repro failed, see above; correct the cause and run the command again")
 
 
@@ -71,6 +72,7 @@ def tasks_to_do() -> list[Task]:
     try:
         with Repo() as repo, repo.lock:
             index = Index.from_file(repo, FILE)
+            refuse_missing_inputs(index)
             changed = {stage.addressing for stage in index.stages if stage.status()}
             graph = index.graph if changed else {}
             needs = {stage.addressing: {n.addressing for n in graph[stage]} for stage in graph}
@@ -162,5 +164,11 @@ def _run(batch: list[Task], slots: "SimpleQueue[str | None]") -> int:
 
 def _start(stages: list[str], gpu: str | None) -> "subprocess.Popen[bytes]":
     """Let DVC run these stages alone (-s): their inputs are there."""
+    return subprocess.Popen([*REPRO, "-s", *stages], env=_environment(gpu))
+
+
+def _environment(gpu: str | None = None) -> dict[str, str]:
+    """Return the environment of stages: their `python` is this one, even where no environment is active."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-    return subprocess.Popen([*REPRO, "-s", *stages], env={**os.environ, **visible})
+    return {**os.environ, "PATH": path, **visible}
