@@ -86,7 +86,7 @@ class Job:
         return RUNS / self.memory / "memory.npz"
 
     @property
-    def test_pairs(self) -> list[tuple[Path, Path]]:
+    def scored_pairs(self) -> list[tuple[Path, Path]]:
         """Return the samples and images of all data sets that it is scored on."""
         return [pair for split in self.splits for pair in pairs_of(sets_file(split))]
 
@@ -283,7 +283,7 @@ def _run(job: Job, settings: Path) -> None:
     experiment = job.experiment
     more = {"label": experiment.label, "group": experiment.group, "set": experiment.set}
     job.made_by.unlink(missing_ok=True)  # errors never lie beside the settings of others
-    evaluator.write(job.name, job.test_pairs, job.errors, more)
+    evaluator.write(job.name, job.scored_pairs, job.errors, more)
     with replacing(job.made_by) as partial:
         partial.write_text(job.settings(settings))
     forget(models)

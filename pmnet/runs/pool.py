@@ -23,6 +23,7 @@ from pmnet.core.stage import PARAMS
 from pmnet.core.yaml_files import read_yaml
 from pmnet.runs.board import Board, seconds_between_lines
 from pmnet.runs.compare import headline
+from pmnet.runs.inputs import refuse_missing_inputs
 
 # DVC locks the project while it reads the graph and while it records results, for seconds
 REPRO = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
@@ -80,7 +81,8 @@ def repro_parallel(jobs: int) -> None:
 
 def _finish() -> int:
     """Let DVC run what is left, without a line per stage that is done; return its exit code."""
-    process = subprocess.Popen(REPRO, stdout=subprocess.PIPE, text=True, errors="replace")
+    pipe, env = subprocess.PIPE, _environment()
+    process = subprocess.Popen(REPRO, stdout=pipe, env=env, text=True, errors="replace")
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip() and not line.rstrip().endswith(DONE):
@@ -110,6 +112,7 @@ def tasks_to_do() -> list[Task]:
     try:
         with Repo() as repo, repo.lock:
             index = Index.from_file(repo, FILE)
+            refuse_missing_inputs(index)
             changed = {stage.addressing for stage in index.stages if stage.status()}
             graph = index.graph if changed else {}
             needs = {stage.addressing: {n.addressing for n in graph[stage]} for stage in graph}
@@ -231,12 +234,18 @@ def _printed(process: "subprocess.Popen[str]", job: str, board: Board) -> list[s
 
 def _start(stages: list[str], gpu: str | None) -> "subprocess.Popen[str]":
     """Let DVC run these stages alone (-s): their inputs are there."""
-    visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     return subprocess.Popen(
         [*REPRO, "-s", *stages],
-        env={**os.environ, **visible, **seconds_between_lines()},
+        env={**_environment(gpu), **seconds_between_lines()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
     )
+
+
+def _environment(gpu: str | None = None) -> dict[str, str]:
+    """Return the environment of stages: their `python` is this one, even where no environment is active."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+    return {**os.environ, "PATH": path, **visible}
