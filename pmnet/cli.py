@@ -259,6 +259,99 @@ def sweep(
 
 
 @app.command(rich_help_panel=USE)
+def score(
+    predictions: Annotated[
+        Path, typer.Argument(help="A file of predictions (docs/score.md), or a folder of them.")
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="The data set of params.yaml that was predicted.")
+    ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Its samples (.arrow), instead of --dataset.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of the model; by default the file's.")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="A protocol by name, or all; by default that of evaluate.protocols."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the error of each sample (.parquet).")
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Errors of a run (.parquet) to compare with; repeat it for more."),
+    ] = None,
+    tail: Annotated[
+        list[int] | None,
+        typer.Option(help="Per cent of a tail; repeat it for more. By default report.tails."),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="Names of the rows, where the predictions have none: .npz or .txt."),
+    ] = None,
+    use: Annotated[
+        str | None,
+        typer.Option(help="pose, vertices or joints; by default the first that there is."),
+    ] = None,
+    turn: Annotated[
+        str, typer.Option(help="Half a turn about an axis: x180, y180, z180 or none.")
+    ] = "none",
+    mapping: Annotated[
+        Path | None, typer.Option(help="How another mesh maps to SMPL's (.npz).")
+    ] = None,
+    triangles: Annotated[
+        Path | None, typer.Option(help="The triangles of that mesh (.npy or .npz).")
+    ] = None,
+    trust_order: Annotated[
+        bool, typer.Option("--trust-order", help="Accept rows that seem shuffled.")
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out samples without a prediction.")
+    ] = False,
+    body: Annotated[
+        Path | None, typer.Option(help="The body model; by default data/body.npz.")
+    ] = None,
+    mean: Annotated[
+        Path | None,
+        typer.Option(help="The body of the distances; by default that of evaluate.mean."),
+    ] = None,
+    memory: Annotated[
+        Path | None, typer.Option(help="A memory, for the prototypes that samples are assigned to.")
+    ] = None,
+) -> None:
+    """Score the predictions of any system: means, tails, balanced errors, gains over other runs."""
+    from pmnet.core.params import parse
+
+    if out is not None:
+        _refuse_unwritable(out)
+    for percent in tail or []:
+        _checked("--tail", percent, 1)
+    from pmnet.evaluation.predictions.options import Turn, Use
+    from pmnet.evaluation.predictions.reading import Beside
+    from pmnet.evaluation.predictions.scoring import Reading
+    from pmnet.report.scoring import ScoreRequest, score_file
+
+    chosen = None if use is None else parse(Use, use, "--use")
+    reading = Reading(chosen, parse(Turn, turn, "--turn"), trust_order, allow_missing)
+    request = ScoreRequest(
+        predictions=predictions,
+        dataset=dataset,
+        samples=samples,
+        name=name,
+        protocol=protocol,
+        beside=Beside(names, mapping, triangles),
+        reading=reading,
+        body=body,
+        mean=mean,
+        memory=memory,
+    )
+    for line in score_file(request, out, against or [], tail or []):
+        typer.echo(line)
+
+
+@app.command(rich_help_panel=USE)
 def export(
     memory: Path,
     out: Annotated[Path, typer.Option(help="The .npz to write.")],

@@ -23,6 +23,7 @@ from pmnet.core.device import Machine
 from pmnet.core.stage import arguments
 from pmnet.datasets import Dataset
 from pmnet.evaluation.options import Evaluate
+from pmnet.evaluation.predictions.options import Comparator
 from pmnet.images.options import Images
 from pmnet.report.options import FigureSize, Pictures, ReportOptions, VectorFormat
 from pmnet.training.options import Train
@@ -35,9 +36,17 @@ SECTIONS = {
     "cluster": Cluster,
     "train": Train,
     "evaluate": Evaluate,
+    "comparators": dict[str, Comparator],
     "report": ReportOptions,
 }
 SWEPT = {"k": "k", "limb-weight": "limb_weight", "max-iterations": "max_iterations"}
+COMPARATOR = {
+    "label": "Other",
+    "source": "data/predictions/other",
+    "use": "first",
+    "turn": "none",
+    "trust_order": False,
+}
 PAPER_RUNS = {
     *("single", "naive_k50", "random_k50", "3dh_k50"),
     *(f"p3dh_k{k}_l5.0" for k in (5, 10, 50, 100, 500, 1000)),
@@ -90,6 +99,7 @@ def plain(items: list[Any]) -> list[str]:
 def resolve(folder: Path) -> dict[str, Entry]:
     """Return the stages of a profile as DVC resolves them."""
     graph = YAML(typ="safe", pure=True).load((folder / "dvc.yaml").read_text())
+    graph["vars"] = [{"comparators": {"other": COMPARATOR}}]  # the profiles have none
     with Repo(str(folder)) as repo:
         stages = DataResolver(repo, str(folder), graph).resolve()["stages"]
     return {
@@ -281,7 +291,7 @@ def test_every_data_dependency_is_the_output_of_a_stage_or_a_source(graph, profi
     files = ("body.file", "evaluate.mean")
     sources = {params.read(folder / "params.yaml", name) for name in files}
     datasets = params.read(folder / "params.yaml", "datasets")
-    sources |= {dataset["source"] for dataset in datasets.values()}
+    sources |= {dataset["source"] for dataset in datasets.values()} | {COMPARATOR["source"]}
     for entry in graph.values():
         for dep in entry.deps:
             if dep.removeprefix("./") in entry.code or dep in outs | sources:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,21 @@ IN_H36M: Final = {
     "j17": [H36M.index(name) for name in J17],
 }
 FEWEST: Final = 3  # joints that a similarity transform needs
+
+
+@runtime_checkable
+class MeasuredPoints(Protocol):
+    """What a protocol needs of predictions: joints, origins, and vertices (m) if there are any."""
+
+    @property
+    def vertices(self) -> Float[Tensor, "b v 3"] | None:
+        """Return the vertices."""
+
+    def measured(self, joints: MeasuredJoints) -> Float[Tensor, "b j 3"]:
+        """Return the joints of MPJPE."""
+
+    def origin(self, alignment: Alignment) -> Float[Tensor, "b 1 3"]:
+        """Return the point that is moved to zero."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,13 @@ from pmnet.body.distance import mean_distance_mm
 from pmnet.body.rotations import axis_rotation
 from pmnet.data.samples import Samples
 from pmnet.evaluation.extra import Comparison, ExtraMetrics
-from pmnet.evaluation.metrics import AnnotatedPoints, BodyPoints, mpjpe_mm, pa_mpjpe_mm
+from pmnet.evaluation.metrics import (
+    AnnotatedPoints,
+    BodyPoints,
+    MeasuredPoints,
+    mpjpe_mm,
+    pa_mpjpe_mm,
+)
 from pmnet.evaluation.options import Evaluate
 from pmnet.evaluation.protocols import Protocol
 from pmnet.images.file import Pixels
@@ -98,16 +104,19 @@ def annotations(samples: Samples) -> AnnotatedPoints:
 
 
 @torch.no_grad()
-def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> EvaluationTruth:
+def truth_of(
+    samples: Samples, body: BodyModel, protocol: Protocol, bodies: BodyPoints | None = None
+) -> EvaluationTruth:
     """Return the ground truth of samples that all have what the protocol compares with.
 
     Either all or none of them have a body. The true bodies are of the samples' genders if the protocol
-    says so.
+    says so; `bodies` are these, where they have been posed already.
     """
     device = body.faces.device
     params = samples.body_params().to(device) if samples.has_smpl.any() else None
     genders = [] if protocol.gender == "neutral" else samples.gender
-    bodies = None if params is None else posed(params, body, genders)
+    if params is not None and bodies is None:
+        bodies = posed(params, body, genders)
     if protocol.truth == "joints":
         found = annotations(samples)
         joints, known = found.measured(protocol.joints)
@@ -189,7 +198,7 @@ def errors(
         own, true = part if rows is None else rows[part], truth.at(part)
         genders = true.genders if protocol.prediction == "own" else ()
         points = posed(pred[own], body, genders) if shared is None else shared.at(own)
-        for name, values in _errors(points, true, protocol, extra).items():
+        for name, values in errors_of_points(points, true, protocol, extra).items():
             columns.setdefault(name, []).append(values)
     return {name: torch.cat(parts) for name, parts in columns.items()}
 
@@ -200,15 +209,24 @@ def differing(pred: BodyParams, other: BodyParams) -> Int[Tensor, "m"]:
     return (poses | (pred.betas != other.betas).any(1)).nonzero()[:, 0]
 
 
-def _errors(
-    pred: BodyPoints, truth: EvaluationTruth, protocol: Protocol, extra: ExtraMetrics
+def errors_of_points(
+    pred: MeasuredPoints,
+    truth: EvaluationTruth,
+    protocol: Protocol,
+    extra: ExtraMetrics = MappingProxyType({}),
 ) -> dict[str, Float[Tensor, "b"]]:
-    """Return the errors of posed predictions for the samples of `truth`."""
+    """Return the errors of posed predictions for the samples of `truth`, as `errors` does.
+
+    Predictions without vertices have no MPVPE: it is NaN.
+    """
     joints, known = pred.measured(protocol.joints), truth.known
     rooted = joints - pred.origin(protocol.mpjpe), truth.joints - truth.origin
     vertices = None
-    if truth.bodies is not None:
-        vertices = tuple(x.vertices - x.origin(protocol.mpvpe) for x in (pred, truth.bodies))
+    if truth.bodies is not None and pred.vertices is not None:
+        vertices = (
+            pred.vertices - pred.origin(protocol.mpvpe),
+            truth.bodies.vertices - truth.bodies.origin(protocol.mpvpe),
+        )
     found = {
         "mpvpe_mm": torch.full_like(truth.joints[:, 0, 0], torch.nan)
         if vertices is None

@@ -38,15 +38,15 @@ NONE: Final = "--"
 
 
 def to_latex(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
-    """Return a floating table with two blocks: our measurements, and the numbers that the paper printed.
+    """Return a floating table: our measurements, those of other systems if any, and the paper's numbers.
 
     The caption says what is in a cell and how it was measured; notes of methods stand below, by letters.
     """
-    ours, printed = blocks_of(table)
+    ours, scored, printed = blocks_of(table)
     intervals = len(_columns(ours)) <= ROOM
     shown = {"spreads": not intervals, "intervals": intervals}
     words = words_of(table, number, title, protocol, **shown)
-    notes = _letters([ours, printed])
+    notes = _letters([ours, scored, printed])
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table*}",
@@ -57,6 +57,8 @@ def to_latex(table: pd.DataFrame, number: int, title: str, protocol: str) -> str
         r"\setlength{\tabcolsep}{3pt}",
         *_block(words.ours, ours, intervals, notes, words),
         r"\par\medskip",
+        *(_block(words.scored, scored, intervals, notes, words) if len(scored) else ()),
+        *[r"\par\medskip"] * bool(len(scored)),
         *_block(words.published, printed, False, notes, words),
         *_below(words, notes, printed),
         r"\end{table*}",
@@ -119,7 +121,7 @@ def _block(
     marks = {str(method): letters.get(note, "") for method, note in notes_of(rows).items()}
     for dataset in order:
         label = escape(DATASET_NAMES.get(dataset, dataset))
-        if dataset in words.protocols and heading == words.ours:
+        if dataset in words.protocols and heading != words.published:
             label += f" ({escape(words.protocols[dataset][0])})"
         yield r"\midrule"
         yield rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\bfseries {label}}} \\"

@@ -7,7 +7,7 @@ from typing import Final
 
 import pandas as pd
 
-from pmnet.evaluation.error_table import METRICS
+from pmnet.evaluation.error_table import METRICS, SCORED
 from pmnet.evaluation.phrases import besides, by_dataset
 from pmnet.report.labels import BALANCED, DATASET_NAMES, OPEN_NAMES
 from pmnet.report.markdown import grid
@@ -33,6 +33,7 @@ class Words:
     cells: str  # the measures, and what is in a cell
     balanced: str  # what bMPVPE is, with a {place} for where its bins are counted
     ours: str  # heading of our block
+    scored: str  # heading of the block of other systems
     published: str
     protocols: Mapping[str, tuple[str, str]]  # name and words by data set, where they differ
     in_words: list[tuple[str, str]]  # the protocols of the data sets in the table
@@ -42,7 +43,7 @@ def words_of(
     table: pd.DataFrame, number: int, title: str, protocol: str, *, spreads: bool, intervals: bool
 ) -> Words:
     """Return what a page of the table says; `spreads` and `intervals` tell whether its cells show them."""
-    ours, printed = blocks_of(table)
+    ours, _, printed = blocks_of(table)
     on_paper_data = bool(set(ours["dataset"]) & set(printed["dataset"]))
     is_open = all(name.startswith(OPEN_NAMES) for name in ours["dataset"])
     elsewhere = "open data" if is_open else "data sets of your own"
@@ -64,24 +65,29 @@ def words_of(
         cells=f"{metrics} in mm, lower is better. Our cells: mean{spread}{interval}.",
         balanced=BALANCED_NOTE if BALANCED in set(ours["metric"]) else "",
         ours=f"Ours ({data}, {how}, {seeds}, n in the last row)",
+        scored="Scored by us (predictions of other systems; samples, protocols and rules as ours)",
         published=f"Published (the paper's data: {other})",
         protocols=protocols,
         in_words=sorted(shown),
     )
 
 
-def blocks_of(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return our rows and those that the paper printed."""
-    return table[table["source"] == "ours"], table[table["source"] == "published"]
+def blocks_of(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return our rows, those of other systems that were scored, and those that the paper printed."""
+    ours, scored, printed = (
+        table[table["source"] == source] for source in ("ours", SCORED, "published")
+    )
+    return ours, scored, printed
 
 
 def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
-    """Return a page with two blocks: our measurements, and the numbers that the paper printed.
+    """Return a page with our measurements, and apart from them the numbers that the paper printed.
 
+    Where predictions of other systems were scored, they have a block of their own between the two.
     Where data sets have protocols of their own, the name of each stands below its numbers, and its words
     below the table.
     """
-    ours, printed = blocks_of(table)
+    ours, scored, printed = blocks_of(table)
     room = len(_columns(ours)) <= ROOM
     words = words_of(table, number, title, protocol, spreads=True, intervals=room)
     listed = "\n".join(f"- {name}: {text}" for name, text in words.in_words)
@@ -92,6 +98,7 @@ def to_page(table: pd.DataFrame, number: int, title: str, protocol: str) -> str:
         f"## {words.ours}",
         _grid(ours, room, words.protocols),
         *[listed] * bool(listed),
+        *([f"## {words.scored}", _grid(scored, room, words.protocols)] if len(scored) else []),
         f"## {words.published}",
         _grid(printed, False),
     ]
