@@ -83,6 +83,87 @@ def info(file: Path) -> None:
         typer.echo(line)
 
 
+@app.command(rich_help_panel=USE)
+def predict(
+    source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures or frames.")],
+    run: Annotated[str, typer.Option(help="A trained run: its folder, or its name below runs/.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    seed: Annotated[
+        int | None, typer.Option(help="Of the weights; by default the first that is there.")
+    ] = None,
+    boxes: Annotated[
+        str,
+        typer.Option(help="whole | a file (.csv, .json, .npz) | torchvision:NAME (downloads it)."),
+    ] = "whole",
+    save: Annotated[
+        str, typer.Option(help="Any of npz, obj, glb, amass, overlay, sheet; with commas.")
+    ] = "npz,overlay",
+    fps: Annotated[
+        float | None,
+        typer.Option(help="The pictures are frames of a video: for amass and a moving glb."),
+    ] = None,
+    glb: Annotated[str, typer.Option(help="skeleton | plain")] = "skeleton",
+    focal_length: Annotated[
+        float | None,
+        typer.Option(help="In px of the picture; by default 5000 / 256 of its longer side."),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Width of the square that is seen, in widths of the box.")
+    ] = 1.2,
+    min_score: Annotated[
+        float, typer.Option(help="Least score of a person that torchvision detects.")
+    ] = 0.7,
+    body: Annotated[
+        Path | None, typer.Option(help="The body model of the run; by default its project's.")
+    ] = None,
+    mean: Annotated[
+        Path | None, typer.Option(help="The mean body; by default evaluate.mean of the project.")
+    ] = None,
+    size_px: Annotated[
+        int | None,
+        typer.Option(help="Side of the crops; by default images.size_px of the project."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N")] = "auto",
+    readers: Annotated[
+        int, typer.Option(help="Threads that open pictures; 0: one per core, at most 8.")
+    ] = 0,
+    threads: Annotated[int, typer.Option(help="Torch threads of the network on a CPU.")] = 1,
+) -> None:
+    """Predict the bodies of people in pictures: numbers, meshes, overlays. Exit code 1: some had errors."""
+    from pmnet.core import params
+    from pmnet.core.device import Machine, set_threads, workers_of
+    from pmnet.predict.command import predict as predict_pictures
+    from pmnet.predict.options import PredictOptions
+    from pmnet.predict.trained import TrainedRun, find_run
+
+    _checked("--threads", threads, 1)
+    _checked("--readers", readers, 0)
+    machine = Machine(device, readers, threads, 0.0, 0.0, 1, 1)
+    options = params.parse(
+        PredictOptions,
+        {
+            "out": str(out),
+            "boxes": boxes,
+            "margin": margin,
+            "min_score": min_score,
+            "focal_length": focal_length,
+            "fps": fps,
+            "save": [word.strip() for word in save.split(",")],
+            "glb": glb,
+            "readers": readers or min(workers_of(machine), 8),
+        },
+        "pmnet predict",
+    )
+    _refuse_unwritable(out, folder=True)
+    set_threads(machine)
+    files = find_run(run, seed, body, mean, size_px)
+    report = predict_pictures(source, TrainedRun(files, machine), options)
+    for line in report.lines(out):
+        typer.echo(line)
+    if report.problems:
+        raise typer.Exit(1)
+
+
 @app.command(rich_help_panel=DATA)
 def check(
     root: Path,
