@@ -457,6 +457,85 @@ def pack_errors(
         typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
 
 
+@memory_app.command("build")
+def build_memory_of(
+    poses: Annotated[
+        list[Path],
+        typer.Argument(help="Samples (.arrow), an npz with 'pose', AMASS's folder, any data set."),
+    ],
+    k: Annotated[int, typer.Option(help="Number of prototypes.")],
+    out: Annotated[Path, typer.Option(help="The memory (.npz) to write.")],
+    body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
+    limb_weight: Annotated[
+        float, typer.Option(help="Weight of the limbs; 1 for all parts: 3DH.")
+    ] = 5.0,
+    init: Annotated[str, typer.Option(help="random (the paper) | kmeans++")] = "random",
+    restarts: Annotated[int, typer.Option(help="K-Means runs; the best is kept.")] = 1,
+    max_iterations: Annotated[int, typer.Option(help="Of K-Means.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the first prototypes.")] = 0,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N")] = "auto",
+) -> None:
+    """Cluster poses of your own into a prototype memory (P3DH), without the graph."""
+    _refuse_unwritable(out)
+    from dataclasses import replace
+
+    from pmnet.body import OPEN_BODY, BodyModel
+    from pmnet.clustering.poses import cluster_poses
+    from pmnet.core import params
+    from pmnet.core.device import Machine, device_of
+    from pmnet.core.ranges import Seed, Weight
+    from pmnet.dropin.poses import read_poses
+
+    for option, number in (
+        ("--k", k),
+        ("--restarts", restarts),
+        ("--max-iterations", max_iterations),
+    ):
+        _checked(option, number, 1)
+    params.parse(Seed, seed, "--seed")
+    params.parse(Weight, limb_weight, "--limb-weight")
+    first = params.parse(Literal["random", "kmeans++"], init, "--init")
+    on = device_of(Machine(device, 0, 1, 0.0, 0.0, 1, 1))
+    model = BodyModel.load(body or OPEN_BODY)
+    given = read_poses(poses, model)
+    if k > len(given.params):
+        raise pmnet.InputError(f"--k {k}: more prototypes than the {len(given.params)} bodies")
+    memory = cluster_poses(
+        given.params,
+        model.to(on),
+        k,
+        seed=seed,
+        limb_weight=limb_weight,
+        init=first,
+        restarts=restarts,
+        max_iterations=max_iterations,
+    )
+    replace(memory, camera=given.camera).save(out)
+    share = int(memory.sizes.max()) / len(given.params)
+    typer.echo(
+        f"{len(given.params)} bodies -> {k} prototypes, on average {memory.history[-1].mean_distance:.2f} "
+        f"weighted m from their prototypes; the most common has {share:.1%} -> {out}"
+    )
+
+
+@memory_app.command("export")
+def export_memory_to(
+    memory: Path,
+    out: Annotated[Path, typer.Option(help="The .npz to write.")],
+    to: Annotated[str, typer.Option(help="spin (one body) | spin-stack (K bodies) | npz")],
+    prototype: Annotated[int | None, typer.Option(help="Write this one only.")] = None,
+) -> None:
+    """Write prototypes for other people's code: SPIN's smpl_mean_params.npz, or plain arrays."""
+    _refuse_unwritable(out)
+    from pmnet.core import params
+    from pmnet.dropin.export import Layout, export_memory
+    from pmnet.memory.prototypes import PrototypeMemory
+
+    layout = params.parse(Layout, to, "--to")
+    count = export_memory(PrototypeMemory.load(memory), layout, out, prototype)
+    typer.echo(f"{count} prototypes -> {out}")
+
+
 @memory_app.command("import")
 def import_memory(
     file: Annotated[Path, typer.Argument(help="SPIN's smpl_mean_params.npz.")],
@@ -581,7 +660,7 @@ def main() -> None:
 
 app.add_typer(body_app, name="body", help="Read and check body models.", rich_help_panel=DATA)
 app.add_typer(
-    memory_app, name="memory", help="Read memories of other systems.", rich_help_panel=USE
+    memory_app, name="memory", help="Build, export and import memories.", rich_help_panel=USE
 )
 app.add_typer(
     errors_app, name="errors", help="Pack or average the errors of runs.", rich_help_panel=REPORTS
