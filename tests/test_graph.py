@@ -24,7 +24,7 @@ from pmnet.core.stage import arguments
 from pmnet.datasets import Dataset
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.options import Images
-from pmnet.report.options import FigureSize, Pictures, ReportOptions
+from pmnet.report.options import FigureSize, PageOptions, Pictures, ReportOptions
 from pmnet.training.options import Train
 
 PROFILES = {"root": ROOT, "paper": ROOT / "paper", "open": ROOT / "open"}
@@ -374,6 +374,7 @@ def test_every_params_file_is_read_by_the_dataclasses(profile):
         params.load(file, f"figures.{name}", FigureSize, {})
     for name in ("parts", "prototypes", "gallery", "contact_sheet"):
         params.load(file, f"figures.{name}", Pictures, {})
+    params.load(file, "figures.page", PageOptions, {})
     for name, dataset in params.load(file, "datasets", dict[str, Dataset], {}).items():
         adapter = importlib.import_module(f"pmnet.datasets.{dataset.adapter}")
         assert is_dataclass(adapter.Options)
@@ -389,5 +390,5 @@ def test_params_files_have_no_section_that_nobody_reads(profile):
     assert set(whole) == {*SECTIONS, "figures", "paths", "body", "sweeps"}
     assert set(whole["figures"]) == {
         *("distance", "reduction", "k_sweep", "limb_sweep"),
-        *("parts", "prototypes", "gallery", "contact_sheet"),
+        *("parts", "prototypes", "gallery", "contact_sheet", "page"),
     }
