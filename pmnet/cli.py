@@ -522,6 +522,33 @@ def findings(
 
 
 @app.command(rich_help_panel=REPORTS)
+def page(
+    folder: Annotated[
+        Path, typer.Argument(help="It holds tables/table2.csv to table6.csv.")
+    ] = Path("reports"),
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="What page-samples made; by default page_samples.npz in the folder."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; by default index.html in the folder.")
+    ] = None,
+) -> None:
+    """Write the page of a folder of reports: tables, curves, and the samples as bodies to turn."""
+    target = out or folder / "index.html"
+    if folder.is_dir():
+        _refuse_unwritable(target)
+    from pmnet.report.page.document import SAMPLES, write_page
+
+    beside = folder / SAMPLES
+    bodies = samples or (beside if beside.is_file() else None)
+    size = write_page(folder, bodies, target)
+    if bodies is None:
+        typer.echo(f"no bodies: {beside} is not there; `pmnet page-samples` makes it")
+    typer.echo(f"{size / 1e6:.1f} MB -> {target}")
+
+
+@app.command(rich_help_panel=REPORTS)
 def field(
     errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
     out: Annotated[Path, typer.Option(help="The table (.csv) to write.")] = Path(
@@ -718,7 +745,8 @@ def import_body(
 def _add_stages() -> None:
     """Add each stage as a command that has its help text, and is loaded when it is called."""
     for module in pkgutil.iter_modules(stages.__path__):
-        if module.name.startswith("_"):  # the launcher
+        # the launcher; and `page`, which is a command of its own above: it takes its folder as an argument
+        if module.name.startswith("_") or module.name == "page":
             continue
         # `pmnet body` is a group of commands: the stage that checks a body is `pmnet body check`
         group, name = (body_app, "check") if module.name == "body" else (app, module.name)

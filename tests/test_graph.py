@@ -25,7 +25,13 @@ from pmnet.datasets import Dataset
 from pmnet.evaluation.options import Evaluate
 from pmnet.evaluation.predictions.options import Comparator
 from pmnet.images.options import Images
-from pmnet.report.options import FigureSize, Pictures, ReportOptions, VectorFormat
+from pmnet.report.options import (
+    FigureSize,
+    PageOptions,
+    Pictures,
+    ReportOptions,
+    VectorFormat,
+)
 from pmnet.training.options import Train
 
 PROFILES = {"root": ROOT, "paper": ROOT / "paper", "open": ROOT / "open"}
@@ -387,6 +393,7 @@ def test_every_params_file_is_read_by_the_dataclasses(profile):
     params.load(file, "figures.vector", VectorFormat, {})
     for name in ("parts", "prototypes", "gallery", "contact_sheet"):
         params.load(file, f"figures.{name}", Pictures, {})
+    params.load(file, "figures.page", PageOptions, {})
     for name, dataset in params.load(file, "datasets", dict[str, Dataset], {}).items():
         adapter = importlib.import_module(f"pmnet.datasets.{dataset.adapter}")
         assert is_dataclass(adapter.Options)
@@ -403,5 +410,5 @@ def test_params_files_have_no_section_that_nobody_reads(profile):
     assert set(whole["figures"]) == {
         "vector",
         *("distance", "reduction", "k_sweep", "limb_sweep"),
-        *("parts", "prototypes", "gallery", "contact_sheet"),
+        *("parts", "prototypes", "gallery", "contact_sheet", "page"),
     }

@@ -36,3 +36,12 @@ class Pictures:
 
     bodies: Annotated[int, Interval(ge=1, le=1000)]
     size_px: Annotated[int, Interval(ge=16, le=4096)]
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """How many samples of each test set the page shows, and how their pictures are stored (WebP)."""
+
+    samples: Annotated[int, Interval(ge=1, le=10_000)]
+    picture_px: Annotated[int, Interval(ge=16, le=1024)]
+    picture_quality: Annotated[int, Interval(ge=1, le=100)]
