@@ -83,6 +83,87 @@ def info(file: Path) -> None:
         typer.echo(line)
 
 
+@app.command(rich_help_panel=USE)
+def predict(
+    source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures or frames.")],
+    run: Annotated[str, typer.Option(help="A trained run: its folder, or its name below runs/.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    seed: Annotated[
+        int | None, typer.Option(help="Of the weights; by default the first that is there.")
+    ] = None,
+    boxes: Annotated[
+        str,
+        typer.Option(help="whole | a file (.csv, .json, .npz) | torchvision:NAME (downloads it)."),
+    ] = "whole",
+    save: Annotated[
+        str, typer.Option(help="Any of npz, obj, glb, amass, overlay, sheet; with commas.")
+    ] = "npz,overlay",
+    fps: Annotated[
+        float | None,
+        typer.Option(help="The pictures are frames of a video: for amass and a moving glb."),
+    ] = None,
+    glb: Annotated[str, typer.Option(help="skeleton | plain")] = "skeleton",
+    focal_length: Annotated[
+        float | None,
+        typer.Option(help="In px of the picture; by default 5000 / 256 of its longer side."),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Width of the square that is seen, in widths of the box.")
+    ] = 1.2,
+    min_score: Annotated[
+        float, typer.Option(help="Least score of a person that torchvision detects.")
+    ] = 0.7,
+    body: Annotated[
+        Path | None, typer.Option(help="The body model of the run; by default its project's.")
+    ] = None,
+    mean: Annotated[
+        Path | None, typer.Option(help="The mean body; by default evaluate.mean of the project.")
+    ] = None,
+    size_px: Annotated[
+        int | None,
+        typer.Option(help="Side of the crops; by default images.size_px of the project."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N")] = "auto",
+    readers: Annotated[
+        int, typer.Option(help="Threads that open pictures; 0: one per core, at most 8.")
+    ] = 0,
+    threads: Annotated[int, typer.Option(help="Torch threads of the network on a CPU.")] = 1,
+) -> None:
+    """Predict the bodies of people in pictures: numbers, meshes, overlays. Exit code 1: some had errors."""
+    from pmnet.core import params
+    from pmnet.core.device import Machine, set_threads, workers_of
+    from pmnet.predict.command import predict as predict_pictures
+    from pmnet.predict.options import PredictOptions
+    from pmnet.predict.trained import TrainedRun, find_run
+
+    _checked("--threads", threads, 1)
+    _checked("--readers", readers, 0)
+    machine = Machine(device, readers, threads, 0.0, 0.0, 1, 1)
+    options = params.parse(
+        PredictOptions,
+        {
+            "out": str(out),
+            "boxes": boxes,
+            "margin": margin,
+            "min_score": min_score,
+            "focal_length": focal_length,
+            "fps": fps,
+            "save": [word.strip() for word in save.split(",")],
+            "glb": glb,
+            "readers": readers or min(workers_of(machine), 8),
+        },
+        "pmnet predict",
+    )
+    _refuse_unwritable(out, folder=True)
+    set_threads(machine)
+    files = find_run(run, seed, body, mean, size_px)
+    report = predict_pictures(source, TrainedRun(files, machine), options)
+    for line in report.lines(out):
+        typer.echo(line)
+    if report.problems:
+        raise typer.Exit(1)
+
+
 @app.command(rich_help_panel=DATA)
 def check(
     root: Path,
@@ -215,6 +296,20 @@ def repro(
     from pmnet.runs.pool import repro_parallel
 
     repro_parallel(jobs)
+
+
+@app.command(
+    rich_help_panel=USE,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def experiments(context: typer.Context) -> None:
+    """Show DVC's experiments: headline numbers, and the parameters that differ.
+
+    Takes all options of `dvc exp show`, such as --md, --all-commits or --sort-by p3dh_mpvpe_mm.
+    """
+    from pmnet.runs.compare import show_experiments
+
+    show_experiments(context.args)
 
 
 @app.command(rich_help_panel=USE)
@@ -427,6 +522,33 @@ def findings(
 
 
 @app.command(rich_help_panel=REPORTS)
+def page(
+    folder: Annotated[
+        Path, typer.Argument(help="It holds tables/table2.csv to table6.csv.")
+    ] = Path("reports"),
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="What page-samples made; by default page_samples.npz in the folder."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; by default index.html in the folder.")
+    ] = None,
+) -> None:
+    """Write the page of a folder of reports: tables, curves, and the samples as bodies to turn."""
+    target = out or folder / "index.html"
+    if folder.is_dir():
+        _refuse_unwritable(target)
+    from pmnet.report.page.document import SAMPLES, write_page
+
+    beside = folder / SAMPLES
+    bodies = samples or (beside if beside.is_file() else None)
+    size = write_page(folder, bodies, target)
+    if bodies is None:
+        typer.echo(f"no bodies: {beside} is not there; `pmnet page-samples` makes it")
+    typer.echo(f"{size / 1e6:.1f} MB -> {target}")
+
+
+@app.command(rich_help_panel=REPORTS)
 def field(
     errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
     out: Annotated[Path, typer.Option(help="The table (.csv) to write.")] = Path(
@@ -467,6 +589,85 @@ def pack_errors(
     typer.echo(f"{len(load_packed([out]).runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
     if added:
         typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
+
+
+@memory_app.command("build")
+def build_memory_of(
+    poses: Annotated[
+        list[Path],
+        typer.Argument(help="Samples (.arrow), an npz with 'pose', AMASS's folder, any data set."),
+    ],
+    k: Annotated[int, typer.Option(help="Number of prototypes.")],
+    out: Annotated[Path, typer.Option(help="The memory (.npz) to write.")],
+    body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
+    limb_weight: Annotated[
+        float, typer.Option(help="Weight of the limbs; 1 for all parts: 3DH.")
+    ] = 5.0,
+    init: Annotated[str, typer.Option(help="random (the paper) | kmeans++")] = "random",
+    restarts: Annotated[int, typer.Option(help="K-Means runs; the best is kept.")] = 1,
+    max_iterations: Annotated[int, typer.Option(help="Of K-Means.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the first prototypes.")] = 0,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N")] = "auto",
+) -> None:
+    """Cluster poses of your own into a prototype memory (P3DH), without the graph."""
+    _refuse_unwritable(out)
+    from dataclasses import replace
+
+    from pmnet.body import OPEN_BODY, BodyModel
+    from pmnet.clustering.poses import cluster_poses
+    from pmnet.core import params
+    from pmnet.core.device import Machine, device_of
+    from pmnet.core.ranges import Seed, Weight
+    from pmnet.dropin.poses import read_poses
+
+    for option, number in (
+        ("--k", k),
+        ("--restarts", restarts),
+        ("--max-iterations", max_iterations),
+    ):
+        _checked(option, number, 1)
+    params.parse(Seed, seed, "--seed")
+    params.parse(Weight, limb_weight, "--limb-weight")
+    first = params.parse(Literal["random", "kmeans++"], init, "--init")
+    on = device_of(Machine(device, 0, 1, 0.0, 0.0, 1, 1))
+    model = BodyModel.load(body or OPEN_BODY)
+    given = read_poses(poses, model)
+    if k > len(given.params):
+        raise pmnet.InputError(f"--k {k}: more prototypes than the {len(given.params)} bodies")
+    memory = cluster_poses(
+        given.params,
+        model.to(on),
+        k,
+        seed=seed,
+        limb_weight=limb_weight,
+        init=first,
+        restarts=restarts,
+        max_iterations=max_iterations,
+    )
+    replace(memory, camera=given.camera).save(out)
+    share = int(memory.sizes.max()) / len(given.params)
+    typer.echo(
+        f"{len(given.params)} bodies -> {k} prototypes, on average {memory.history[-1].mean_distance:.2f} "
+        f"weighted m from their prototypes; the most common has {share:.1%} -> {out}"
+    )
+
+
+@memory_app.command("export")
+def export_memory_to(
+    memory: Path,
+    out: Annotated[Path, typer.Option(help="The .npz to write.")],
+    to: Annotated[str, typer.Option(help="spin (one body) | spin-stack (K bodies) | npz")],
+    prototype: Annotated[int | None, typer.Option(help="Write this one only.")] = None,
+) -> None:
+    """Write prototypes for other people's code: SPIN's smpl_mean_params.npz, or plain arrays."""
+    _refuse_unwritable(out)
+    from pmnet.core import params
+    from pmnet.dropin.export import Layout, export_memory
+    from pmnet.memory.prototypes import PrototypeMemory
+
+    layout = params.parse(Layout, to, "--to")
+    count = export_memory(PrototypeMemory.load(memory), layout, out, prototype)
+    typer.echo(f"{count} prototypes -> {out}")
 
 
 @memory_app.command("import")
@@ -544,7 +745,8 @@ def import_body(
 def _add_stages() -> None:
     """Add each stage as a command that has its help text, and is loaded when it is called."""
     for module in pkgutil.iter_modules(stages.__path__):
-        if module.name.startswith("_"):  # the launcher
+        # the launcher; and `page`, which is a command of its own above: it takes its folder as an argument
+        if module.name.startswith("_") or module.name == "page":
             continue
         # `pmnet body` is a group of commands: the stage that checks a body is `pmnet body check`
         group, name = (body_app, "check") if module.name == "body" else (app, module.name)
@@ -593,7 +795,7 @@ def main() -> None:
 
 app.add_typer(body_app, name="body", help="Read and check body models.", rich_help_panel=DATA)
 app.add_typer(
-    memory_app, name="memory", help="Read memories of other systems.", rich_help_panel=USE
+    memory_app, name="memory", help="Build, export and import memories.", rich_help_panel=USE
 )
 app.add_typer(
     errors_app, name="errors", help="Pack or average the errors of runs.", rich_help_panel=REPORTS

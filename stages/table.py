@@ -16,7 +16,7 @@ def table(
     report: ReportOptions,
     comparators: Path | None = None,
 ) -> None:
-    """Write one of Tables II to VI as CSV and, beside it, as Markdown.
+    """Write one of Tables II to VI as CSV and, beside it, as Markdown and LaTeX.
 
     2: the five memories, 3: whole test sets, 4: tails, 5: the number of prototypes K, 6: the weight
     of the limbs. `comparators` is the folder of other systems' errors, which get rows of their own.

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Final, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel
@@ -57,6 +57,10 @@ class BodyPoints:
     def h36m(self) -> Float[Tensor, "b 17 3"]:
         """Return the joints of Human3.6M (m), by J_regressor_h36m."""
         return self.body.h36m_joints(self.vertices)
+
+    def at(self, rows: Int[Tensor, "r"]) -> "BodyPoints":
+        """Return some of the bodies."""
+        return BodyPoints(self.body, self.vertices[rows], self.skeleton[rows])
 
     def measured(self, joints: MeasuredJoints) -> Float[Tensor, "b j 3"]:
         """Return the joints (m) of MPJPE."""

@@ -13,6 +13,7 @@ from pmnet.core.files import replacing
 from pmnet.evaluation.error_table import METRICS, SCORED
 from pmnet.report.files import write_csv
 from pmnet.report.labels import BALANCED
+from pmnet.report.latex import to_latex
 from pmnet.report.options import ReportOptions
 from pmnet.report.pages import to_page
 from pmnet.report.redraws import Clips
@@ -271,8 +272,9 @@ def _with_published(rows: list[dict[str, Any]], number: int) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path, number: int, protocol: str) -> None:
-    """Write a table as CSV, and beside it as Markdown."""
+    """Write a table as CSV, and beside it as Markdown and as LaTeX."""
     write_csv(table, path)
-    page = to_page(table, number, TITLES[number], protocol)
-    with replacing(path.with_suffix(".md")) as partial:
-        partial.write_text(page, encoding="utf-8")
+    for suffix, render in ((".md", to_page), (".tex", to_latex)):
+        text = render(table, number, TITLES[number], protocol)
+        with replacing(path.with_suffix(suffix)) as partial:
+            partial.write_text(text, encoding="utf-8")

@@ -47,7 +47,7 @@ def errors(pred: Tensor, true: Tensor, alignment: str, body: BodyModel) -> dict[
     posed = [BodyPoints(body, x.repeat(1, 288, 1)[:, :6890], x) for x in (pred, true)]
     how = protocol(alignment)
     truth = EvaluationTruth(None, posed[1], true, ALL, posed[1].origin(alignment), [""])
-    found = errors_of_points(posed[0], truth, slice(None), how, {})
+    found = errors_of_points(posed[0], truth, how, {})
     return {name: value.item() for name, value in found.items()}
 
 

@@ -164,10 +164,7 @@ class Scored:
                 seen = points.vertices
                 seen = points.measured(self.protocol.joints) if seen is None else seen
                 check_sizes(self.predicted, seen, found)
-            everything = slice(0, len(rows))
-            errors = prediction.errors_of_points(
-                points, truth, everything, self.protocol, scorer.extra
-            )
+            errors = prediction.errors_of_points(points, truth, self.protocol, scorer.extra)
             distance = prediction.distance_to_mean_mm(
                 truth, scorer.mean, scorer.body, scorer.distance
             )

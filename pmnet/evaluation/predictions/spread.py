@@ -100,8 +100,7 @@ def _sums(scored: Scored, protocols: list[Protocol], places: np.ndarray) -> np.n
         neutral = protocol.gender == "neutral"
         truth = prediction.truth_of(some, body, protocol, truths.get(neutral))
         truths[neutral] = truth.bodies
-        guess, everything = guesses[protocol.prediction], slice(0, len(places))
-        errors = prediction.errors_of_points(guess, truth, everything, protocol)
+        errors = prediction.errors_of_points(guesses[protocol.prediction], truth, protocol)
         sums.append([float(errors[metric].double().sum()) for metric in METRICS])
     return np.array(sums)
 
