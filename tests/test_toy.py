@@ -106,6 +106,11 @@ DIRECT = [
     ("evaluate.protocols.default", "emdb", of_runs("evaluate", *RUNS) | {"body"}),
     ("evaluate.distance", "heading_free", of_runs("evaluate", *RUNS)),
     ("cluster.single", "other.npz", {"cluster@single"}),
+    (
+        "comparators",
+        {"o": {"label": "O", "source": "o", "use": "first", "turn": "none", "trust_order": False}},
+        {"comparators", "compare@o"},
+    ),
     ("report.bins", 3, TABLES | {"curves", "summary"}),
     ("figures.k_sweep.dpi", 50, {"figure@k_sweep"}),
     ("train.precision", "tf32", of_runs("train", *RUNS)),

@@ -85,12 +85,11 @@ def test_one_layout_by_an_independent_evaluation(predicted, bind, tmp_path):
     assert_same(found.iloc[few], pd.DataFrame(expected))
 
 
-def test_every_protocol_measures_poses_as_evaluate_does(predicted, bind, tmp_path):
+def test_other_protocols_measure_poses_as_evaluate_does(predicted, bind, tmp_path):
     file, beside = WHOLE["own_pose"](tmp_path, predicted)
     predictions = read_predictions(file, beside)
-    for name, protocol in PROTOCOLS.items():
-        if protocol.truth == "body":
-            assert_same(bind(predictions, predicted.samples, name).errors(), ours(predicted, name))
+    for name in ("ihmr", "wham", "hmr2"):  # genders, hips of LSP, the pelvis of MPII
+        assert_same(bind(predictions, predicted.samples, name).errors(), ours(predicted, name))
 
 
 def test_meshes_with_their_skeleton_score_as_ours_by_the_skeleton(predicted, bind, tmp_path):
