@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pmnet.clustering.poses import cluster_poses as cluster_poses
     from pmnet.core.errors import InputError as InputError
     from pmnet.data.samples import Samples as Samples
+    from pmnet.dropin.start import PrototypeStart as PrototypeStart
     from pmnet.memory.nearest import nearest_prototypes as nearest_prototypes
     from pmnet.memory.prototypes import PrototypeMemory as PrototypeMemory
 
@@ -25,6 +26,7 @@ _HOMES = {
     "BodyParams": "pmnet.body",
     "InputError": "pmnet.core.errors",
     "PrototypeMemory": "pmnet.memory.prototypes",
+    "PrototypeStart": "pmnet.dropin.start",
     "Samples": "pmnet.data.samples",
     "cluster_poses": "pmnet.clustering.poses",
     "nearest_prototypes": "pmnet.memory.nearest",

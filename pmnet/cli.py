@@ -83,6 +83,87 @@ def info(file: Path) -> None:
         typer.echo(line)
 
 
+@app.command(rich_help_panel=USE)
+def predict(
+    source: Annotated[Path, typer.Argument(help="A picture, or a folder of pictures or frames.")],
+    run: Annotated[str, typer.Option(help="A trained run: its folder, or its name below runs/.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    seed: Annotated[
+        int | None, typer.Option(help="Of the weights; by default the first that is there.")
+    ] = None,
+    boxes: Annotated[
+        str,
+        typer.Option(help="whole | a file (.csv, .json, .npz) | torchvision:NAME (downloads it)."),
+    ] = "whole",
+    save: Annotated[
+        str, typer.Option(help="Any of npz, obj, glb, amass, overlay, sheet; with commas.")
+    ] = "npz,overlay",
+    fps: Annotated[
+        float | None,
+        typer.Option(help="The pictures are frames of a video: for amass and a moving glb."),
+    ] = None,
+    glb: Annotated[str, typer.Option(help="skeleton | plain")] = "skeleton",
+    focal_length: Annotated[
+        float | None,
+        typer.Option(help="In px of the picture; by default 5000 / 256 of its longer side."),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Width of the square that is seen, in widths of the box.")
+    ] = 1.2,
+    min_score: Annotated[
+        float, typer.Option(help="Least score of a person that torchvision detects.")
+    ] = 0.7,
+    body: Annotated[
+        Path | None, typer.Option(help="The body model of the run; by default its project's.")
+    ] = None,
+    mean: Annotated[
+        Path | None, typer.Option(help="The mean body; by default evaluate.mean of the project.")
+    ] = None,
+    size_px: Annotated[
+        int | None,
+        typer.Option(help="Side of the crops; by default images.size_px of the project."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N")] = "auto",
+    readers: Annotated[
+        int, typer.Option(help="Threads that open pictures; 0: one per core, at most 8.")
+    ] = 0,
+    threads: Annotated[int, typer.Option(help="Torch threads of the network on a CPU.")] = 1,
+) -> None:
+    """Predict the bodies of people in pictures: numbers, meshes, overlays. Exit code 1: some had errors."""
+    from pmnet.core import params
+    from pmnet.core.device import Machine, set_threads, workers_of
+    from pmnet.predict.command import predict as predict_pictures
+    from pmnet.predict.options import PredictOptions
+    from pmnet.predict.trained import TrainedRun, find_run
+
+    _checked("--threads", threads, 1)
+    _checked("--readers", readers, 0)
+    machine = Machine(device, readers, threads, 0.0, 0.0, 1, 1)
+    options = params.parse(
+        PredictOptions,
+        {
+            "out": str(out),
+            "boxes": boxes,
+            "margin": margin,
+            "min_score": min_score,
+            "focal_length": focal_length,
+            "fps": fps,
+            "save": [word.strip() for word in save.split(",")],
+            "glb": glb,
+            "readers": readers or min(workers_of(machine), 8),
+        },
+        "pmnet predict",
+    )
+    _refuse_unwritable(out, folder=True)
+    set_threads(machine)
+    files = find_run(run, seed, body, mean, size_px)
+    report = predict_pictures(source, TrainedRun(files, machine), options)
+    for line in report.lines(out):
+        typer.echo(line)
+    if report.problems:
+        raise typer.Exit(1)
+
+
 @app.command(rich_help_panel=DATA)
 def check(
     root: Path,
@@ -217,6 +298,20 @@ def repro(
     repro_parallel(jobs)
 
 
+@app.command(
+    rich_help_panel=USE,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def experiments(context: typer.Context) -> None:
+    """Show DVC's experiments: headline numbers, and the parameters that differ.
+
+    Takes all options of `dvc exp show`, such as --md, --all-commits or --sort-by p3dh_mpvpe_mm.
+    """
+    from pmnet.runs.compare import show_experiments
+
+    show_experiments(context.args)
+
+
 @app.command(rich_help_panel=USE)
 def sweep(
     experiments: Annotated[Path, typer.Argument(help="A .yaml file of experiments.")],
@@ -242,6 +337,99 @@ def sweep(
 
     splits = parse(list[Literal["validation", "test"]], split or ["test"], "--split")
     run_experiments(experiments, PARAMS, group or [], devices, splits, packed or [])
+
+
+@app.command(rich_help_panel=USE)
+def score(
+    predictions: Annotated[
+        Path, typer.Argument(help="A file of predictions (docs/score.md), or a folder of them.")
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="The data set of params.yaml that was predicted.")
+    ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Its samples (.arrow), instead of --dataset.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of the model; by default the file's.")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="A protocol by name, or all; by default that of evaluate.protocols."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the error of each sample (.parquet).")
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Errors of a run (.parquet) to compare with; repeat it for more."),
+    ] = None,
+    tail: Annotated[
+        list[int] | None,
+        typer.Option(help="Per cent of a tail; repeat it for more. By default report.tails."),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="Names of the rows, where the predictions have none: .npz or .txt."),
+    ] = None,
+    use: Annotated[
+        str | None,
+        typer.Option(help="pose, vertices or joints; by default the first that there is."),
+    ] = None,
+    turn: Annotated[
+        str, typer.Option(help="Half a turn about an axis: x180, y180, z180 or none.")
+    ] = "none",
+    mapping: Annotated[
+        Path | None, typer.Option(help="How another mesh maps to SMPL's (.npz).")
+    ] = None,
+    triangles: Annotated[
+        Path | None, typer.Option(help="The triangles of that mesh (.npy or .npz).")
+    ] = None,
+    trust_order: Annotated[
+        bool, typer.Option("--trust-order", help="Accept rows that seem shuffled.")
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out samples without a prediction.")
+    ] = False,
+    body: Annotated[
+        Path | None, typer.Option(help="The body model; by default data/body.npz.")
+    ] = None,
+    mean: Annotated[
+        Path | None,
+        typer.Option(help="The body of the distances; by default that of evaluate.mean."),
+    ] = None,
+    memory: Annotated[
+        Path | None, typer.Option(help="A memory, for the prototypes that samples are assigned to.")
+    ] = None,
+) -> None:
+    """Score the predictions of any system: means, tails, balanced errors, gains over other runs."""
+    from pmnet.core.params import parse
+
+    if out is not None:
+        _refuse_unwritable(out)
+    for percent in tail or []:
+        _checked("--tail", percent, 1)
+    from pmnet.evaluation.predictions.options import Turn, Use
+    from pmnet.evaluation.predictions.reading import Beside
+    from pmnet.evaluation.predictions.scoring import Reading
+    from pmnet.report.scoring import ScoreRequest, score_file
+
+    chosen = None if use is None else parse(Use, use, "--use")
+    reading = Reading(chosen, parse(Turn, turn, "--turn"), trust_order, allow_missing)
+    request = ScoreRequest(
+        predictions=predictions,
+        dataset=dataset,
+        samples=samples,
+        name=name,
+        protocol=protocol,
+        beside=Beside(names, mapping, triangles),
+        reading=reading,
+        body=body,
+        mean=mean,
+        memory=memory,
+    )
+    for line in score_file(request, out, against or [], tail or []):
+        typer.echo(line)
 
 
 @app.command(rich_help_panel=USE)
@@ -403,6 +591,85 @@ def pack_errors(
         typer.echo(f"{out.parent / LISTING}: set group, against and label of {', '.join(added)}")
 
 
+@memory_app.command("build")
+def build_memory_of(
+    poses: Annotated[
+        list[Path],
+        typer.Argument(help="Samples (.arrow), an npz with 'pose', AMASS's folder, any data set."),
+    ],
+    k: Annotated[int, typer.Option(help="Number of prototypes.")],
+    out: Annotated[Path, typer.Option(help="The memory (.npz) to write.")],
+    body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
+    limb_weight: Annotated[
+        float, typer.Option(help="Weight of the limbs; 1 for all parts: 3DH.")
+    ] = 5.0,
+    init: Annotated[str, typer.Option(help="random (the paper) | kmeans++")] = "random",
+    restarts: Annotated[int, typer.Option(help="K-Means runs; the best is kept.")] = 1,
+    max_iterations: Annotated[int, typer.Option(help="Of K-Means.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the first prototypes.")] = 0,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N")] = "auto",
+) -> None:
+    """Cluster poses of your own into a prototype memory (P3DH), without the graph."""
+    _refuse_unwritable(out)
+    from dataclasses import replace
+
+    from pmnet.body import OPEN_BODY, BodyModel
+    from pmnet.clustering.poses import cluster_poses
+    from pmnet.core import params
+    from pmnet.core.device import Machine, device_of
+    from pmnet.core.ranges import Seed, Weight
+    from pmnet.dropin.poses import read_poses
+
+    for option, number in (
+        ("--k", k),
+        ("--restarts", restarts),
+        ("--max-iterations", max_iterations),
+    ):
+        _checked(option, number, 1)
+    params.parse(Seed, seed, "--seed")
+    params.parse(Weight, limb_weight, "--limb-weight")
+    first = params.parse(Literal["random", "kmeans++"], init, "--init")
+    on = device_of(Machine(device, 0, 1, 0.0, 0.0, 1, 1))
+    model = BodyModel.load(body or OPEN_BODY)
+    given = read_poses(poses, model)
+    if k > len(given.params):
+        raise pmnet.InputError(f"--k {k}: more prototypes than the {len(given.params)} bodies")
+    memory = cluster_poses(
+        given.params,
+        model.to(on),
+        k,
+        seed=seed,
+        limb_weight=limb_weight,
+        init=first,
+        restarts=restarts,
+        max_iterations=max_iterations,
+    )
+    replace(memory, camera=given.camera).save(out)
+    share = int(memory.sizes.max()) / len(given.params)
+    typer.echo(
+        f"{len(given.params)} bodies -> {k} prototypes, on average {memory.history[-1].mean_distance:.2f} "
+        f"weighted m from their prototypes; the most common has {share:.1%} -> {out}"
+    )
+
+
+@memory_app.command("export")
+def export_memory_to(
+    memory: Path,
+    out: Annotated[Path, typer.Option(help="The .npz to write.")],
+    to: Annotated[str, typer.Option(help="spin (one body) | spin-stack (K bodies) | npz")],
+    prototype: Annotated[int | None, typer.Option(help="Write this one only.")] = None,
+) -> None:
+    """Write prototypes for other people's code: SPIN's smpl_mean_params.npz, or plain arrays."""
+    _refuse_unwritable(out)
+    from pmnet.core import params
+    from pmnet.dropin.export import Layout, export_memory
+    from pmnet.memory.prototypes import PrototypeMemory
+
+    layout = params.parse(Layout, to, "--to")
+    count = export_memory(PrototypeMemory.load(memory), layout, out, prototype)
+    typer.echo(f"{count} prototypes -> {out}")
+
+
 @memory_app.command("import")
 def import_memory(
     file: Annotated[Path, typer.Argument(help="SPIN's smpl_mean_params.npz.")],
@@ -528,7 +795,7 @@ def main() -> None:
 
 app.add_typer(body_app, name="body", help="Read and check body models.", rich_help_panel=DATA)
 app.add_typer(
-    memory_app, name="memory", help="Read memories of other systems.", rich_help_panel=USE
+    memory_app, name="memory", help="Build, export and import memories.", rich_help_panel=USE
 )
 app.add_typer(
     errors_app, name="errors", help="Pack or average the errors of runs.", rich_help_panel=REPORTS

@@ -26,7 +26,7 @@ from pmnet.memory.prototypes import PrototypeMemory
 
 STAGES = sorted({path.stem for path in (ROOT / "stages").glob("[a-z]*.py")})
 PANELS = {
-    "Use": ("info", "repro", "sweep", "export", "memory"),
+    "Use": ("info", "predict", "score", "repro", "experiments", "sweep", "export", "memory"),
     "Data": ("check", "fit", "template", "body"),
     "Reports": ("cluster-quality", "findings", "errors", "field", "page"),
     "Stages": [name.replace("_", "-") for name in STAGES if name not in ("body", "page")],

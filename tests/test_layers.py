@@ -9,7 +9,7 @@ import pytest
 from import_closure import ROOT
 
 # from the ground up
-ORDER = "core formats body data fitting datasets images check memory clustering model training evaluation report runs"  # noqa: E501
+ORDER = "core formats body data fitting datasets images check memory clustering model training evaluation report dropin predict runs"  # noqa: E501
 AT_THE_ROOT = {"__init__", "__main__", "cli"}
 APART = ("datasets", "images", "memory")  # these do not know each other
 WITHOUT_TORCH = (

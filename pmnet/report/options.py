@@ -1,11 +1,13 @@
 """The settings of tables, curves and figures."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Interval, MinLen
 
 from pmnet.core.ranges import Distinct, Seed
+
+VectorFormat = Literal["pdf", "svg"]  # of the figures for papers, which lie beside the PNG
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,12 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class FigureSize:
-    """Size of a figure."""
+    """Size of a figure, and of its text."""
 
     width_in: Annotated[float, Interval(ge=1.0, le=100.0)]
     height_in: Annotated[float, Interval(ge=1.0, le=100.0)]
     dpi: Annotated[int, Interval(ge=10, le=1200)]
+    font_pt: Annotated[float, Interval(ge=2.0, le=48.0)]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Prototypes for other people's regressors: a memory from any poses, its exports, and an nn.Module."""

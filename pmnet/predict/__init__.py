@@ -1,0 +1,1 @@
+"""Prediction for users: pictures in, bodies, meshes and overlays out (`pmnet predict`)."""

@@ -1,0 +1,75 @@
+"""The pictures that bodies are predicted on: found below a folder, and read as a person sees them."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageOps
+
+from pmnet.core.errors import InputError
+from pmnet.images.crops import Reading, read_image
+from pmnet.images.crops import _NoImageError as NoImageError
+
+SUFFIXES: Final = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
+     ".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".tga", ".avif"]
+)  # fmt: skip
+VIDEOS: Final = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
+UPRIGHT: Final = Reading(upright=True)
+BEHIND: Final = (255, 255, 255)  # what shows through transparent pixels
+
+__all__ = ["NoImageError", "find_pictures", "read_picture"]
+
+
+def find_pictures(source: Path, out: Path) -> tuple[Path, list[str]]:
+    """Return a folder and the names of the pictures in it, at any depth, in natural order (2 before 10).
+
+    `source` is a picture or a folder; what lies below `out` is left out. Raises InputError where there is no
+    picture.
+    """
+    if source.suffix.lower() in VIDEOS:
+        raise InputError(
+            f"{source}: is a video; write its frames to a folder (ffmpeg -i {source.name} "
+            "frames/%06d.jpg) and give that folder with --fps"
+        )
+    if not source.is_dir():
+        if not source.exists():
+            raise InputError(f"{source}: no such picture or folder")
+        return source.parent, [source.name]
+    ours, found = out.resolve(), list[str]()
+    for folder, inner, names in os.walk(source):
+        here = Path(folder)
+        inner[:] = [name for name in inner if (here / name).resolve() != ours]
+        found += [
+            (here / name).relative_to(source).as_posix()
+            for name in names
+            if Path(name).suffix.lower() in SUFFIXES and here.resolve() != ours
+        ]
+    if not found:
+        raise InputError(
+            f"{source}: no pictures below it; expected files that end in "
+            f"{', '.join(sorted(SUFFIXES))}"
+        )
+    return source, sorted(found, key=_natural)
+
+
+def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a key that orders numbers in names by their values."""
+    pieces = re.split(r"(\d+)", name)
+    # of equal numbers, as 01 and 1, the names themselves decide
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in pieces], name
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Return a picture as RGB, turned as its EXIF header says; transparent pixels show white.
+
+    Grey is repeated, CMYK converted, 16 bits cut to 8. Raises NoImageError with the reason where the file
+    cannot be read.
+    """
+    picture = read_image(path, UPRIGHT)
+    with Image.open(path) as stored:  # read_image has accepted it
+        if not stored.has_transparency_data:
+            return picture
+        alpha = ImageOps.exif_transpose(stored).convert("RGBA").getchannel("A")
+    return Image.composite(picture, Image.new("RGB", picture.size, BEHIND), alpha)

@@ -1,0 +1,206 @@
+"""From pictures to predictions: readers work ahead of the network, and bodies are finished behind it."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from pmnet.body import BodyParams
+from pmnet.core.progress import track
+from pmnet.images.crops import MAX_WIDTH, cut_square
+from pmnet.predict.boxes import PeopleInPicture, whole_picture
+from pmnet.predict.camera import focal_lengths, translations
+from pmnet.predict.pictures import NoImageError, read_picture
+from pmnet.predict.predictions import Predictions
+from pmnet.predict.trained import PredictedBodies, TrainedRun
+
+AHEAD: Final = 4  # pictures per reader that may wait for the network
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Problem(NamedTuple):
+    """Why a picture, or a person in it (-1: all), has no prediction."""
+
+    image_name: str
+    person: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class CutPicture:
+    """What is read of one picture: a crop per person, and the problems of the others."""
+
+    name: str
+    size: tuple[int, int]
+    people: PeopleInPicture
+    crops: UInt8[Tensor, "p 3 s s"]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The predictions and problems of one list of pictures."""
+
+    index: int
+    predictions: Predictions
+    problems: list[Problem]
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """Where pictures are, who is in them (None: one person who fills the picture), the side of crops."""
+
+    root: Path
+    boxes: Mapping[str, PeopleInPicture] | None
+    size_px: int
+
+    def cut(self, name: str) -> CutPicture:
+        """Return the crops of one picture; what cannot be read is a problem, not an error."""
+        nobody = PeopleInPicture((), np.zeros((0, 4)))
+        none = torch.zeros(0, 3, self.size_px, self.size_px, dtype=torch.uint8)
+        try:
+            picture = read_picture(self.root / name)
+        except NoImageError as error:
+            return CutPicture(name, (0, 0), nobody, none, (Problem(name, -1, str(error)),))
+        boxes = self.boxes
+        people = whole_picture(picture.size) if boxes is None else boxes.get(name, nobody)
+        kept, crops, problems = list[int](), [none], list[Problem]()
+        for row, (number, square) in enumerate(zip(people.numbers, people.squares, strict=True)):
+            if reason := _outside(square, picture.size):
+                problems.append(Problem(name, number, reason))
+                continue
+            center = (square[:2] + square[2:]) / 2
+            width = float(square[2] - square[0])
+            crop = cut_square(picture, (float(center[0]), float(center[1])), width, self.size_px)
+            crops.append(torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None])
+            kept.append(row)
+        numbers = tuple(people.numbers[row] for row in kept)
+        seen = PeopleInPicture(numbers, people.squares[kept])
+        return CutPicture(name, picture.size, seen, torch.cat(crops), tuple(problems))
+
+
+def _outside(square: Float[np.ndarray, "4"], size: tuple[int, int]) -> str:
+    """Return why a square is no box of a person in a picture of this size; "" where it may be one."""
+    side = square[2] - square[0]
+    if side > MAX_WIDTH * max(size):
+        return f"its box is {side:g} px wide in a picture of {size[0]} x {size[1]} px"
+    apart = (square[2:] <= 0) | (square[:2] >= np.array(size))
+    if apart.any():
+        return f"its box {square.round(1).tolist()} lies outside of the {size[0]} x {size[1]} px"
+    return ""
+
+
+def predict_chunks(
+    run: TrainedRun,
+    source: PictureSource,
+    chunks: Sequence[tuple[int, Sequence[str]]],
+    focal_px: float | None,
+    readers: int,
+) -> Iterator[Chunk]:
+    """Yield the predictions of numbered lists of pictures, one list after the other.
+
+    `readers` threads open pictures ahead of the network; another thread poses the bodies behind it. The
+    batches never reach over the end of a list, so that each list gives the same bytes however often the
+    work was interrupted.
+    """
+    names = [name for _, own in chunks for name in own]
+    with ThreadPoolExecutor(readers) as pool, ThreadPoolExecutor(1) as behind:
+        cuts = ahead(pool, source.cut, track(names, "predicting"), readers * AHEAD + run.batch)
+        yield from _one_behind(
+            _encode(run, behind, index, [next(cuts) for _ in own], focal_px)
+            for index, own in chunks
+        )
+
+
+def _encode(
+    run: TrainedRun,
+    behind: ThreadPoolExecutor,
+    index: int,
+    cuts: list[CutPicture],
+    focal_px: float | None,
+) -> Callable[[], Chunk]:
+    """Run the network on a list of pictures; return what waits for its bodies."""
+    crops = torch.cat([cut.crops for cut in cuts])
+    bodies = [
+        behind.submit(run.finish, run.encode(part)) for part in crops.split(run.batch) if len(part)
+    ]
+
+    def wait() -> Chunk:
+        problems = [problem for cut in cuts for problem in cut.problems]
+        done = [future.result() for future in bodies]
+        return Chunk(index, _predictions(run, cuts, done, focal_px), problems)
+
+    return wait
+
+
+def _one_behind(waiting: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+    """Yield the results of calls, each only after the next one was prepared."""
+    last: Callable[[], Result] | None = None
+    for call in waiting:
+        if last is not None:
+            yield last()
+        last = call
+    if last is not None:
+        yield last()
+
+
+def ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], window: int
+) -> Iterator[Result]:
+    """Yield `work(item)` in order; the pool works on at most `window` items ahead of the reader."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= window:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _predictions(
+    run: TrainedRun,
+    cuts: Sequence[CutPicture],
+    bodies: Sequence[PredictedBodies],
+    focal_px: float | None,
+) -> Predictions:
+    names = [cut.name for cut in cuts for _ in cut.people.numbers]
+    if not names:
+        return Predictions.cat([])
+    sizes = np.array([cut.size for cut in cuts for _ in cut.people.numbers], np.int64)
+    squares = np.concatenate([cut.people.squares for cut in cuts])
+    params = BodyParams.cat([one.params for one in bodies])
+
+    def column(name: str) -> np.ndarray:
+        return np.asarray(torch.cat([getattr(one, name) for one in bodies]).numpy())
+
+    camera, prototype = column("camera"), column("prototype")
+    focal = focal_lengths(focal_px, sizes)
+    return Predictions(
+        image_name=np.array(names),
+        person=np.array([n for cut in cuts for n in cut.people.numbers], np.int64),
+        box=squares.astype(np.float32),
+        pose=params.rotvecs().reshape(-1, 72).numpy(),
+        betas=params.betas.numpy(),
+        camera=camera,
+        focal_length=focal.astype(np.float32),
+        translation=translations(camera.astype(float), squares, sizes, focal).astype(np.float32),
+        image_size=sizes,
+        joints=column("joints"),
+        prototype=prototype,
+        prototype_probability=column("probability"),
+        prototype_share=run.shares.float().numpy()[prototype],
+        distance_to_mean_mm=column("distance_to_mean_mm"),
+    )
