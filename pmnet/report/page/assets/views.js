@@ -2,7 +2,7 @@
 
 const MOST_AT_ONCE = 24; // bodies in one frame
 const SLOW_MS = 30; // a frame that took longer draws fewer bodies next time
-const PIXEL_RATIO = Math.min(window.devicePixelRatio || 1, 2);
+const PIXEL_RATIO = Math.min(Math.max(window.devicePixelRatio || 1, 1.5), 2); // more than 1: smooth edges
 const STEP_RAD = Math.PI / 12;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
