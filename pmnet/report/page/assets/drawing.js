@@ -102,8 +102,8 @@ class WebGLDrawing {
   drawAll(jobs) {
     const side = Math.max(...jobs.map(job => job.target.width)), columns = Math.max(Math.floor(ATLAS / side), 1);
     const [width, height] = [Math.min(columns, jobs.length) * side, Math.ceil(jobs.length / columns) * side];
-    if (this.canvas.width < width || this.canvas.height < height)
-      this.renderer.setSize(Math.max(this.canvas.width, width), Math.max(this.canvas.height, height));
+    const {width: w0, height: h0} = this.canvas; // a copy takes as long as all of it is large
+    if (w0 < width || h0 < height || w0 * h0 > 2 * width * height) this.renderer.setSize(width, height);
     const {gl, renderer} = this, places = jobs.map((_, i) => [i % columns * side, Math.floor(i / columns) * side]);
     renderer.bindFramebuffer();
     renderer.enable(gl.DEPTH_TEST);
