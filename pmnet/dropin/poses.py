@@ -41,8 +41,8 @@ def read_poses(paths: list[Path], body: BodyModel) -> GivenPoses:
 
     An npz of poses has `pose`, (N, 72) or (N, 24, 3) rad or (N, 24, 3, 3), the root in the camera frame (x
     right, y down), and `betas` (N, 10) if you like; predictions.npz is one. Clips without a camera (AMASS)
-    are seen by virtual cameras, as `pmnet check` suggests. Raises InputError where nothing can be read, or where
-    a file belongs to another body model.
+    are seen by virtual cameras, as `pmnet check` suggests. Raises InputError where nothing can be read, or
+    where a file belongs to another body model.
     """
     bodies, cameras = list[BodyParams](), list[tuple[int, Tensor]]()
     for path in paths:
