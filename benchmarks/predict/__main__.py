@@ -1,7 +1,9 @@
 """The rate of `pmnet predict` without pictures beside that of its own encoder, in one run.
 
     python -m benchmarks.predict                     # on a CPU: reports/benchmarks/predict_cpu.csv
-    python -m benchmarks.predict --device cuda       # on a GPU: predict_gpu.csv (ResNet-50, 224 px)
+    python -m benchmarks.predict --device cuda       # on a GPU: predict_gpu.csv
+
+`resnet50_224` is the paper's encoder on crops of 224 px, `squeezenet1_1_64` that of the open default.
 
 The encoder sees crops that are in memory already; `predict` finds picture files, opens and crops them, poses
 the bodies and writes predictions.npz. Both take turns, and medians are compared. Weights are random: rates do
@@ -17,7 +19,7 @@ import argparse
 import csv
 import shutil
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -72,16 +74,27 @@ def write_pictures(folder: Path, count: int, side: int) -> None:
         Image.fromarray(coarse).resize((side, side)).save(folder / f"{number:06d}.jpg", quality=90)
 
 
-def rates(options: argparse.Namespace, folder: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Case:
+    """An encoder, the side of its crops (px), and how many pictures are predicted."""
+
+    encoder: str
+    size_px: int
+    images: int
+
+
+CPU_CASES = (Case("squeezenet1_1", 64, 1024), Case("resnet50", 224, 64))
+GPU_CASES = (Case("resnet50", 224, 16384), Case("squeezenet1_1", 64, 32768))
+
+
+def rates(case: Case, options: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Return images/s of the encoder and of predict, the medians of windows that take turns."""
-    device = options.device
-    machine = Machine(device, options.readers, options.threads, 0.0, 0.0, 1, 1)
+    machine = Machine(options.device, options.readers, options.threads, 0.0, 0.0, 1, 1)
     torch.set_num_threads(options.threads)
-    run = TrainedRun(
-        find_run(str(write_untrained(folder, options.encoder, options.size_px)), 0), machine
-    )
-    write_pictures(folder / "in", options.images, options.picture_px)
-    finder = PictureSource(folder / "in", None, options.size_px)
+    weights = write_untrained(folder, case.encoder, case.size_px)
+    run = TrainedRun(find_run(str(weights), 0), machine)
+    write_pictures(folder / "in", case.images, case.size_px)
+    finder = PictureSource(folder / "in", None, case.size_px)
     names = sorted(path.name for path in (folder / "in").iterdir())
     crops = torch.cat([finder.cut(name).crops for name in names])
     chosen = PredictOptions(
@@ -93,17 +106,17 @@ def rates(options: argparse.Namespace, folder: Path) -> dict[str, float]:
             run.encode(part)
 
     def everything() -> None:
-        assert len(predict(folder / "in", run, chosen).predictions) == options.images
+        assert len(predict(folder / "in", run, chosen).predictions) == case.images
 
-    measured: dict[str, list[float]] = {"bare_encoder": [], "predict": []}
+    ending = f"{case.encoder}_{case.size_px}"
+    work = {f"bare_encoder_{ending}": encode, f"predict_{ending}": everything}
+    measured: dict[str, list[float]] = {what: [] for what in work}
     for window in range(options.rounds + 1):
-        for what, work in (("bare_encoder", encode), ("predict", everything)):
+        for what, do in work.items():
             shutil.rmtree(folder / "out", ignore_errors=True)
-            took, _ = seconds(work, run.device)
+            took, _ = seconds(do, run.device)
             if window:  # the first one warms up
-                measured[what].append(options.images / took)
-        if window:
-            print(*(f"{what} {found[-1]:.0f}" for what, found in measured.items()), flush=True)
+                measured[what].append(case.images / took)
     return {what: median(found) for what, found in measured.items()}
 
 
@@ -119,10 +132,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     """Return the options; those that depend on the device have its defaults."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--encoder", help="squeezenet1_1 on a CPU, resnet50 on a GPU")
-    parser.add_argument("--size-px", type=int, help="of the crops: 64 on a CPU, 224 on a GPU")
-    parser.add_argument("--picture-px", type=int, help="of the pictures: those of the crops")
-    parser.add_argument("--images", type=int, help="1024 on a CPU, 16384 on a GPU")
+    parser.add_argument("--images", type=int, help="pictures per case, instead of its own number")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--readers", type=int, help="threads: 1 on a CPU, 16 on a GPU")
     parser.add_argument("--threads", type=int, default=1)
@@ -131,10 +141,6 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run", default="p3dh_k24_l5.0")
     options = parser.parse_args(words)
     cpu = options.device == "cpu"
-    options.encoder = options.encoder or ("squeezenet1_1" if cpu else "resnet50")
-    options.size_px = options.size_px or (64 if cpu else 224)
-    options.picture_px = options.picture_px or options.size_px
-    options.images = options.images or (1024 if cpu else 16384)
     options.readers = options.readers or (1 if cpu else 16)
     name = "predict_cpu.csv" if cpu else "predict_gpu.csv"
     options.out = options.out or Path("reports/benchmarks") / name
@@ -145,13 +151,18 @@ def main() -> None:
     """Measure, print and write."""
     options = parsed()
     if options.silhouettes:
-        compare_silhouettes(options.silhouettes, options.run, options.images)
+        compare_silhouettes(options.silhouettes, options.run, options.images or 100)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        found = rates(options, Path(folder))
-    write_rates(options.out, found, machine_name(torch.device(options.device)))
-    share = found["predict"] / found["bare_encoder"]
-    print(f"predict {found['predict']:.0f} images/s, {share:.1%} of its encoder -> {options.out}")
+    found: dict[str, float] = {}
+    for case in CPU_CASES if options.device == "cpu" else GPU_CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            chosen = replace(case, images=options.images or case.images)
+            bare, ours = (measured := rates(chosen, options, Path(folder))).values()
+        print(
+            f"{case.encoder}, {case.size_px} px: predict {ours:.1f} images/s, {ours / bare:.1%} of its encoder"
+        )
+        found |= measured
+        write_rates(options.out, found, machine_name(torch.device(options.device)))
 
 
 if __name__ == "__main__":
