@@ -298,6 +298,20 @@ def repro(
     repro_parallel(jobs)
 
 
+@app.command(
+    rich_help_panel=USE,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def experiments(context: typer.Context) -> None:
+    """Show DVC's experiments: headline numbers, and the parameters that differ.
+
+    Takes all options of `dvc exp show`, such as --md, --all-commits or --sort-by p3dh_mpvpe_mm.
+    """
+    from pmnet.runs.compare import show_experiments
+
+    show_experiments(context.args)
+
+
 @app.command(rich_help_panel=USE)
 def sweep(
     experiments: Annotated[Path, typer.Argument(help="A .yaml file of experiments.")],
@@ -323,6 +337,99 @@ def sweep(
 
     splits = parse(list[Literal["validation", "test"]], split or ["test"], "--split")
     run_experiments(experiments, PARAMS, group or [], devices, splits, packed or [])
+
+
+@app.command(rich_help_panel=USE)
+def score(
+    predictions: Annotated[
+        Path, typer.Argument(help="A file of predictions (docs/score.md), or a folder of them.")
+    ],
+    dataset: Annotated[
+        str | None, typer.Option(help="The data set of params.yaml that was predicted.")
+    ] = None,
+    samples: Annotated[
+        Path | None, typer.Option(help="Its samples (.arrow), instead of --dataset.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The name of the model; by default the file's.")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="A protocol by name, or all; by default that of evaluate.protocols."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the error of each sample (.parquet).")
+    ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Errors of a run (.parquet) to compare with; repeat it for more."),
+    ] = None,
+    tail: Annotated[
+        list[int] | None,
+        typer.Option(help="Per cent of a tail; repeat it for more. By default report.tails."),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="Names of the rows, where the predictions have none: .npz or .txt."),
+    ] = None,
+    use: Annotated[
+        str | None,
+        typer.Option(help="pose, vertices or joints; by default the first that there is."),
+    ] = None,
+    turn: Annotated[
+        str, typer.Option(help="Half a turn about an axis: x180, y180, z180 or none.")
+    ] = "none",
+    mapping: Annotated[
+        Path | None, typer.Option(help="How another mesh maps to SMPL's (.npz).")
+    ] = None,
+    triangles: Annotated[
+        Path | None, typer.Option(help="The triangles of that mesh (.npy or .npz).")
+    ] = None,
+    trust_order: Annotated[
+        bool, typer.Option("--trust-order", help="Accept rows that seem shuffled.")
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out samples without a prediction.")
+    ] = False,
+    body: Annotated[
+        Path | None, typer.Option(help="The body model; by default data/body.npz.")
+    ] = None,
+    mean: Annotated[
+        Path | None,
+        typer.Option(help="The body of the distances; by default that of evaluate.mean."),
+    ] = None,
+    memory: Annotated[
+        Path | None, typer.Option(help="A memory, for the prototypes that samples are assigned to.")
+    ] = None,
+) -> None:
+    """Score the predictions of any system: means, tails, balanced errors, gains over other runs."""
+    from pmnet.core.params import parse
+
+    if out is not None:
+        _refuse_unwritable(out)
+    for percent in tail or []:
+        _checked("--tail", percent, 1)
+    from pmnet.evaluation.predictions.options import Turn, Use
+    from pmnet.evaluation.predictions.reading import Beside
+    from pmnet.evaluation.predictions.scoring import Reading
+    from pmnet.report.scoring import ScoreRequest, score_file
+
+    chosen = None if use is None else parse(Use, use, "--use")
+    reading = Reading(chosen, parse(Turn, turn, "--turn"), trust_order, allow_missing)
+    request = ScoreRequest(
+        predictions=predictions,
+        dataset=dataset,
+        samples=samples,
+        name=name,
+        protocol=protocol,
+        beside=Beside(names, mapping, triangles),
+        reading=reading,
+        body=body,
+        mean=mean,
+        memory=memory,
+    )
+    for line in score_file(request, out, against or [], tail or []):
+        typer.echo(line)
 
 
 @app.command(rich_help_panel=USE)
@@ -412,6 +519,33 @@ def findings(
 
     report = load(PARAMS, "report", ReportOptions, {})
     typer.echo(write_findings(folder, dataset, against or [], report)["sentence"])
+
+
+@app.command(rich_help_panel=REPORTS)
+def page(
+    folder: Annotated[
+        Path, typer.Argument(help="It holds tables/table2.csv to table6.csv.")
+    ] = Path("reports"),
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="What page-samples made; by default page_samples.npz in the folder."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The page; by default index.html in the folder.")
+    ] = None,
+) -> None:
+    """Write the page of a folder of reports: tables, curves, and the samples as bodies to turn."""
+    target = out or folder / "index.html"
+    if folder.is_dir():
+        _refuse_unwritable(target)
+    from pmnet.report.page.document import SAMPLES, write_page
+
+    beside = folder / SAMPLES
+    bodies = samples or (beside if beside.is_file() else None)
+    size = write_page(folder, bodies, target)
+    if bodies is None:
+        typer.echo(f"no bodies: {beside} is not there; `pmnet page-samples` makes it")
+    typer.echo(f"{size / 1e6:.1f} MB -> {target}")
 
 
 @app.command(rich_help_panel=REPORTS)
@@ -611,7 +745,8 @@ def import_body(
 def _add_stages() -> None:
     """Add each stage as a command that has its help text, and is loaded when it is called."""
     for module in pkgutil.iter_modules(stages.__path__):
-        if module.name.startswith("_"):  # the launcher
+        # the launcher; and `page`, which is a command of its own above: it takes its folder as an argument
+        if module.name.startswith("_") or module.name == "page":
             continue
         # `pmnet body` is a group of commands: the stage that checks a body is `pmnet body check`
         group, name = (body_app, "check") if module.name == "body" else (app, module.name)

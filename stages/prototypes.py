@@ -5,9 +5,10 @@ from typing import Annotated
 
 from pmnet.body import BodyModel
 from pmnet.core.stage import OutFile, Section, command
-from pmnet.images.sheet import save_picture
+from pmnet.images.sheet import DPI
 from pmnet.memory.prototypes import PrototypeMemory
-from pmnet.report.options import Pictures
+from pmnet.report.drawing import save_pictures
+from pmnet.report.options import Pictures, VectorFormat
 from pmnet.report.renders import prototypes_figure
 
 
@@ -16,10 +17,11 @@ def prototypes(
     body: Path,
     out: OutFile,
     size: Annotated[Pictures, Section("figures.prototypes")],
+    vector: VectorFormat = "pdf",
 ) -> None:
     """Draw prototypes from the most to the least common: as seen, from the front, from the side."""
     figure = prototypes_figure(PrototypeMemory.load(memory), BodyModel.load(body), size)
-    save_picture(figure, out)
+    save_pictures(figure, out, DPI, vector)
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ from pmnet.memory.prototypes import PrototypeMemory
 
 STAGES = sorted({path.stem for path in (ROOT / "stages").glob("[a-z]*.py")})
 PANELS = {
-    "Use": ("info", "predict", "repro", "sweep", "export", "memory"),
+    "Use": ("info", "predict", "score", "repro", "experiments", "sweep", "export", "memory"),
     "Data": ("check", "fit", "template", "body"),
-    "Reports": ("cluster-quality", "findings", "errors", "field"),
-    "Stages": [name.replace("_", "-") for name in STAGES if name != "body"],
+    "Reports": ("cluster-quality", "findings", "errors", "field", "page"),
+    "Stages": [name.replace("_", "-") for name in STAGES if name not in ("body", "page")],
 }
 
 
@@ -80,7 +80,8 @@ def test_the_options_of_a_stage_are_the_arguments_of_its_function(stage, monkeyp
         else:
             names = [n for n, *_ in argument.options()] if is_dataclass(argument.kind) else []
         for name in names:
-            assert f"--{name.replace('_', '-')} " in shown
+            positional = (stage, name) == ("page", "folder")
+            assert ("[folder]" if positional else f"--{name.replace('_', '-')} ") in shown.lower()
     (summary, *_) = inspect.getdoc(function).splitlines()
     assert " ".join(summary.split()) in " ".join(shown.split())
 

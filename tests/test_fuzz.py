@@ -320,9 +320,19 @@ def rows_parquet(path: Path) -> None:
     pq.write_table(pa.table({f"c{i}": once for i in range(6)}), path)
 
 
+def lists_pickle(path: Path) -> None:
+    path.write_bytes(b"\x80\x04}(X\x01\0\0\0a](" + b"]" * 7_000_000 + b"eu.")
+
+
+def lists_json(path: Path) -> None:
+    path.write_bytes(b"[" + b"{}," * 2_500_000 + b"0]")
+
+
 @pytest.mark.parametrize(
     ("make", "name", "read"),
     [
+        (lists_pickle, "a.pkl", read_pickle),
+        (lists_json, "a.json", read_json),
         (bomb_npz, "a.npz", lambda path: read_npz(path, KEYS)),
         (claims_npy, "a.npy", read_npy),
         (unwritten_h5, "a.h5", lambda path: read_hdf5(path, KEYS)),

@@ -23,8 +23,15 @@ from pmnet.core.device import Machine
 from pmnet.core.stage import arguments
 from pmnet.datasets import Dataset
 from pmnet.evaluation.options import Evaluate
+from pmnet.evaluation.predictions.options import Comparator
 from pmnet.images.options import Images
-from pmnet.report.options import FigureSize, Pictures, ReportOptions
+from pmnet.report.options import (
+    FigureSize,
+    PageOptions,
+    Pictures,
+    ReportOptions,
+    VectorFormat,
+)
 from pmnet.training.options import Train
 
 PROFILES = {"root": ROOT, "paper": ROOT / "paper", "open": ROOT / "open"}
@@ -35,9 +42,17 @@ SECTIONS = {
     "cluster": Cluster,
     "train": Train,
     "evaluate": Evaluate,
+    "comparators": dict[str, Comparator],
     "report": ReportOptions,
 }
 SWEPT = {"k": "k", "limb-weight": "limb_weight", "max-iterations": "max_iterations"}
+COMPARATOR = {
+    "label": "Other",
+    "source": "data/predictions/other",
+    "use": "first",
+    "turn": "none",
+    "trust_order": False,
+}
 PAPER_RUNS = {
     *("single", "naive_k50", "random_k50", "3dh_k50"),
     *(f"p3dh_k{k}_l5.0" for k in (5, 10, 50, 100, 500, 1000)),
@@ -90,6 +105,7 @@ def plain(items: list[Any]) -> list[str]:
 def resolve(folder: Path) -> dict[str, Entry]:
     """Return the stages of a profile as DVC resolves them."""
     graph = YAML(typ="safe", pure=True).load((folder / "dvc.yaml").read_text())
+    graph["vars"] = [{"comparators": {"other": COMPARATOR}}]  # the profiles have none
     with Repo(str(folder)) as repo:
         stages = DataResolver(repo, str(folder), graph).resolve()["stages"]
     return {
@@ -265,8 +281,10 @@ def test_every_path_of_a_command_is_a_dependency_or_an_output(graph):
 def test_every_output_is_named_by_the_command(graph):
     for entry in graph.values():
         named = {path for _, path in paths_of(entry)}
-        # the page beside a table has the table's name
-        named |= {re.sub(r"\.csv$", ".md", path) for path in named}
+        # pages beside a table have the table's name, and a figure for papers that of the PNG
+        beside = [(r"\.csv$", ".md"), (r"\.csv$", ".tex")]
+        beside += [(r"\.png$", f".{vector}") for vector in entry.options.get("vector", [])]
+        named |= {re.sub(old, new, path) for path in named for old, new in beside}
         if entry.script == "train":  # writes seed_S.pt and seed_S.csv into a folder
             (folder,), (seed,) = entry.options["out"], entry.options["seed"]
             named |= {f"{folder}/seed_{seed}.{suffix}" for suffix in ("pt", "csv")}
@@ -279,7 +297,7 @@ def test_every_data_dependency_is_the_output_of_a_stage_or_a_source(graph, profi
     files = ("body.file", "evaluate.mean")
     sources = {params.read(folder / "params.yaml", name) for name in files}
     datasets = params.read(folder / "params.yaml", "datasets")
-    sources |= {dataset["source"] for dataset in datasets.values()}
+    sources |= {dataset["source"] for dataset in datasets.values()} | {COMPARATOR["source"]}
     for entry in graph.values():
         for dep in entry.deps:
             if dep.removeprefix("./") in entry.code or dep in outs | sources:
@@ -372,8 +390,10 @@ def test_every_params_file_is_read_by_the_dataclasses(profile):
         params.load(file, section, kind, {})
     for name in ("distance", "reduction", "k_sweep", "limb_sweep"):
         params.load(file, f"figures.{name}", FigureSize, {})
+    params.load(file, "figures.vector", VectorFormat, {})
     for name in ("parts", "prototypes", "gallery", "contact_sheet"):
         params.load(file, f"figures.{name}", Pictures, {})
+    params.load(file, "figures.page", PageOptions, {})
     for name, dataset in params.load(file, "datasets", dict[str, Dataset], {}).items():
         adapter = importlib.import_module(f"pmnet.datasets.{dataset.adapter}")
         assert is_dataclass(adapter.Options)
@@ -388,6 +408,7 @@ def test_params_files_have_no_section_that_nobody_reads(profile):
     # paths, body and sweeps are read by dvc.yaml
     assert set(whole) == {*SECTIONS, "figures", "paths", "body", "sweeps"}
     assert set(whole["figures"]) == {
+        "vector",
         *("distance", "reduction", "k_sweep", "limb_sweep"),
-        *("parts", "prototypes", "gallery", "contact_sheet"),
+        *("parts", "prototypes", "gallery", "contact_sheet", "page"),
     }

@@ -4,6 +4,7 @@ From all data sets to Tables II to VI and the galleries; its other leaves are th
 licensed files are stand-ins made for the open body: regressors, gendered bodies, SPIN's mean body, weights.
 """
 
+import ast
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ import torchvision
 from bodies import facing
 from import_closure import ROOT
 from people import People, draw_people
+from predicted import Predicted, mmhuman3d_json, spin_by_names, spin_by_position
 from regressors import gendered_arrays
 from ruamel.yaml import YAML
 from toy import copy_project
@@ -40,6 +42,8 @@ N = 6
 YAML_FILE = YAML(typ="safe", pure=True)
 TABLES = (2, 3, 4, 5, 6)
 RUNS = ("single", "naive_k3", "random_k3", "3dh_k3", "p3dh_k3_l5.0")
+SPIN = {"label": "SPIN", "source": "data/predictions/spin", "use": "first", "turn": "none"}
+SCORED = ("h36m", "pw3d", "mpi_inf_3dhp")  # what there are predictions of
 WILD = {"coco_train": "coco", "mpii_train": "mpii", "lsp_extended_train": "lsp_extended"}
 
 
@@ -53,6 +57,7 @@ def shrink(params: dict[str, Any]) -> None:
     params["train"] |= {"steps": 2, "batch_size": 8}
     params["machine"] |= {"log_every": 1}
     params["report"] |= {"bootstrap": 20, "bins": 2}
+    params["comparators"] = {"spin": {**SPIN, "trust_order": False}}
     for name in ("parts", "prototypes", "gallery", "contact_sheet"):
         params["figures"][name] = {"bodies": 1, "size_px": 32}
 
@@ -110,6 +115,30 @@ def write_images(folder: Path, entry: dict[str, Any], people: People) -> None:
         people.write(row, folder / entry["options"]["images"] / name)
 
 
+def write_predictions(paper: Path) -> None:
+    """Write prediction files of another system: two layouts of SPIN, and mmhuman3d's."""
+    folder, body = paper / SPIN["source"], BodyModel.load(paper / "data/body.npz")
+    writers = dict(zip(SCORED, (spin_by_position, spin_by_names, mmhuman3d_json), strict=True))
+    for dataset, write in writers.items():
+        samples = Samples.load(paper / f"data/samples/test/{dataset}.arrow")
+        scratch = folder / f".{dataset}"
+        scratch.mkdir(parents=True)
+        predictions = Predicted(body, samples, guessed(samples))
+        file, beside = write(scratch, predictions)
+        file.rename(folder / f"{dataset}{file.suffix}")
+        if beside.names:
+            beside.names.rename(folder / f"{dataset}.names.npz")
+        scratch.rmdir()
+
+
+def guessed(samples: Samples) -> BodyParams:
+    """Return bodies near the true ones; of a data set without bodies, upright ones."""
+    n, generator = len(samples), torch.Generator().manual_seed(4)
+    true = samples.body_params() if samples.has_smpl.any() else facing(n)
+    rotvecs = true.rotvecs() + 0.1 * torch.randn(n, 24, 3, generator=generator)
+    return BodyParams.from_rotvecs(rotvecs, true.betas + 0.2)
+
+
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory) -> Path:
     """Return the folder paper/ of a copy of the project after one run of its whole graph."""
@@ -141,8 +170,12 @@ def paper(tmp_path_factory) -> Path:
         (*git, "add", "-A", ".."),
         (*git, "commit", "-q", "--no-gpg-sign", "-m", "paper"),
         (sys.executable, "-c", runs),
+        write_predictions,
         (*dvc, *(f"table{number}" for number in TABLES), "gallery", "contact_sheet@pw3d"),
     ):
+        if callable(command):
+            command(root / "paper")
+            continue
         done = subprocess.run(command, cwd=root / "paper", env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return root / "paper"
@@ -187,6 +220,8 @@ def test_the_protocol_of_each_number_is_below_it(paper, table):
 def predicted(paper: Path, run: str, dataset: str) -> tuple[Samples, BodyParams]:
     """Return the samples of a test set and the bodies that the run's network predicts for them."""
     samples = Samples.load(paper / f"data/samples/test/{dataset}.arrow")
+    if run == "spin":
+        return samples, guessed(samples)
     pixels = Pixels(paper / f"data/images/test/{dataset}.arrow")
     body = BodyModel.load(paper / "data/body.npz")
     memory = load_memory(paper / f"runs/{run}/memory.npz", body)
@@ -233,9 +268,23 @@ def independent(paper: Path, run: str, dataset: str) -> dict[str, float]:
 @pytest.mark.parametrize("run", ["single", "p3dh_k3_l5.0"])
 def test_each_cell_of_table_3_is_the_one_of_an_independent_evaluation(paper, run, dataset):
     errors = pd.read_parquet(paper / f"runs/{run}/errors.parquet")
-    errors = errors[(errors["inference"] == "model") & (errors["dataset"] == dataset)]
-    table = ours(paper, 3)
     label = {"single": "Single prototype (baseline)"}.get(run, "PM-Net (P3DH)")
+    assert_cells(paper, errors, run, dataset, ours(paper, 3), label)
+
+
+@pytest.mark.parametrize("dataset", SCORED)
+def test_each_cell_of_another_system_is_the_one_of_an_independent_evaluation(paper, dataset):
+    errors = pd.read_parquet(paper / "runs/comparators/spin.parquet")
+    table = pd.read_csv(paper / "reports/tables/table3.csv")
+    table = table[table["source"] == "scored"]
+    assert set(table["dataset"]) == set(SCORED) and set(table["method"]) == {"SPIN"}
+    assert_cells(paper, errors, "spin", dataset, table, "SPIN")
+
+
+def assert_cells(
+    paper: Path, errors: pd.DataFrame, run: str, dataset: str, table: pd.DataFrame, label: str
+) -> None:
+    errors = errors[(errors["inference"] == "model") & (errors["dataset"] == dataset)]
     for metric, value in independent(paper, run, dataset).items():
         assert errors[metric].mean() == pytest.approx(value, abs=1e-3), metric
         cell = (table["method"] == label) & (table["dataset"] == dataset)
@@ -270,3 +319,36 @@ def test_there_are_pictures_of_what_was_seen_and_predicted(paper):
     assert (paper / "reports/figures/data/pw3d.png").stat().st_size > 500
     tests = ("h36m", "pw3d", "up3d", "mpi_inf_3dhp")
     assert all((paper / f"reports/figures/gallery/{name}.png").is_file() for name in tests)
+
+
+def test_another_system_has_a_block_of_its_own_in_tables_3_and_4(paper):
+    for number in (3, 4):
+        page = (paper / f"reports/tables/table{number}.md").read_text()
+        blocks = {block.split(" ")[0]: block for block in page.split("\n## ")[1:]}
+        assert list(blocks) == ["Ours", "Scored", "Published"]
+        assert "| SPIN |" in blocks["Scored"] and "| SPIN |" not in blocks["Ours"]
+    tails = pd.read_csv(paper / "reports/tables/table4.csv")
+    tails = tails[tails["source"] == "scored"]
+    assert {"tail_5", "tail_10", "tail_20"} <= set(tails["subset"])
+    assert set(tails["dataset"]) == {"h36m", "pw3d"}  # the third has no bodies, so no distances
+
+
+def test_a_change_of_another_system_reruns_its_score_and_two_tables(paper):
+    file = paper / "params.yaml"
+    before = file.read_text()
+    changed = YAML_FILE.load(before)
+    changed["comparators"]["spin"]["label"] = "SPIN (2019)"
+    with file.open("w") as stream:
+        YAML_FILE.dump(changed, stream)
+    code = "from pmnet.runs import pool; print([task.name for task in pool.tasks_to_do()])"
+    env = {**os.environ, "PYTHONPATH": str(paper.parent), "DVC_NO_ANALYTICS": "1"}
+    todo = subprocess.run(
+        [sys.executable, "-c", code], cwd=paper, env=env, capture_output=True, text=True
+    )
+    file.write_text(before)
+    assert todo.returncode == 0, todo.stderr
+    names = set(ast.literal_eval(todo.stdout.strip().splitlines()[-1]))
+    asked = {"comparators", "compare@spin", "table3", "table4"}
+    assert asked <= names
+    ran = {"table2", "table5", "table6", "gallery", "body", "sets"}
+    assert not names & ran and not [name for name in names if name.startswith("run ")]

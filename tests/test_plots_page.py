@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from dvc_render.vega import VegaRenderer
+from ruamel.yaml import YAML
 
 DVC_DIR = Path(__file__).resolve().parents[1] / ".dvc"
 PAGE = DVC_DIR / "page" / "offline.html"
@@ -20,24 +21,32 @@ CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 # No data in the last bin: an empty field in the table, and no mark in the chart.
 CURVES = """\
-run,dataset,bin,distance_mm,mpvpe_mm,reduction_mm,n,low,high
-single,h36m,0,50,70.5,0,90,69,72
-single,h36m,1,90,80.5,0,10,77,84
-single,h36m,2,130,,,0,,
-k-means,h36m,0,50,70,0.5,90,69,71
-k-means,h36m,1,90,76,4.5,10,72,80
-single,3dpw,0,50,100,0,90,98,102
-single,3dpw,1,90,120,0,10,110,130
+run,dataset,bin,distance_mm,mpvpe_mm,reduction_mm,n,low,high,reduction_low,reduction_high
+single,h36m,0,50,70.5,0,90,69,72,0,0
+single,h36m,1,90,80.5,0,10,77,84,0,0
+single,h36m,2,130,,,0,,,,
+p3dh_k5,h36m,0,50,70,0.5,90,69,71,0.1,0.9
+p3dh_k5,h36m,1,90,76,4.5,10,72,80,-1,9
+single,3dpw,0,50,100,0,90,98,102,0,0
+single,3dpw,1,90,120,0,10,110,130,0,0
+"""
+METHODS = """\
+source,method,dataset,subset,metric,mean_mm,low_mm,high_mm,n
+ours,Single,h36m,all,mpvpe,70.5,69,72,100
+ours,Single,h36m,all,pa_mpjpe,50.5,49,52,100
+ours,P3DH,h36m,all,mpvpe,68.5,,,100
+ours,P3DH,h36m,tail_5,mpvpe,98.5,90,99,5
+published,SPIN,h36m,all,mpvpe,78.7,,,
 """
 SWEEP = """\
-source,dataset,value,subset,mean_mm,sd_mm,n
-ours,h36m,5,all,75.9,1.1,3
-ours,h36m,50,all,73.6,0.9,3
-ours,h36m,500,all,74.1,,1
-ours,h36m,5,tail_5,85.7,1.2,3
-ours,h36m,50,tail_5,80.0,0.8,3
-ours,h36m,500,tail_5,86.5,,1
-published,h36m,1000,all,74.8,,
+source,dataset,value,subset,mean_mm,sd_mm,low_mm,high_mm,n
+ours,h36m,5,all,75.9,1.1,75,77,3
+ours,h36m,50,all,73.6,0.9,73,75,3
+ours,h36m,500,all,74.1,,,,1
+ours,h36m,5,tail_5,85.7,1.2,84,88,3
+ours,h36m,50,tail_5,80.0,0.8,78,82,3
+ours,h36m,500,tail_5,86.5,,,,1
+published,h36m,1000,all,74.8,,,,
 """
 # Text order is not step order ("9" > "10"), a diverged step, and a line still being written.
 TRAINING = """\
@@ -48,18 +57,34 @@ seed,step,loss,mpjpe_mm
 1,0,9,150
 1,9,nan,125
 1,10,2"""
-TABLES = {"curves.csv": CURVES, "sweep.csv": SWEEP, "training.csv": TRAINING}
+TABLES = {
+    "curves.csv": CURVES,
+    "methods.csv": METHODS,
+    "sweep.csv": SWEEP,
+    "training.csv": TRAINING,
+}
 
 # The plots of the test project: template, table, x, y, and the marks that the chart must show.
-# Circles are data points, in the log only the newest of each seed; bands need an interval.
+# Circles are data points, in the log only the newest of each seed; lines, bands and bars need an interval.
 PLOTS = {
-    "distance": ("curves", "curves.csv", "distance_mm", "mpvpe_mm", (6, 3, 3)),
-    "reduction": ("curves", "curves.csv", "distance_mm", "reduction_mm", (6, 3, 0)),
-    "prototypes": ("sweep_log", "sweep.csv", "value", "mean_mm", (6, 2, 0)),
-    "limbs": ("sweep", "sweep.csv", "value", "mean_mm", (6, 2, 0)),
-    "loss": ("training", "training.csv", "step", "loss", (2, 2, 0)),
+    "methods": ("methods", "methods.csv", "mean_mm", "method", (3, 0, 0, 2)),
+    "distance": ("curves", "curves.csv", "distance_mm", "mpvpe_mm", (6, 3, 3, 0)),
+    "reduction": ("curves", "curves.csv", "distance_mm", "reduction_mm", (2, 1, 1, 0)),
+    "limbs": ("sweep", "sweep.csv", "value", "mean_mm", (6, 2, 0, 4)),
+    "loss": ("training", "training.csv", "step", "loss", (2, 2, 0, 0)),
 }
-MADE_IN_TEMPLATE = {"above", "below", "interval", "order", "panel", "spread"}
+SECTIONS = ["Results", "Settings of the memory", "Training"]
+MADE_IN_TEMPLATE = {
+    "from",
+    "interval",
+    "lane",
+    "memory",
+    "order",
+    "panel",
+    "setting",
+    "spread",
+    "to",
+}
 MADE_BY_DVC = {"rev", "filename"}
 
 
@@ -104,9 +129,19 @@ def test_the_page_needs_nothing_from_elsewhere():
     outside = r"<script[^>]+src|<link|<base|@import|url\(['\"]?\w+:|sourceMappingURL"
     assert not re.search(outside, page)
     assert re.findall(r"\{(?:scripts|plot_divs|refresh_tag)\}", page) == ["{plot_divs}"]
-    assert len(re.findall(r"<script\b", page)) == len(re.findall(r"</script>", page)) == 4
+    assert len(re.findall(r"<script\b", page)) == len(re.findall(r"</script>", page)) == 2
     for notice in ("University of Washington Interactive Data Lab", "Mike Bostock"):
         assert notice in page
+
+
+def test_the_page_is_built_from_its_template_and_its_notices():
+    """An edit of either is not forgotten in the page that DVC fills; the bundle may be of another release."""
+    page = PAGE.read_text(encoding="utf-8")
+    template = (DVC_DIR / "page" / "template.html").read_text(encoding="utf-8")
+    notices = (DVC_DIR / "page" / "notices.txt").read_text(encoding="utf-8").strip()
+    before, after = template.replace("@NOTICES@", notices).split("@BUNDLE@")
+    assert page.startswith(before) and page.endswith(after)
+    assert "vegaEmbed" in page[len(before) : -len(after)]
 
 
 @pytest.mark.parametrize("name", PLOTS)
@@ -120,21 +155,40 @@ def test_a_template_uses_the_columns_of_its_table(name):
     assert len(rows) == len(TABLES[table].splitlines()) - 1
     assert "DVC_METRIC" not in text
     fields = {field for field in values_of("field", spec) if isinstance(field, str)}
-    assert {x, y, "rev"} <= fields <= columns(table) | MADE_IN_TEMPLATE | MADE_BY_DVC
+    assert x in fields or f"datum['{x}']" in text
+    assert {y, "rev"} <= fields <= columns(table) | MADE_IN_TEMPLATE | MADE_BY_DVC
     in_expressions = set(re.findall(r"datum\.(\w+)", text)) - {"label", "value"}
-    assert in_expressions <= columns(table) | MADE_BY_DVC | {"run"}
+    assert in_expressions <= columns(table) | MADE_IN_TEMPLATE | MADE_BY_DVC | {"run"}
     titles = {title for title in values_of("title", spec) if isinstance(title, str)}
-    assert {"the x label", "the y label", "revision"} <= titles
+    named = {"the x label", "revision"} if name == "methods" else {"the x label", "the y label"}
+    assert named <= titles  # methods stand by their own names
     assert spec["title"]["text"] == "the title"
 
 
-def test_the_two_sweeps_differ_in_their_x_axis_only():
-    """The log and the linear template are one chart but for the x axis."""
-    log, linear = filled("prototypes"), filled("limbs")
-    assert log["spec"]["encoding"].pop("x")["scale"]["type"] == "log"
-    assert linear["spec"]["encoding"].pop("x")["scale"]["type"] == "linear"
-    assert log.pop("description") != linear.pop("description")
-    assert log == linear
+def test_all_charts_share_one_palette():
+    """A memory, a subset and a seed have colours of Okabe and Ito, and revisions have dashes."""
+    okabe_ito = {"#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#333333"}
+    for name in PLOTS:
+        spec = filled(name)
+        scales = [colour["scale"] for colour in values_of("color", spec) if "scale" in colour]
+        assert scales and all(set(scale["range"]) <= okabe_ito for scale in scales)
+        assert "scheme" not in json.dumps(spec)
+        assert {dash["field"] for dash in values_of("strokeDash", spec)} == {"rev"}
+
+
+def test_the_root_draws_what_its_stages_write():
+    """Each plot of dvc.yaml has a template, a unit, and a table that a stage lists in its outs."""
+    graph = YAML(typ="safe").load(DVC_DIR.with_name("dvc.yaml"))
+    plots = {name: plot for entry in graph["plots"] for name, plot in entry.items()}
+    stages = json.dumps(graph["stages"])
+    order = []
+    for plot in plots.values():
+        template = json.loads((DVC_DIR / "plots" / f"{plot['template']}.json").read_text())
+        order.append(template["usermeta"]["section"])
+        for file in plot["y"]:
+            assert file in stages or file.endswith("/train/seed_${train.seeds[0]}.csv")
+        assert "[mm]" in plot["title"] or plot["template"] == "training"
+    assert order == sorted(order, key=SECTIONS.index) and set(order) == set(SECTIONS)
 
 
 @pytest.fixture
@@ -168,7 +222,7 @@ def project(tmp_path):
     for table, text in TABLES.items():
         (root / table).write_text(text)
     plots = [
-        {name: {"template": template, "title": name, "x": x, "y": {table: y}}}
+        {name: {"template": template, "title": name, "x": {table: x}, "y": {table: y}}}
         for name, (template, table, x, y, _) in PLOTS.items()
     ]
     (root / "dvc.yaml").write_text(json.dumps({"plots": plots}))  # JSON is YAML
@@ -186,21 +240,21 @@ def drawn(page: Path, scratch: Path) -> dict[str, str]:
         *("--virtual-time-budget=10000", "--dump-dom", page.as_uri()),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    main = re.search(r"<main>(.*)</main>", done.stdout, re.DOTALL)
+    main = re.search(r"<body>(.*)</main>", done.stdout, re.DOTALL)
     assert main, done.stdout[-2000:]
     assert 'class="failed"' not in main[1]
     assert "NaN" not in main[1]
     boxes = re.split(r'<div id="(\w+)"', main[1])
-    return dict(zip(boxes[1::2], boxes[2::2], strict=True))
+    return {"": boxes[0], **dict(zip(boxes[1::2], boxes[2::2], strict=True))}
 
 
-def marks(box: str) -> tuple[int, int, int]:
-    """Count the circles, lines and bands of a drawn chart."""
+def marks(box: str) -> tuple[int, int, int, int]:
+    """Count the circles, lines, bands and bars of a drawn chart."""
     assert "<svg" in box
     counts = Counter()
     for kind, paths in re.findall(r'<g class="mark-(\w+) role-mark[^>]*>(.*?)</g>', box):
-        counts[kind] += paths.count("<path")
-    return counts["symbol"], counts["line"], counts["area"]
+        counts[kind] += paths.count("<path") + paths.count("<line")
+    return counts["symbol"], counts["line"], counts["area"], counts["rule"]
 
 
 def shows_revisions(box: str) -> bool:
@@ -212,25 +266,31 @@ def shows_revisions(box: str) -> bool:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_every_chart_is_drawn_without_a_network(project, tmp_path):
-    """The page shows each valid row, of one revision or of two."""
+    """The page shows each valid row, of one revision or of two, in sections."""
     root, dvc = project
     expected = {name: plot[-1] for name, plot in PLOTS.items()}
 
     dvc("plots", "show")
     boxes = drawn(root / "reports" / "plots" / "index.html", tmp_path / "browser")
+    head = boxes.pop("")
+    assert '<p id="absent" hidden="">' in head
     assert {name: marks(box) for name, box in boxes.items()} == expected
     assert not any(map(shows_revisions, boxes.values()))
+    assert re.findall(r"<h2>([^<]+)</h2>", head + "".join(boxes.values())) == SECTIONS
     circle = r'aria-label="step: (\d+); loss: ([\d.]+);[^"]*" [^>]*aria-roledescription="circle"'
     newest = re.findall(circle, boxes["loss"])
     assert newest == [("10", "1.5"), ("10", "2")]
-    assert "sd [mm]: unknown" in boxes["limbs"]
+    assert "sd over seeds [mm]: one seed" in boxes["limbs"]
+    assert "95 % interval [mm]: \u22121.00 to 9.00; samples: 10" in boxes["reduction"]
+    assert "95 % interval [mm]: unknown; samples: 100" in boxes["methods"]
 
-    # Two tables change, and the log is gone from the workspace: it has one revision left.
-    for table in ("curves.csv", "sweep.csv"):
-        (root / table).write_text(TABLES[table].replace("50,", "60,"))
+    # Tables change, and the log is gone from the workspace: it has one revision left.
+    for table in ("curves.csv", "sweep.csv", "methods.csv"):
+        (root / table).write_text(TABLES[table].replace("8.5,", "9.5,").replace("50,", "60,"))
     (root / "training.csv").unlink()
     dvc("plots", "diff", "HEAD")
     boxes = drawn(root / "reports" / "plots" / "index.html", tmp_path / "browser")
+    boxes.pop("")
     one_revision = expected.pop("loss")
     assert marks(boxes.pop("loss")) == one_revision
     doubled = {name: tuple(2 * count for count in counts) for name, counts in expected.items()}
@@ -239,11 +299,15 @@ def test_every_chart_is_drawn_without_a_network(project, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-def test_a_log_without_rows_yet_is_said_to_be_empty(project, tmp_path):
-    """A training that has just begun breaks neither its own plot nor the others."""
+def test_a_table_that_is_not_there_has_no_card(project, tmp_path):
+    """A profile that was not run, or a training that has just begun, shows no empty card and says so."""
     root, dvc = project
     (root / "training.csv").write_text("seed,step,loss,mpjpe_mm\n")
+    (root / "methods.csv").unlink()
     dvc("plots", "show")
     boxes = drawn(root / "reports" / "plots" / "index.html", tmp_path / "browser")
-    assert "loss: no data yet" in boxes["loss"]
+    head = boxes.pop("")
+    assert re.search(r'<p id="absent">Not drawn,.*<span>methods, loss</span>', head)
+    assert set(boxes) == set(PLOTS) - {"methods", "loss"}
     assert marks(boxes["distance"]) == PLOTS["distance"][-1]
+    assert "<h2>Training</h2>" not in head + "".join(boxes.values())

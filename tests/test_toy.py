@@ -44,9 +44,10 @@ def test_all_stages_ran_once(toy):
 
 def test_all_tables_and_figures_are_there(toy):
     reports = toy.root / "reports"
-    files = [f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "md")]
-    files += ["tables/curves.csv", "metrics.json", "figures/parts.png", "figures/prototypes.png"]
-    files += [f"figures/{name.partition('@')[2]}.png" for name in FIGURES]
+    files = [f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "md", "tex")]
+    files += ["tables/curves.csv", "metrics.json"]
+    figures = ["parts", "prototypes", *(name.partition("@")[2] for name in FIGURES)]
+    files += [f"figures/{name}.{suffix}" for name in figures for suffix in ("png", "pdf")]
     files += [f"figures/gallery/{name}.png" for name in ("open_common", "open_rare")]
     datasets = [f"open_{name}" for name in SETS]
     files += [f"figures/data/{name}.png" for name in datasets]

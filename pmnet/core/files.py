@@ -5,7 +5,7 @@ import fcntl
 import glob
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -54,6 +54,11 @@ def refuse_special(path: Path) -> None:
 def largest_content(path: Path) -> int:
     """Return how many bytes the content of a file may take in memory; one that takes more is a bomb."""
     return max(SMALL_CONTENT, EXPANSION * path.stat().st_size)
+
+
+def value_bytes(content: bytes, costs: Mapping[bytes, int]) -> int:
+    """Return about how many bytes the values in `content` take: each mark in `costs` makes a value."""
+    return sum(content.count(mark) * cost for mark, cost in costs.items())
 
 
 @contextmanager

@@ -1,34 +1,66 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work: a bar on a terminal, few plain lines elsewhere."""
 
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar
-
-from rich.progress import track as rich_track
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Final, TypeVar
 
 T = TypeVar("T")
-LINE_EVERY_S = 10.0
+LINE_EVERY_S: Final = 10.0  # the first plain line; each further one comes after twice the time
+LONGEST_S: Final = 600.0
+REDRAW_S: Final = 0.2
+# environment: seconds between plain lines, set by a process that shows the lines of many in one place
+EVERY_S: Final = "PMNET_PROGRESS_S"
 
 
-def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Yield `items` while showing the progress of `what` and the time that is left."""
+def track(
+    items: Iterable[T], what: str, total: int | None = None, status: Callable[[], str] = str
+) -> Iterator[T]:
+    """Yield `items` while showing the progress of `what`, the time that is left, and its `status`."""
     if not _is_first():
         yield from items
         return
     total = total if total is not None else len(items) if isinstance(items, Sized) else None
     if sys.stderr.isatty():
-        yield from rich_track(items, what, total=total, transient=True)
+        yield from _with_bar(items, what, total, status)
         return
+    given = os.environ.get(EVERY_S)
+    every, growth = (float(given), 1) if given else (LINE_EVERY_S, 2)
     start = last = time.monotonic()
     for done, item in enumerate(items):
         now = time.monotonic()
-        if now - last >= LINE_EVERY_S and done:
-            last = now
-            left = f", {(now - start) / done * (total - done):.0f} s left" if total else ""
-            say(f"{what}: {done} of {total or '?'}{left}")
+        if now - last >= every and done:
+            last, every = now, min(every * growth, max(every, LONGEST_S))
+            left = duration((now - start) / done * (total - done)) + " left" if total else ""
+            count = f"{done} of {total or '?'}"
+            say(f"{what}: {', '.join(filter(None, [count, left, status()]))}")
         yield item
+
+
+def _with_bar(
+    items: Iterable[T], what: str, total: int | None, status: Callable[[], str]
+) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from rich.progress import TimeRemainingColumn as Left
+
+    columns = TextColumn("{task.description}"), BarColumn(30), TaskProgressColumn(), Left()
+    said = TextColumn("{task.fields[status]}")
+    with Progress(*columns, said, console=Console(stderr=True), transient=True) as bar:
+        task, drawn = bar.add_task(what, total=total, status=""), 0.0
+        for done, item in enumerate(items):
+            if (now := time.monotonic()) - drawn >= REDRAW_S:
+                drawn = now
+                bar.update(task, completed=done, status=status())
+            yield item
+
+
+def duration(seconds: float) -> str:
+    """Return a time as minutes and seconds, or hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def say(line: str) -> None:

@@ -15,8 +15,9 @@ from torch import Tensor
 from pmnet.body import BodyModel
 from pmnet.body.camera import px_to_crop
 from pmnet.body.params import BodyParams
+from pmnet.core.arrow import open_arrow
 from pmnet.core.errors import InputError
-from pmnet.core.files import refuse_special, replacing
+from pmnet.core.files import replacing
 from pmnet.core.header import read_header
 from pmnet.core.ranges import Amount
 
@@ -145,7 +146,7 @@ class Samples:
 
         Raises InputError where the file is missing, broken, has another version, or holds a NaN.
         """
-        table = _open_table(path)
+        table = open_arrow(path, "samples", "ingest")
         about = _read_about(path, table)
         columns: dict[str, Any] = {}
         for name, (width, _) in NUMBERS.items():
@@ -215,18 +216,6 @@ def _schema() -> pa.Schema:
         + [column(name, pa.bool_(), meaning) for name, meaning in FLAGS.items()]
         + [column(name, pa.string(), meaning) for name, meaning in TEXTS.items()]
     )
-
-
-def _open_table(path: Path) -> pa.Table:
-    refuse_special(path)
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        table.validate(full=True)  # a damaged offset would be read outside of the file
-        return table
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file of samples; run the ingest stage first") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a file of samples, or cut short ({error})") from None
 
 
 def _read_about(path: Path, table: pa.Table) -> About:

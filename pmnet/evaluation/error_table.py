@@ -4,6 +4,9 @@ A row is one sample under one inference and seed. All files must hold the same s
 compared in pairs. A data set with joints but without bodies (the test set of MPI-INF-3DHP) has neither
 MPVPE nor distances, and no rows of the inferences that need the true body. `memory_seed` is the seed of
 the clustering that made the memory of that training, -1 where the memory depends on none.
+
+`pmnet score` writes such files for the predictions of other systems. They may have fewer data sets than the
+runs beside them, but of each data set the same samples, measured in the same way.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,8 +23,10 @@ from pmnet.core.errors import InputError
 from pmnet.core.files import largest_content, refuse_special, replacing
 from pmnet.core.header import read_header
 from pmnet.core.ranges import Amount, Count, Weight
+from pmnet.evaluation.phrases import of_dataset
 
 METHODS: Final = ("single", "naive", "random", "3dh", "p3dh")
+SCORED: Final = "scored"  # the method of predictions that another system wrote (`pmnet score`)
 METRICS: Final = ("mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm")
 # of a data set without bodies: the columns that are NaN, and the inferences without rows
 OF_BODIES: Final = ("distance_to_mean_mm", "mpvpe_mm")
@@ -44,7 +49,8 @@ CURE: Final = "evaluate that run again (dvc repro)"
 class ErrorsHeader:
     """The header of a file of errors: its memory, and how it was measured.
 
-    Experiments (`pmnet sweep`) have a label, a group, and what they `set` differently.
+    Experiments (`pmnet sweep`) have a label, a group, and what they `set` differently. `predictions` says
+    which file of another system was scored; the memory is then none.
     """
 
     space: str
@@ -57,10 +63,11 @@ class ErrorsHeader:
     label: str = ""
     group: str = ""
     set: dict[str, Any] = field(default_factory=dict)
+    predictions: dict[str, Any] = field(default_factory=dict)
 
 
 def read_errors(paths: Sequence[Path]) -> pd.DataFrame:
-    """Return all rows, with the columns `method`, `k`, `limb_weight`, `protocol` and `selection`.
+    """Return all rows, with `method`, `k`, `limb_weight`, `protocol`, `selection` and `label`.
 
     Extra metrics have columns of their own, NaN for runs without them.
     A path given twice is read once; all runs get the distances of the first file. Raises InputError,
@@ -78,16 +85,16 @@ def each_run(paths: Sequence[Path], same: Sequence[str]) -> Iterator[pd.DataFram
     files = list(dict.fromkeys(paths))
     if not files:
         raise InputError("no error files; name some with --errors runs/<run>/errors.parquet")
-    first, runs = _read_file(files[0]), dict[str, Path]()
-    test_set, shared = _test_set(first), first.iloc[0][list(same)]
+    reference = _reference(files)
+    first, runs = _read_file(reference), dict[str, Path]()
+    test_set, shared = _test_set(first), first.iloc[0]
     for path in files:
-        frame = first if path == files[0] else _read_file(path)
-        _match_samples(frame, test_set, path, files[0])
+        frame = first if path == reference else _read_file(path)
+        _match_samples(frame, test_set, path, reference)
         for column in same:
-            here, there = frame[column].iloc[0], shared[column]
-            if here != there:
+            if difference := _difference(column, frame, shared):
                 raise InputError(
-                    f"{path}: {column} is {here!r}, but {there!r} in {files[0]}; "
+                    f"{path}: {column} is {difference[0]!r}, but {difference[1]!r} in {reference}; "
                     "evaluate both with the same params (dvc repro)"
                 )
         run = frame["run"].iloc[0]
@@ -95,6 +102,29 @@ def each_run(paths: Sequence[Path], same: Sequence[str]) -> Iterator[pd.DataFram
             raise InputError(f"{path}: run {run} is also in {runs[run]}; give one of the two")
         runs[run] = path
         yield frame
+
+
+def _reference(files: Sequence[Path]) -> Path:
+    """Return the file whose samples the others must have: the first that is no scored file, or the first."""
+    for path in files if files[1:] else ():
+        try:
+            with open_parquet(path) as file:
+                if not read_about(path, file.schema_arrow).predictions:
+                    return path
+        except (InputError, OSError, ValueError, pa.ArrowException):
+            return path  # reading it says what is wrong
+    return files[0]
+
+
+def _difference(column: str, frame: pd.DataFrame, shared: pd.Series) -> tuple[str, str] | None:
+    """Return two values of a column that must be equal and are not; of scored files, by data set."""
+    here, there = str(frame[column].iloc[0]), str(shared[column])
+    if SCORED in (frame["method"].iloc[0], shared["method"]):
+        if column != "protocol":
+            return None
+        pairs = ((of_dataset(here, d), of_dataset(there, d)) for d in frame["dataset"].unique())
+        return next((pair for pair in pairs if pair[0] != pair[1]), None)
+    return (here, there) if here != there else None
 
 
 def merge_errors(parts: Sequence[Path], out: Path) -> None:
@@ -190,11 +220,14 @@ def _about(path: Path, schema: pa.Schema) -> dict[str, Any]:
         "limb_weight": header.limb_weight,
         "protocol": header.protocol,
         "selection": header.selection,
+        "label": header.label,
     }
 
 
 def _method(about: ErrorsHeader) -> str:
-    """Return which memory of Table II it is."""
+    """Return which memory of Table II it is, or that it is none of them."""
+    if about.predictions:
+        return SCORED
     if about.k == 1:
         return "single"
     if about.space == "parameter":
@@ -216,6 +249,9 @@ def _match_samples(frame: pd.DataFrame, test_set: pd.DataFrame, file: Path, firs
     """Refuse a run of other samples than the test set's; give the run the test set's distances."""
     if not test_set.index.is_unique:
         raise InputError(f"{first}: a sample is in it twice for one seed and inference; {CURE}")
+    if frame["method"].iloc[0] == SCORED:
+        scored = test_set.index.get_level_values("dataset").isin(frame["dataset"].unique())
+        test_set = test_set[scored]
     rows = test_set.index.get_indexer(pd.MultiIndex.from_frame(frame[KEY]))
     repeats = frame.groupby(["seed", "inference"], sort=False).ngroup().to_numpy()
     known = test_set["distance_to_mean_mm"].to_numpy()[rows]

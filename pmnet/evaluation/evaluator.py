@@ -27,6 +27,7 @@ from pmnet.evaluation.extra import ExtraMetrics, extra_metrics
 from pmnet.evaluation.needs import check_mean, check_regressors
 from pmnet.evaluation.options import Evaluate
 from pmnet.evaluation.phrases import phrase_of
+from pmnet.evaluation.prediction import Encoded, EvaluationTruth, Inference
 from pmnet.evaluation.protocols import DEFAULT, Protocol, protocol_of
 from pmnet.images.file import Pixels, check_images
 from pmnet.memory.nearest import assign_exactly
@@ -40,6 +41,14 @@ from pmnet.model.weights import load_memory, load_network, model_file, precision
 EXTRA = f"{PARAMS}: evaluate.extra"  # the section that names extra metrics
 CHOSEN = f"{PARAMS}: evaluate.protocols"
 BLOCK = 1024  # samples that one process works on at a time; each has 82 kB of true vertices
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Predicted bodies and their errors by metric, per sample."""
+
+    bodies: BodyParams
+    errors: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -104,12 +113,36 @@ class Evaluator:
         assigned = None if truth.params is None else self.assign(truth.params)
         shown = torch.full_like(rows, -1) if assigned is None else assigned
         tables = []
-        for seed, inference, pred, chosen in self._predictions(pixels, rows, assigned):
-            errors = prediction.errors(pred, truth, self.body, protocol, self._extra)
-            parts = table, rows, inference, errors, distance, shown, chosen
+        for seed, selector in self._selectors.items():
+            encoded = prediction.encode(selector.network, pixels, rows, self.body.faces.device)
             seeds = {"seed": seed, "memory_seed": self.memory.clustering_seed}
-            tables.append(prediction.error_table(*parts).assign(**seeds))
+            model: Measured | None = (
+                None  # the first inference; some others equal it in most samples
+            )
+            for inference in self._inferences(selector, encoded, assigned):
+                measured = self._measure(inference, truth, protocol, model)
+                model = model or measured
+                parts = table, rows, inference.name, measured.errors, distance, shown
+                tables.append(prediction.error_table(*parts, inference.chosen).assign(**seeds))
         return pd.concat(tables, ignore_index=True)
+
+    def _measure(
+        self,
+        inference: Inference,
+        truth: EvaluationTruth,
+        protocol: Protocol,
+        model: Measured | None,
+    ) -> Measured:
+        """Return the errors of an inference; those of bodies that `model` predicts too are taken from it."""
+        pred, fixed = inference.bodies, (truth, self.body, protocol, self._extra)
+        if model is None or inference.rows is not None:
+            return Measured(pred, prediction.errors(pred, *fixed, inference.rows))
+        other = prediction.differing(pred, model.bodies)
+        if not len(other):
+            return Measured(pred, model.errors)
+        found = prediction.errors(pred, *fixed, of=other)
+        merged = {name: old.index_put((other,), found[name]) for name, old in model.errors.items()}
+        return Measured(pred, merged)
 
     def assign(self, params: BodyParams) -> Tensor:
         """Return the nearest prototype of each body, in the space in which the memory was clustered."""
@@ -123,17 +156,19 @@ class Evaluator:
     def _extra(self) -> ExtraMetrics:
         return extra_metrics(self.options.extra, EXTRA)
 
-    def _predictions(
-        self, pixels: Pixels, rows: Tensor, assigned: Tensor | None
-    ) -> Iterator[tuple[int, str, BodyParams, Tensor]]:
-        device = self.body.faces.device
-        for seed, network in self.networks.items():
-            encoded = prediction.encode(network, pixels, rows, device)
-            selector = Selector(network, self.memory, self.body)
-            for inference in prediction.inferences(selector, encoded, assigned, self.options):
-                yield seed, *inference
-            chosen = encoded.scores.argmax(1)
-            yield seed, "mean", self.mean[torch.zeros_like(chosen)], chosen
+    @cached_property
+    def _selectors(self) -> dict[int, Selector]:
+        return {
+            seed: Selector(network, self.memory, self.body)
+            for seed, network in self.networks.items()
+        }
+
+    def _inferences(
+        self, selector: Selector, encoded: Encoded, assigned: Tensor | None
+    ) -> Iterator[Inference]:
+        yield from prediction.inferences(selector, encoded, assigned, self.options)
+        chosen = encoded.scores.argmax(1)
+        yield Inference("mean", self.mean, chosen, torch.zeros_like(chosen))
 
     def write(
         self, run: str, pairs: list[tuple[Path, Path]], out: Path, more: Mapping[str, Any]

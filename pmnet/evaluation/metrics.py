@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel
@@ -25,6 +25,21 @@ IN_H36M: Final = {
 FEWEST: Final = 3  # joints that a similarity transform needs
 
 
+@runtime_checkable
+class MeasuredPoints(Protocol):
+    """What a protocol needs of predictions: joints, origins, and vertices (m) if there are any."""
+
+    @property
+    def vertices(self) -> Float[Tensor, "b v 3"] | None:
+        """Return the vertices."""
+
+    def measured(self, joints: MeasuredJoints) -> Float[Tensor, "b j 3"]:
+        """Return the joints of MPJPE."""
+
+    def origin(self, alignment: Alignment) -> Float[Tensor, "b 1 3"]:
+        """Return the point that is moved to zero."""
+
+
 @dataclass(frozen=True)
 class BodyPoints:
     """Posed bodies: vertices and the joints of the skeleton (m); other points are made of the vertices."""
@@ -42,6 +57,10 @@ class BodyPoints:
     def h36m(self) -> Float[Tensor, "b 17 3"]:
         """Return the joints of Human3.6M (m), by J_regressor_h36m."""
         return self.body.h36m_joints(self.vertices)
+
+    def at(self, rows: Int[Tensor, "r"]) -> "BodyPoints":
+        """Return some of the bodies."""
+        return BodyPoints(self.body, self.vertices[rows], self.skeleton[rows])
 
     def measured(self, joints: MeasuredJoints) -> Float[Tensor, "b j 3"]:
         """Return the joints (m) of MPJPE."""

@@ -11,9 +11,8 @@ from pmnet.body.keypoints import H36M_CURE, SPIN_DATA
 from pmnet.core.errors import InputError
 from pmnet.evaluation.protocols import parse_protocol
 
-SINGLE: Final = Path(
-    "runs/single/memory.npz"
-)  # the mean of the training bodies, which the graph makes
+# the mean of the training bodies, which the graph makes
+SINGLE: Final = Path("runs/single/memory.npz")
 GENDERS_CURE: Final = (
     "the male and female SMPL are at smpl.is.tue.mpg.de: run `pmnet body import SMPL.pkl --male M.pkl "
     "--female F.pkl` again (with --h36m and --extra) and set body.file to its output"

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pmnet.core.ranges import Distinct
 from pmnet.model.selection import Selection
 
+Distance = Literal["as_seen", "heading_free"]
+
 
 @dataclass(frozen=True)
 class Evaluate:
@@ -25,5 +27,5 @@ class Evaluate:
     also: Annotated[list[Selection], Distinct()]
     protocols: dict[str, Any]
     mean: str
-    distance: Literal["as_seen", "heading_free"]
+    distance: Distance
     extra: dict[str, Any]

@@ -26,6 +26,15 @@ def by_dataset(phrase: str) -> dict[str, tuple[str, str]]:
     return {match[1]: (match[2], match[3]) for match in OF_DATASET.finditer(phrase)}
 
 
+def of_dataset(phrase: str, dataset: str) -> str:
+    """Return all that a phrase says of one data set, without the name of its protocol."""
+    own = by_dataset(phrase)
+    if not own:
+        return phrase
+    rest = besides(phrase)
+    return own.get(dataset, ("", ""))[1] + f", {rest}" * bool(rest)
+
+
 def besides(phrase: str) -> str:
     """Return what a phrase says beside the protocols of data sets."""
     return OF_DATASET.sub("", phrase)

@@ -1,7 +1,7 @@
 """Predictions of a trained network, and the errors of each sample under a protocol."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
@@ -15,7 +15,13 @@ from pmnet.body.distance import mean_distance_mm
 from pmnet.body.rotations import axis_rotation
 from pmnet.data.samples import Samples
 from pmnet.evaluation.extra import Comparison, ExtraMetrics
-from pmnet.evaluation.metrics import AnnotatedPoints, BodyPoints, mpjpe_mm, pa_mpjpe_mm
+from pmnet.evaluation.metrics import (
+    AnnotatedPoints,
+    BodyPoints,
+    MeasuredPoints,
+    mpjpe_mm,
+    pa_mpjpe_mm,
+)
 from pmnet.evaluation.options import Evaluate
 from pmnet.evaluation.protocols import Protocol
 from pmnet.images.file import Pixels
@@ -54,6 +60,31 @@ class EvaluationTruth:
     origin: Float[Tensor, "n 1 3"]
     genders: list[str]
 
+    def at(self, rows: Int[Tensor, "b"]) -> "EvaluationTruth":
+        """Return the truth of some samples."""
+        return EvaluationTruth(
+            None if self.params is None else self.params[rows],
+            None if self.bodies is None else self.bodies.at(rows),
+            self.joints[rows],
+            self.known[rows],
+            self.origin[rows],
+            [self.genders[i] for i in rows.tolist()],
+        )
+
+
+@dataclass(frozen=True)
+class Inference:
+    """One way to predict the bodies of samples.
+
+    Sample i has the body `rows[i]` of `bodies`, or body i where `rows` is None. `chosen` are the selected
+    prototypes.
+    """
+
+    name: str
+    bodies: BodyParams
+    chosen: Int[Tensor, "n"]
+    rows: Int[Tensor, "n"] | None = None
+
 
 @torch.no_grad()
 def encode(network: PMNet, pixels: Pixels, rows: Int[Tensor, "n"], device: torch.device) -> Encoded:
@@ -73,16 +104,19 @@ def annotations(samples: Samples) -> AnnotatedPoints:
 
 
 @torch.no_grad()
-def truth_of(samples: Samples, body: BodyModel, protocol: Protocol) -> EvaluationTruth:
+def truth_of(
+    samples: Samples, body: BodyModel, protocol: Protocol, bodies: BodyPoints | None = None
+) -> EvaluationTruth:
     """Return the ground truth of samples that all have what the protocol compares with.
 
     Either all or none of them have a body. The true bodies are of the samples' genders if the protocol
-    says so.
+    says so; `bodies` are these, where they have been posed already.
     """
     device = body.faces.device
     params = samples.body_params().to(device) if samples.has_smpl.any() else None
     genders = [] if protocol.gender == "neutral" else samples.gender
-    bodies = None if params is None else posed(params, body, genders)
+    if params is not None and bodies is None:
+        bodies = posed(params, body, genders)
     if protocol.truth == "joints":
         found = annotations(samples)
         joints, known = found.measured(protocol.joints)
@@ -116,8 +150,8 @@ def inferences(
     encoded: Encoded,
     assigned: Int[Tensor, "n"] | None,
     options: Evaluate,
-) -> Iterator[tuple[str, BodyParams, Int[Tensor, "n"]]]:
-    """Yield each kind of inference with its bodies and the selected prototypes.
+) -> Iterator[Inference]:
+    """Yield each kind of inference.
 
     These are the network (`model`), the network by the other selections of `options`, the network from the
     assigned prototype (`oracle`), and the selected and assigned prototypes alone. Where `assigned` is
@@ -125,16 +159,21 @@ def inferences(
     """
     network, features, scores = selector.network, encoded.features, encoded.scores
     start, chosen = selector.start(features, scores, options.selection)
-    yield "model", unpack(network.regress(features, start)).params, chosen
+    every = torch.arange(len(network.memory), device=chosen.device)
+    prototypes = unpack(network.from_prototypes(every)).params
+    yield Inference("model", unpack(network.regress(features, start)).params, chosen)
     for selection in options.also if selector.chooses else []:
         if selection != options.selection:
             other, rows = selector.start(features, scores, selection)
-            yield selection, unpack(network.regress(features, other)).params, rows
-    yield "chosen_prototype", unpack(start).params, chosen
+            yield Inference(selection, unpack(network.regress(features, other)).params, rows)
+    if options.selection == "soft" and selector.chooses:
+        yield Inference("chosen_prototype", unpack(start).params, chosen)
+    else:
+        yield Inference("chosen_prototype", prototypes, chosen, chosen)
     if assigned is not None:
         right = network.from_prototypes(assigned)
-        yield "oracle", unpack(network.regress(features, right)).params, chosen
-        yield "assigned_prototype", unpack(right).params, chosen
+        yield Inference("oracle", unpack(network.regress(features, right)).params, chosen)
+        yield Inference("assigned_prototype", prototypes, chosen, assigned)
 
 
 @torch.no_grad()
@@ -144,39 +183,56 @@ def errors(
     body: BodyModel,
     protocol: Protocol,
     extra: ExtraMetrics = MappingProxyType({}),
-) -> dict[str, Float[Tensor, "n"]]:
-    """Return `mpvpe_mm` (NaN without true bodies), `mpjpe_mm`, `pa_mpjpe_mm` and extra metrics of samples."""
+    rows: Int[Tensor, "n"] | None = None,
+    of: Int[Tensor, "m"] | None = None,
+) -> dict[str, Float[Tensor, "m"]]:
+    """Return `mpvpe_mm` (NaN without true bodies), `mpjpe_mm`, `pa_mpjpe_mm` and extra metrics.
+
+    The body of sample i is `pred[rows[i]]`, or `pred[i]` where `rows` is None; `of` are the samples to
+    measure (None: all).
+    """
+    shared = None if rows is None or protocol.prediction == "own" else posed(pred, body)
+    samples = torch.arange(len(truth.joints), device=truth.joints.device) if of is None else of
     columns: dict[str, list[Tensor]] = {}
-    size = batch_of(pred.betas.device)
-    for start in range(0, len(pred), size):
-        rows = slice(start, start + size)
-        genders = truth.genders[rows] if protocol.prediction == "own" else ()
-        points = posed(pred[rows], body, genders)
-        for name, values in _errors(points, truth, rows, protocol, extra).items():
+    for part in samples.split(batch_of(samples.device)):
+        own, true = part if rows is None else rows[part], truth.at(part)
+        genders = true.genders if protocol.prediction == "own" else ()
+        points = posed(pred[own], body, genders) if shared is None else shared.at(own)
+        for name, values in errors_of_points(points, true, protocol, extra).items():
             columns.setdefault(name, []).append(values)
     return {name: torch.cat(parts) for name, parts in columns.items()}
 
 
-def _errors(
-    pred: BodyPoints, truth: EvaluationTruth, rows: slice, protocol: Protocol, extra: ExtraMetrics
+def differing(pred: BodyParams, other: BodyParams) -> Int[Tensor, "m"]:
+    """Return the rows in which two sequences of bodies are not equal."""
+    poses = (pred.rotmats != other.rotmats).flatten(1).any(1)
+    return (poses | (pred.betas != other.betas).any(1)).nonzero()[:, 0]
+
+
+def errors_of_points(
+    pred: MeasuredPoints,
+    truth: EvaluationTruth,
+    protocol: Protocol,
+    extra: ExtraMetrics = MappingProxyType({}),
 ) -> dict[str, Float[Tensor, "b"]]:
-    """Return the errors of the predictions for some rows of the truth."""
-    joints, true, known = pred.measured(protocol.joints), truth.joints[rows], truth.known[rows]
-    rooted = joints - pred.origin(protocol.mpjpe), true - truth.origin[rows]
+    """Return the errors of posed predictions for the samples of `truth`, as `errors` does.
+
+    Predictions without vertices have no MPVPE: it is NaN.
+    """
+    joints, known = pred.measured(protocol.joints), truth.known
+    rooted = joints - pred.origin(protocol.mpjpe), truth.joints - truth.origin
     vertices = None
-    if truth.bodies is not None:
-        own = replace(
-            truth.bodies,
-            vertices=truth.bodies.vertices[rows],
-            skeleton=truth.bodies.skeleton[rows],
+    if truth.bodies is not None and pred.vertices is not None:
+        vertices = (
+            pred.vertices - pred.origin(protocol.mpvpe),
+            truth.bodies.vertices - truth.bodies.origin(protocol.mpvpe),
         )
-        vertices = tuple(x.vertices - x.origin(protocol.mpvpe) for x in (pred, own))
     found = {
-        "mpvpe_mm": torch.full_like(true[:, 0, 0], torch.nan)
+        "mpvpe_mm": torch.full_like(truth.joints[:, 0, 0], torch.nan)
         if vertices is None
         else mean_distance_mm(*vertices),
         "mpjpe_mm": mpjpe_mm(*rooted, known),
-        "pa_mpjpe_mm": pa_mpjpe_mm(joints, true, known),
+        "pa_mpjpe_mm": pa_mpjpe_mm(joints, truth.joints, known),
     }
     if extra:
         compared = Comparison(*rooted, known, *(vertices or (None, None)))

@@ -9,10 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from pmnet.core.errors import InputError
-from pmnet.core.files import refuse_special
+from pmnet.core.files import largest_content, refuse_special, value_bytes
 from pmnet.formats.kinds import cure_of
 
 MAX_EXACT: Final = 2**53  # beyond it a float is not one whole number
+# bytes of memory per mark, at most: a list, a dict, a number in one of them, half a text
+COSTS: Final = {b"[": 88, b"{": 232, b",": 32, b'"': 30}
 
 
 def read_records(path: Path, key: str) -> list[dict[str, Any]]:
@@ -24,7 +26,10 @@ def read_json(path: Path) -> Any:
     """Return the content of a JSON file; raises InputError where it cannot be read."""
     refuse_special(path)
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        if (size := value_bytes(content, COSTS)) > largest_content(path):
+            raise ValueError(f"it stands for {size:,} bytes, far more than it has")
+        return json.loads(content)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (ValueError, RecursionError) as error:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pmnet.core.errors import InputError
-from pmnet.core.files import refuse_special
+from pmnet.core.files import EXPANSION, SMALL_CONTENT, refuse_special, value_bytes
 from pmnet.formats.kinds import cure_of
 
 MAX_EXPANSION_BYTES = 64_000_000 * 8
@@ -30,6 +30,14 @@ MAX_DEPTH = 32
 """Nesting of values; real files stay below ten."""
 MAX_CLASSES = 500
 """Classes that are not on the list, per file."""
+
+# bytes of memory per opcode, for opcodes that make more than 20 bytes from one: containers, which are read
+# and then decoded, marks, short texts, entries of the memo
+_COSTS = {
+    **dict.fromkeys((b"]", b"\x8f", b"}", b"\x85", b"\x86", b"\x87"), 280),
+    **dict.fromkeys((b"(", b"\x8c"), 72),
+    pickle.MEMOIZE: 100,
+}
 
 _MEND = "Download it again, or give another file."
 _CONVERT = (
@@ -396,6 +404,8 @@ def decode_pickle(
     """
     stream, decoder = io.BytesIO(pickled), _Decoder(len(pickled) + MAX_EXPANSION_BYTES)
     try:
+        if (size := value_bytes(pickled, _COSTS)) > max(SMALL_CONTENT, EXPANSION * len(pickled)):
+            raise _Unreadable(f"stands for {size:,} bytes, far more than it has. {_MEND}")
         raw = _Unpickler(stream, any_class=keys is not None).load()
         return decoder.value(raw) if keys is None else decoder.named(raw, keys, loose)
     except Exception as error:  # bytes that are no such file fail in a dozen ways

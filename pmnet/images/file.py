@@ -18,8 +18,9 @@ from annotated_types import Interval
 from jaxtyping import Bool, Int, Shaped, UInt8
 from torch import Tensor
 
+from pmnet.core.arrow import open_arrow
 from pmnet.core.errors import InputError
-from pmnet.core.files import refuse_special, replacing
+from pmnet.core.files import replacing
 from pmnet.core.header import read_header
 from pmnet.data.samples import Samples
 
@@ -103,7 +104,7 @@ class Pixels:
 
     def __init__(self, path: Path) -> None:
         """Open a file; raises InputError where it is missing, broken or empty."""
-        table = _open_table(path)
+        table = open_arrow(path, "images", "images")
         cure = "run the images stage"
         content = (table.schema.metadata or {}).get(b"pmnet.pixels", b"null")
         header: _Header = read_header(_Header, content, path, NO_IMAGES, cure)
@@ -161,18 +162,6 @@ class Pixels:
         chunks = np.searchsorted(self._ends, rows, side="right")
         for image, row, chunk in zip(images, rows, chunks, strict=True):
             image[...] = self._raw[chunk][row - self._ends[chunk]]
-
-
-def _open_table(path: Path) -> pa.Table:
-    refuse_special(path)
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        table.validate(full=True)  # a damaged offset would be read outside of the file
-        return table
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file of images; run the images stage first") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a file of images, or cut short ({error})") from None
 
 
 def _refuse_size(jpeg: np.ndarray, side: int) -> None:

@@ -65,6 +65,8 @@ def assign_exactly(space: Space, centres: BodyParams, params: BodyParams) -> Int
 
     A matrix product excludes most centres; the others are compared by differences.
     """
+    if len(centres) == 1:
+        return torch.zeros_like(params.betas[:, 0], dtype=torch.long)
     assignments = [params.betas.new_empty(0, dtype=torch.long)]
     points = space.exact(centres)
     squared = points.square().sum(1)

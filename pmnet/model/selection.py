@@ -1,5 +1,6 @@
 """The start of inference: the two selections of the paper, and two more."""
 
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -42,15 +43,22 @@ class Selector:
         if selection == "soft":
             return self.network.mixture(scores), rows
         if selection == "risk":
-            rows = (scores.softmax(1) @ distances_mm(self._memory, self._body)).argmin(1)
+            rows = (scores.softmax(1) @ self._distances).argmin(1)
         if selection == "twice":
             rows = self._nearest(self.network.regress(features, self.network.memory[rows]))
         return self.network.from_prototypes(rows), rows
 
+    @cached_property
+    def _distances(self) -> Float[Tensor, "k k"]:
+        return distances_mm(self._memory, self._body)
+
+    @cached_property
+    def _labeller(self) -> NearestPrototype:
+        return NearestPrototype(self._memory, self._body)
+
     def _nearest(self, vectors: Float[Tensor, "n 157"]) -> Int[Tensor, "n"]:
-        labeller = NearestPrototype(self._memory, self._body)
         bodies: BodyParams = unpack(vectors).params
-        return torch.cat([labeller.nearest(bodies[rows]) for rows in _blocks(len(vectors))])
+        return torch.cat([self._labeller.nearest(bodies[rows]) for rows in _blocks(len(vectors))])
 
 
 def _blocks(n: int, size: int = 256) -> list[slice]:

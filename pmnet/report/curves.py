@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pmnet.core.errors import InputError
-from pmnet.evaluation.error_table import METHODS
+from pmnet.evaluation.error_table import METHODS, SCORED
 from pmnet.report.options import ReportOptions
 from pmnet.report.redraws import Clips
 from pmnet.report.run_errors import RunErrors
@@ -38,13 +39,15 @@ def curves(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
             for run in order:
                 about = {"run": run, "dataset": dataset, "bin": number}
                 own = measured[run].part(here)
+                if np.isnan(measured[run].values[:, where]).all():
+                    continue  # a scored file without this data set, or without meshes
                 rows[run].append(about | error_and_reduction(own, against, part, report))
     return pd.DataFrame([row for run in order for row in rows[run]])
 
 
 def _order(errors: RunErrors, run: str) -> tuple[int, int, float]:
     facts = errors.runs[run]
-    return METHODS.index(facts.method), facts.k, facts.limb_weight
+    return [*METHODS, SCORED].index(facts.method), facts.k, facts.limb_weight
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 
 from pmnet.core.files import replacing
-from pmnet.report.options import FigureSize
+from pmnet.report.options import FigureSize, VectorFormat
 
 Look = tuple[str, str, str]  # label, colour, marker
 INK, PALE = "#333333", "#d0d4d9"
@@ -27,31 +27,51 @@ SUBSETS: Final = (("#0072B2", "o"), ("#009E73", "s"), ("#E69F00", "D"), ("#D55E0
 STYLE: Final[dict[str, Any]] = {
     **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
-    "font.size": 9,
-    "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
     "axes.grid": True,
     "grid.color": "#e8ebee",
+    "pdf.fonttype": 42,  # text stays text: journals refuse Type 3
+    "svg.hashsalt": "pmnet",
     "lines.linewidth": 1.8,
     "lines.markersize": 4.5,
 }
 
 
-def save(figure: Figure, path: Path, size: FigureSize) -> None:
-    """Write a figure as PNG; the same figure gives the same bytes."""
-    with replacing(path) as partial, context(["default", STYLE]):
-        figure.savefig(partial, format="png", dpi=size.dpi, metadata={"Software": None})
+# what would differ between two runs: dates, and names of versions
+METADATA: Final[dict[str, dict[str, Any]]] = {
+    "png": {"Software": None},
+    "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer")),
+    "svg": dict.fromkeys(("Date", "Creator")),
+}
+
+
+def save(figure: Figure, path: Path, size: FigureSize, vector: VectorFormat = "pdf") -> None:
+    """Write a figure as PNG, and beside it as PDF or SVG; the same figure gives the same bytes."""
+    with context(_style(size)):
+        save_pictures(figure, path, size.dpi, vector)
+
+
+def save_pictures(figure: Figure, path: Path, dpi: int, vector: VectorFormat = "pdf") -> None:
+    """Write a figure of pictures as PNG, and beside it as PDF or SVG."""
+    for suffix in ("png", vector):
+        with replacing(path.with_suffix(f".{suffix}")) as partial, context({"pdf.fonttype": 42}):
+            figure.savefig(partial, format=suffix, dpi=dpi, metadata=METADATA[suffix])
+
+
+def _style(size: FigureSize) -> list[Any]:
+    fonts = {"font.size": size.font_pt, "axes.titlesize": size.font_pt + 1}
+    return ["default", STYLE, fonts]
 
 
 @contextmanager
 def new_figure(size: FigureSize, title: str) -> Iterator[Figure]:
     """Yield an empty figure in our style, whatever style the user has set."""
-    with context(["default", STYLE]):
+    with context(_style(size)):
         inches = (size.width_in, size.height_in)
         figure = Figure(figsize=inches, dpi=size.dpi, layout="constrained")
         FigureCanvasAgg(figure)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=size.font_pt + 1.5)
         yield figure
 
 

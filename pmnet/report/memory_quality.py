@@ -14,7 +14,7 @@ from pmnet.report.drawing import save
 from pmnet.report.figures import quality
 from pmnet.report.options import FigureSize
 
-SIZE = FigureSize(width_in=9.0, height_in=3.6, dpi=130)
+SIZE = FigureSize(width_in=9.0, height_in=3.6, dpi=130, font_pt=9.0)
 
 
 def write_quality(request: MemoryRequest, ks: Sequence[int], seeds: int, out: Path) -> pd.DataFrame:

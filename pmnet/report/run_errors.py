@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float
 
 from pmnet.core.errors import InputError
 from pmnet.core.ranges import Count, Distinct, Seed, Weight
-from pmnet.evaluation.error_table import KEY, METRICS, SCHEMA, read_errors
+from pmnet.evaluation.error_table import KEY, METRICS, SCHEMA, SCORED, read_errors
 from pmnet.report.statistics import Measured
 
 FACTS: Final = [*KEY, "subject", "sequence", "distance_to_mean_mm"]  # of a sample
-ABOUT: Final = ("method", "k", "limb_weight", "protocol", "selection")  # of a run
+ABOUT: Final = ("method", "k", "limb_weight", "protocol", "selection", "label")  # of a run
 PROTOTYPES: Final = ("assigned", "chosen")
 NO_PROTOTYPE: Final = -1
 NO_SEED: Final = -1  # of a clustering: a memory that depends on none
@@ -153,7 +153,10 @@ class RunErrors:
 
     def protocol(self) -> str:
         """Return how all runs were measured, as one phrase."""
-        first = next(iter(self.runs.values()))
+        runs = self.runs.values()
+        first = next((facts for facts in runs if facts.method != SCORED), next(iter(runs)))
+        if first.method == SCORED:
+            return first.protocol
         return f"{first.protocol}, {first.selection} selection"
 
     def datasets(self) -> dict[str, Bool[np.ndarray, "samples"]]:

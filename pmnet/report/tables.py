@@ -10,9 +10,10 @@ import pandas as pd
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
-from pmnet.evaluation.error_table import METRICS
+from pmnet.evaluation.error_table import METRICS, SCORED
 from pmnet.report.files import write_csv
 from pmnet.report.labels import BALANCED
+from pmnet.report.latex import to_latex
 from pmnet.report.options import ReportOptions
 from pmnet.report.pages import to_page
 from pmnet.report.redraws import Clips
@@ -28,7 +29,7 @@ from pmnet.report.statistics import (
 )
 
 COLUMNS: Final = {
-    "source": "str",  # ours or published
+    "source": "str",  # ours, scored (predictions of another system, measured by us) or published
     "method": "str",
     "year": "Int64",  # of publication; empty for ours
     "dataset": "str",
@@ -92,6 +93,7 @@ def table2(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     for inference, (label, note) in BOUNDS.items():
         about = {"method": label, "note": note}
         rows += _measure(errors, p3dh, report, about, cells, inference=inference)
+    rows += _scored(errors, report, cells)
     return _with_published(rows, 2)
 
 
@@ -101,6 +103,7 @@ def table3(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     cells = [("all", metric.removesuffix("_mm")) for metric in METRICS]
     for run, about in _systems(errors):
         rows += _measure(errors, run, report, about, cells)
+    rows += _scored(errors, report, cells)
     return _with_published(rows, 3)
 
 
@@ -113,6 +116,7 @@ def table4(errors: RunErrors, report: ReportOptions) -> pd.DataFrame:
     cells = [*_tails(report, "mpvpe", "pa_mpjpe"), ("all", BALANCED)]
     for run, about in _systems(errors):
         rows += _measure(errors, run, report, about, cells)
+    rows += _scored(errors, report, cells)
     return _with_published(rows, 4)
 
 
@@ -155,6 +159,16 @@ def _systems(errors: RunErrors) -> Iterator[tuple[str, dict[str, str]]]:
     for method, label in SYSTEMS.items():
         run = errors.run_of(method)
         yield run, {"method": label, "note": _memory(errors, run)}
+
+
+def _scored(
+    errors: RunErrors, report: ReportOptions, cells: Sequence[Cell]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of other systems, whose predictions were scored from files."""
+    for run, facts in errors.runs.items():
+        if facts.method == SCORED:
+            about = {"source": SCORED, "method": facts.label or run}
+            yield from _measure(errors, run, report, about, cells)
 
 
 def _sweep(
@@ -248,7 +262,7 @@ def _with_published(rows: list[dict[str, Any]], number: int) -> pd.DataFrame:
             f"table {number}: no run of P3DH, or no test set with bodies (SMPL parameters); give some "
             "with --errors"
         )
-    ours = pd.DataFrame(rows).assign(source="ours")
+    ours = pd.DataFrame([{"source": "ours"} | row for row in rows])
     printed = paper().query("table == @number").rename(columns={"value_mm": "mean_mm"})
     printed = printed.assign(source="published")
     if "value" in ours:
@@ -258,8 +272,9 @@ def _with_published(rows: list[dict[str, Any]], number: int) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path, number: int, protocol: str) -> None:
-    """Write a table as CSV, and beside it as Markdown."""
+    """Write a table as CSV, and beside it as Markdown and as LaTeX."""
     write_csv(table, path)
-    page = to_page(table, number, TITLES[number], protocol)
-    with replacing(path.with_suffix(".md")) as partial:
-        partial.write_text(page, encoding="utf-8")
+    for suffix, render in ((".md", to_page), (".tex", to_latex)):
+        text = render(table, number, TITLES[number], protocol)
+        with replacing(path.with_suffix(suffix)) as partial:
+            partial.write_text(text, encoding="utf-8")

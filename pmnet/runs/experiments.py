@@ -16,7 +16,7 @@ import queue
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -35,12 +35,16 @@ from pmnet.evaluation.error_table import merge_errors
 from pmnet.evaluation.evaluator import Evaluator
 from pmnet.evaluation.options import Evaluate
 from pmnet.report.benchmark.packed import load_packed
+from pmnet.runs.board import Board, LinesTo, seconds_between_lines
 from pmnet.training.options import Train
 from pmnet.training.seed import train_seed
 
 RUNS, SWEEPS, BODY = Path("runs"), Path("sweeps"), Path("data/body.npz")
 TRAIN_SETS = Path("data/train.json")
 POLL_S = 1.0
+Message = tuple[
+    str, str, str
+]  # job, a line that it said, or, where the line is empty, its error or nothing
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Job:
         return RUNS / self.memory / "memory.npz"
 
     @property
-    def test_pairs(self) -> list[tuple[Path, Path]]:
+    def scored_pairs(self) -> list[tuple[Path, Path]]:
         """Return the samples and images of all data sets that it is scored on."""
         return [pair for split in self.splits for pair in pairs_of(sets_file(split))]
 
@@ -212,6 +216,7 @@ def _side_by_side(jobs: list[Job], settings: Path, devices: int) -> Iterator[str
     """Run jobs in processes of their own and yield the names of those that failed."""
     gpus = visible_gpus()
     context = multiprocessing.get_context("spawn")
+    os.environ.update(seconds_between_lines())
     waiting, done = context.Queue(), context.Queue()
     for job in jobs:
         waiting.put(job)
@@ -222,23 +227,29 @@ def _side_by_side(jobs: list[Job], settings: Path, devices: int) -> Iterator[str
         processes.append(context.Process(target=_work, args=(gpu, settings, waiting, done)))
         processes[-1].start()
     left = [job.title for job in jobs]
-    while left and (end := _next(done, processes)):
-        title, error = end
-        left.remove(title)
-        say(f"{title}: {'failed: ' + error if error else 'done'}; {len(left)} of {len(jobs)} left")
-        if error:
-            yield title
+    with Board() as board:
+        while left and (message := _next(done, processes)):
+            title, line, error = message
+            if line:
+                board.show(title, line)
+                continue
+            left.remove(title)
+            board.end(title)
+            end = f"failed: {error}" if error else "done"
+            board.say(f"{title}: {end}; {len(left)} of {len(jobs)} left")
+            if error:
+                yield title
     yield from left  # all workers were killed
     for process in processes:
         process.join()
 
 
-def _next(done: Any, processes: list[Any]) -> tuple[str, str] | None:
-    """Return what ended next, or None where no worker is alive to end anything."""
+def _next(done: Any, processes: list[Any]) -> Message | None:
+    """Return the next message of a worker, or None where no worker is alive to send any."""
     while True:
         alive = any(process.is_alive() for process in processes)
         with suppress(queue.Empty):
-            return cast(tuple[str, str], done.get(timeout=POLL_S))
+            return cast(Message, done.get(timeout=POLL_S))
         if not alive:
             return None
 
@@ -248,11 +259,14 @@ def _work(gpu: str, settings: Path, waiting: Any, done: Any) -> None:
     if gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     while (job := waiting.get()) is not None:
+        title = job.title
+        tell = LinesTo(lambda line, title=title: done.put((title, line, "")))  # type: ignore[misc]
         try:
-            _run(job, settings)
-            done.put((job.title, ""))
+            with redirect_stderr(tell):
+                _run(job, settings)
+            done.put((title, "", ""))
         except Exception as error:  # the other jobs go on
-            done.put((job.title, message_of(error) or "\n" + traceback.format_exc()))
+            done.put((title, "", message_of(error) or "\n" + traceback.format_exc()))
 
 
 def _run(job: Job, settings: Path) -> None:
@@ -269,7 +283,7 @@ def _run(job: Job, settings: Path) -> None:
     experiment = job.experiment
     more = {"label": experiment.label, "group": experiment.group, "set": experiment.set}
     job.made_by.unlink(missing_ok=True)  # errors never lie beside the settings of others
-    evaluator.write(job.name, job.test_pairs, job.errors, more)
+    evaluator.write(job.name, job.scored_pairs, job.errors, more)
     with replacing(job.made_by) as partial:
         partial.write_text(job.settings(settings))
     forget(models)

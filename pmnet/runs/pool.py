@@ -3,21 +3,27 @@
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from pathlib import Path
 from queue import SimpleQueue
+from threading import Thread
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.index import Index
 
 from pmnet.core.errors import InputError
-from pmnet.core.progress import say
+from pmnet.core.progress import duration, say
 from pmnet.core.stage import PARAMS
 from pmnet.core.yaml_files import read_yaml
+from pmnet.runs.board import Board, seconds_between_lines
+from pmnet.runs.compare import headline
+from pmnet.runs.inputs import refuse_missing_inputs
 
 # DVC locks the project while it reads the graph and while it records results, for seconds
 REPRO = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
@@ -25,6 +31,10 @@ FILE = "dvc.yaml"
 # stages of one key that follow each other in one process
 CHAINS = {"cluster": "run", "train": "run", "evaluate": "run", "ingest": "data", "images": "data"}
 ALONE = "cluster@single"  # all evaluations need it
+KINDS = {"run": "runs", "data": "data sets"}
+DONE = "didn't change, skipping"  # how DVC's lines about such stages end
+LONGEST = 3  # tasks that the summary names
+PAGE = Path("reports/index.html")
 TRIES = 2  # memory or disk may be short for a moment
 
 
@@ -36,6 +46,7 @@ class Task:
     stages: list[str] = field(default_factory=list)
     after: set[str] = field(default_factory=set)
     tries: int = 0
+    seconds: float = 0.0  # that its process took, when it did not fail
 
     @property
     def short(self) -> bool:
@@ -59,11 +70,41 @@ def repro_parallel(jobs: int) -> None:
     from pmnet.core.device import visible_gpus  # torch takes seconds to import
 
     gpus = visible_gpus()
-    jobs = jobs or len(gpus) or os.cpu_count() or 1
+    jobs, started = jobs or len(gpus) or os.cpu_count() or 1, time.monotonic()
     if jobs > 1:
         run_tasks(tasks, jobs, gpus)
-    if subprocess.run(REPRO).returncode:
+    if _finish():
         raise InputError("dvc repro failed, see above; correct the cause and run the command again")
+    for line in _summary(tasks, time.monotonic() - started):
+        say(line)
+
+
+def _finish() -> int:
+    """Let DVC run what is left, without a line per stage that is done; return its exit code."""
+    pipe, env = subprocess.PIPE, _environment()
+    process = subprocess.Popen(REPRO, stdout=pipe, env=env, text=True, errors="replace")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() and not line.rstrip().endswith(DONE):
+            print(line, end="", flush=True)
+    return process.wait()
+
+
+def _summary(tasks: list[Task], seconds: float) -> Iterator[str]:
+    """Yield what ran, how long it took, and where to look."""
+    stages = sum(len(task.stages) for task in tasks)
+    kinds = Counter(task.name.split()[0] for task in tasks if not task.short)
+    counts = [f"{count} {KINDS[kind]}" for kind, count in kinds.items() if kind in KINDS]
+    yield f"{', '.join([f'{stages} stages', *counts])} done in {duration(seconds)}"
+    slowest = sorted((task for task in tasks if task.seconds), key=lambda task: -task.seconds)
+    if slowest:
+        longest = (f"{task.name} {duration(task.seconds)}" for task in slowest[:LONGEST])
+        yield f"longest: {', '.join(longest)}"
+    if numbers := headline():
+        yield ", ".join(f"{name} {number}" for name, number in numbers.items())
+    page = [str(PAGE)] if PAGE.is_file() else []
+    places = [*page, "reports/tables", "reports/figures", "`dvc plots show`", "`dvc metrics diff`"]
+    yield f"look at {', '.join(places)}"
 
 
 def tasks_to_do() -> list[Task]:
@@ -71,6 +112,7 @@ def tasks_to_do() -> list[Task]:
     try:
         with Repo() as repo, repo.lock:
             index = Index.from_file(repo, FILE)
+            refuse_missing_inputs(index)
             changed = {stage.addressing for stage in index.stages if stage.status()}
             graph = index.graph if changed else {}
             needs = {stage.addressing: {n.addressing for n in graph[stage]} for stage in graph}
@@ -119,12 +161,12 @@ def run_tasks(tasks: list[Task], jobs: int, gpus: Sequence[str]) -> None:
     ready: list[Task] = []
     running: dict[Future[int], list[Task]] = {}
     left = len(tasks)
-    with ThreadPoolExecutor(jobs) as pool:
+    with Board() as board, ThreadPoolExecutor(jobs) as pool:
         while True:
             ready += [by_name[name] for name in order.get_ready()]
             while ready and len(running) < jobs:
                 batch = _take(ready, jobs)
-                running[pool.submit(_run, batch, slots)] = batch
+                running[pool.submit(_run, batch, slots, board)] = batch
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -137,7 +179,9 @@ def run_tasks(tasks: list[Task], jobs: int, gpus: Sequence[str]) -> None:
                     elif task.tries < TRIES:
                         ready.append(task)
                 end = "failed" if failed else "done"
-                say(f"{', '.join(task.name for task in batch)}: {end}, {left} of {len(tasks)} left")
+                took = duration(batch[0].seconds)
+                stages = ", ".join(stage for task in batch for stage in task.stages)
+                board.say(f"{stages}: {end} in {took}, {left} of {len(tasks)} left")
 
 
 def _take(ready: list[Task], jobs: int) -> list[Task]:
@@ -151,16 +195,57 @@ def _take(ready: list[Task], jobs: int) -> list[Task]:
     return batch
 
 
-def _run(batch: list[Task], slots: "SimpleQueue[str | None]") -> int:
-    """Let DVC run the stages of some tasks on a free slot; return the exit code."""
-    gpu = slots.get()
+def _names(batch: list[Task]) -> str:
+    return ", ".join(task.name for task in batch)
+
+
+def _run(batch: list[Task], slots: "SimpleQueue[str | None]", board: Board) -> int:
+    """Let DVC run the stages of some tasks on a free slot; return the exit code.
+
+    What the stages say goes to the board; all that was printed follows where they fail.
+    """
+    gpu, started = slots.get(), time.monotonic()
     try:
-        return _start([stage for task in batch for stage in task.stages], gpu).wait()
+        process = _start([stage for task in batch for stage in task.stages], gpu)
+        printed = _printed(process, _names(batch), board)
+        if code := process.wait():
+            board.say("".join(printed).rstrip())
+        return code
     finally:
+        board.end(_names(batch))
         slots.put(gpu)
+        for task in batch:
+            task.seconds = time.monotonic() - started
 
 
-def _start(stages: list[str], gpu: str | None) -> "subprocess.Popen[bytes]":
+def _printed(process: "subprocess.Popen[str]", job: str, board: Board) -> list[str]:
+    """Show what a process writes to standard error, and return all that it prints."""
+    printed: list[str] = []
+    assert process.stdout is not None and process.stderr is not None
+    quiet = Thread(target=printed.extend, args=[process.stdout])  # DVC's own lines
+    quiet.start()
+    for line in process.stderr:
+        printed.append(line)
+        if line.strip():
+            board.show(job, line.strip())
+    quiet.join()
+    return printed
+
+
+def _start(stages: list[str], gpu: str | None) -> "subprocess.Popen[str]":
     """Let DVC run these stages alone (-s): their inputs are there."""
+    return subprocess.Popen(
+        [*REPRO, "-s", *stages],
+        env={**_environment(gpu), **seconds_between_lines()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+
+
+def _environment(gpu: str | None = None) -> dict[str, str]:
+    """Return the environment of stages: their `python` is this one, even where no environment is active."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     visible = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-    return subprocess.Popen([*REPRO, "-s", *stages], env={**os.environ, **visible})
+    return {**os.environ, "PATH": path, **visible}

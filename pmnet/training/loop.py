@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -16,7 +17,7 @@ from pmnet.images.store import feed
 from pmnet.model.network import PMNet
 from pmnet.training.checkpoint import resume, save
 from pmnet.training.inputs import inputs_of
-from pmnet.training.log import Row, row
+from pmnet.training.log import Row, in_words, row
 from pmnet.training.options import Train
 from pmnet.training.run import TrainingRun
 from pmnet.training.step import Step
@@ -53,14 +54,15 @@ def _train(
     options, machine, fabric = run.options, run.machine, run.fabric
     done, rows_of_log = resume(step, checkpoint)
     _refuse_unshared(done, checkpoint, run)
-    order, started = run.data.batches(options, run.seed, done), time.monotonic()
+    order = run.data.batches(options, run.seed, done)
+    sight = _Sight(rows_of_log, options.batch_size, time.monotonic())
     batches = _batches(run, order) if done < options.steps else ()
-    for number, (rows, images) in enumerate(
-        track(batches, f"training seed {run.seed}", options.steps - done), done
-    ):
+    shown = track(batches, f"training seed {run.seed}", options.steps - done, sight.in_words)
+    for number, (rows, images) in enumerate(shown, done):
         inputs = inputs_of(number, rows, images, options, run.seed, fabric)
         step(inputs, learning_rate(number, options))
         after = number + 1
+        sight.steps = after - done
         logs = after % machine.log_every == 0
         saves = after % machine.checkpoint_every == 0 or after == options.steps
         if logs or saves or fabric.device.type == "cpu":
@@ -71,14 +73,25 @@ def _train(
             log(rows_of_log)
         if saves and fabric.is_global_zero:
             save(step, after, rows_of_log, checkpoint)
-    say(f"seed {run.seed}: {_rate(started, (options.steps - done) * options.batch_size)}")
+    seconds, images_seen = time.monotonic() - sight.started, sight.steps * options.batch_size
+    say(f"seed {run.seed}: {images_seen} images in {seconds:.0f} s, {sight.in_words()}")
     if fabric.is_global_zero:
         log(rows_of_log)
 
 
-def _rate(started: float, images: int) -> str:
-    seconds = time.monotonic() - started
-    return f"{images} images in {seconds:.0f} s, {images / seconds:.0f} images per second"
+@dataclass
+class _Sight:
+    """What is shown of a training: its rate, and the last row of its log."""
+
+    rows_of_log: list[Row]
+    batch_size: int
+    started: float
+    steps: int = 0
+
+    def in_words(self) -> str:
+        """Return the rate, the losses and the share of right prototypes."""
+        rate = self.steps * self.batch_size / max(time.monotonic() - self.started, 1e-9)
+        return ", ".join([f"{rate:.0f} images/s", *map(in_words, self.rows_of_log[-1:])])
 
 
 def _batches(run: TrainingRun, order: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -11,6 +11,7 @@ from pmnet.core.device import Machine
 from pmnet.core.distributed import by_first, fabric_of
 from pmnet.core.errors import InputError
 from pmnet.core.files import remove_partials
+from pmnet.core.progress import say
 from pmnet.core.torch_files import save_torch
 from pmnet.model.network import PMNet
 from pmnet.model.weights import load_memory, log_file, model_file
@@ -53,6 +54,7 @@ def train_seed(
         train_model(network, run, checkpoint, partial(write_log, log_file(out, seed)))
         if fabric.is_global_zero:
             _write(network, settings, model, model_file(out, seed))
+            say(f"seed {seed}: weights in {model_file(out, seed)}, log in {log_file(out, seed)}")
 
 
 def _claimed(

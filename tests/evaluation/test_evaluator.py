@@ -25,6 +25,9 @@ from pmnet.evaluation.error_table import METRICS, SCHEMA, read_errors
 from pmnet.evaluation.evaluator import Evaluator, write_errors
 from pmnet.evaluation.metrics import similarity_align
 from pmnet.evaluation.options import Evaluate
+from pmnet.evaluation.prediction import errors as measure
+from pmnet.evaluation.prediction import truth_of
+from pmnet.evaluation.protocols import PROTOCOLS
 from pmnet.memory.prototypes import PrototypeMemory
 
 SELECTIONS = {"soft", "risk", "twice"}
@@ -128,6 +131,22 @@ def test_prototypes_alone_are_those_that_the_rows_name(errors, world, body):
         a, b = (body.vertices(p) - body.joints(p)[:, :1] for p in (pred, truth))
         expected = (a - b).norm(dim=2).mean(1) * 1000
         torch.testing.assert_close(column(found, "mpvpe_mm"), expected, rtol=1e-4, atol=1e-2)
+
+
+def test_bodies_that_samples_share_and_samples_left_out_change_no_error(world, body):
+    skeleton = PROTOCOLS["skeleton"]
+    truth = truth_of(Samples.load(world.samples), body, skeleton)
+    shared, rows = PrototypeMemory.load(world.memory).prototypes, torch.arange(N) % 3
+    fixed = truth, body, skeleton
+    of = torch.tensor([7, 2])
+    alone = measure(shared[rows], *fixed)
+    for found, expected in (
+        (measure(shared, *fixed, rows=rows), alone),
+        (measure(shared[rows], *fixed, of=of), {name: x[of] for name, x in alone.items()}),
+    ):
+        assert found.keys() == expected.keys() == {*METRICS}
+        for name, values in found.items():
+            torch.testing.assert_close(values, expected[name], rtol=0, atol=1e-3)
 
 
 def test_soft_selection_and_other_alignments_change_what_they_should(errors, world):

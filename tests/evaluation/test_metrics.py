@@ -25,7 +25,7 @@ from pmnet.evaluation.metrics import (
     pa_mpjpe_mm,
     similarity_align,
 )
-from pmnet.evaluation.prediction import EvaluationTruth, _errors
+from pmnet.evaluation.prediction import EvaluationTruth, errors_of_points
 from pmnet.evaluation.protocols import Protocol
 
 PELVIS, LEFT, RIGHT = (JOINTS.index(name) for name in ("pelvis", "left_hip", "right_hip"))
@@ -47,7 +47,7 @@ def errors(pred: Tensor, true: Tensor, alignment: str, body: BodyModel) -> dict[
     posed = [BodyPoints(body, x.repeat(1, 288, 1)[:, :6890], x) for x in (pred, true)]
     how = protocol(alignment)
     truth = EvaluationTruth(None, posed[1], true, ALL, posed[1].origin(alignment), [""])
-    found = _errors(posed[0], truth, slice(None), how, {})
+    found = errors_of_points(posed[0], truth, how, {})
     return {name: value.item() for name, value in found.items()}
 
 

@@ -151,8 +151,10 @@ class Toy:
 
 
 def stages_in(printed: str) -> set[str]:
-    """Return the stages that DVC says it runs."""
-    return set(re.findall(r"Running stage '(?:[^':]+:)?([^']+)'", printed))
+    """Return the stages that DVC says it runs, or that `pmnet repro` says it ran."""
+    pooled = re.findall(r"^(.+): done in [\d:]+, \d+ of \d+ left$", printed, re.MULTILINE)
+    ran = {stage for stages in pooled for stage in stages.split(", ")}
+    return ran | set(re.findall(r"Running stage '(?:[^':]+:)?([^']+)'", printed))
 
 
 def finished_toy(folder: Path) -> Toy:

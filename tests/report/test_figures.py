@@ -22,7 +22,7 @@ from pmnet.report.run_errors import RunErrors
 from pmnet.report.tables import table5, table6
 
 REPORT = ReportOptions(tails=[5, 10], bins=6, bootstrap=50, seed=0)
-SIZE = FigureSize(width_in=6.0, height_in=3.0, dpi=50)
+SIZE = FigureSize(width_in=6.0, height_in=3.0, dpi=50, font_pt=9.0)
 NAMES = ["distance", "reduction", "k_sweep", "limb_sweep"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -52,8 +52,33 @@ def test_a_figure_is_the_same_again_whatever_the_users_style(files, name, tmp_pa
     first, second = ((tmp_path / copy).read_bytes() for copy in ("a.png", "b.png"))
     assert first == second and first.startswith(PNG) and b"Software" not in first
     assert [int.from_bytes(first[at : at + 4]) for at in (16, 20)] == [300, 150]
+    papers = [(tmp_path / copy).read_bytes() for copy in ("a.pdf", "b.pdf")]
+    assert papers[0] == papers[1] and papers[0].startswith(b"%PDF-")
     assert dict(matplotlib.rcParams) == before
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_figure_for_papers_has_no_date_and_its_fonts_inside(files, tmp_path):
+    figure = figures.draw("k_sweep", files["k_sweep"], SIZE)
+    for vector in ("pdf", "svg"):
+        drawing.save(figure, tmp_path / "a.png", SIZE, vector)
+    pdf, svg = ((tmp_path / f"a.{vector}").read_bytes() for vector in ("pdf", "svg"))
+    assert b"/CIDFontType2" in pdf and b"/FontFile2" in pdf and b"/Type3" not in pdf  # Type 42
+    for word in (b"CreationDate", b"Creator", b"Producer", b"<dc:date>", b"<dc:creator>"):
+        assert word not in pdf and word not in svg
+    assert b"/MediaBox [ 0 0 432 216 ]" in pdf  # 6 by 3 inches of 72 points
+
+
+def test_the_font_of_a_figure_is_as_large_as_its_settings_say(files):
+    sizes = {}
+    for points in (7.0, 14.0):
+        size = FigureSize(width_in=6.0, height_in=3.0, dpi=50, font_pt=points)
+        axes = figures.draw("k_sweep", files["k_sweep"], size).axes[0]
+        sizes[points] = (
+            axes.xaxis.label.get_fontsize(),
+            axes.xaxis.get_ticklabels()[0].get_fontsize(),
+        )
+    assert sizes == {7.0: (7.0, 7.0), 14.0: (14.0, 14.0)}
 
 
 def test_the_error_against_distance(files):
@@ -143,7 +168,7 @@ def test_a_figure_is_added_by_one_file_and_one_line_of_configuration(files, tmp_
     for folder in ("pmnet", "stages"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("*.npz"))
     (copy / "pmnet" / "report" / "figures" / "pie.py").write_text(PIE)
-    line = "figures: {pie: {width_in: 6.0, height_in: 3.0, dpi: 50}}"
+    line = "figures: {pie: {width_in: 6.0, height_in: 3.0, dpi: 50, font_pt: 9.0}}"
     (copy / "params.yaml").write_text(line)
     words = ("--name", "pie", "--data", files["distance"], "--out", copy / "pie.png")
     command = [sys.executable, "-m", "stages.figure", *map(str, words)]

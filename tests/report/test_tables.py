@@ -316,8 +316,9 @@ def test_on_the_papers_data_the_page_says_so(tmp_path):
 def test_a_table_is_written_twice_with_the_same_bytes(tables, number, tmp_path):
     for name in ("a", "b"):
         write_table(tables[number], tmp_path / f"{name}.csv", number, PROTOCOL)
-    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "a.md", "b.csv", "b.md"}
-    for suffix in (".csv", ".md"):
+    suffixes = (".csv", ".md", ".tex")
+    assert {path.name for path in tmp_path.iterdir()} == {n + s for n in "ab" for s in suffixes}
+    for suffix in suffixes:
         texts = [(tmp_path / f"{name}{suffix}").read_bytes() for name in ("a", "b")]
         assert texts[0] == texts[1]
     lines = (tmp_path / "a.csv").read_text().splitlines()

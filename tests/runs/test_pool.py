@@ -1,11 +1,14 @@
 """Stages run side by side: in the order of the graph, failed ones again, and nothing twice."""
 
+import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 
+from pmnet.core.errors import InputError
 from pmnet.runs.pool import _start, repro_parallel, tasks_to_do
 
 GRAPH = """
@@ -60,3 +63,28 @@ def test_a_stage_waits_until_another_lets_go_of_the_project(project):
         assert waiting.poll() is None
     assert waiting.wait(60) == 0
     assert (project / "body").read_text() == "1\n"
+
+
+def test_missing_inputs_are_one_error_that_names_their_settings(project):
+    (project / "dvc.yaml").write_text(
+        GRAPH.replace("echo 1 > body", "cp mine.npz body\n    deps: [mine.npz, other]")
+    )
+    (project / "params.yaml").write_text("body: {file: mine.npz}\n")
+    with pytest.raises(InputError) as caught:
+        repro_parallel(2)
+    mine, other = str(caught.value).splitlines()
+    assert mine.startswith(
+        "mine.npz: no such file; params.yaml names it in body.file; docs/data.md"
+    )
+    assert other.startswith("other: no such file; docs/data.md")
+    (project / "mine.npz").write_text("1\n")
+    (project / "other").mkdir()
+    assert tasks_to_do()
+
+
+def test_stages_run_the_python_that_runs_the_graph(project, monkeypatch):
+    """`.venv/bin/pmnet repro` works in a shell where `.venv` is not active."""
+    (project / "dvc.yaml").write_text("stages: {body: {cmd: which python > body, outs: [body]}}")
+    monkeypatch.setenv("PATH", os.defpath)
+    repro_parallel(1)
+    assert Path((project / "body").read_text().strip()).parent == Path(sys.executable).parent

@@ -24,9 +24,9 @@ from pmnet.report.labels import subset_label
 from pmnet.report.options import FigureSize
 from pmnet.report.wording import is_clear
 
-WIDTH_IN, DPI = 11.0, 130
+WIDTH_IN, DPI, FONT_PT = 11.0, 130, 9.0
 ROW_IN, MARGIN_IN = 0.24, 1.5  # of figures with one row per run
-DECILES: Final = FigureSize(width_in=10.0, height_in=4.4, dpi=DPI)
+DECILES: Final = FigureSize(width_in=10.0, height_in=4.4, dpi=DPI, font_pt=FONT_PT)
 LOOKS: Final[dict[str, Look]] = {"single": ("single prototype", "#0072B2", "v"), **MEMORIES}
 # column -> label, colour, marker, its size
 STARTS: Final = {
@@ -41,7 +41,7 @@ FARTHEST: Final = -1.5  # losses beyond this multiple of the largest gain are wr
 
 def size_of(rows: int) -> FigureSize:
     """Return the size of a figure with this number of rows."""
-    return FigureSize(WIDTH_IN, MARGIN_IN + ROW_IN * rows, DPI)
+    return FigureSize(WIDTH_IN, MARGIN_IN + ROW_IN * rows, DPI, FONT_PT)
 
 
 def gain_figure(table: pd.DataFrame, runs: list[BenchmarkRun]) -> tuple[Figure, FigureSize]:

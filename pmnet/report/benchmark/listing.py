@@ -20,7 +20,7 @@ import pandas as pd
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
-from pmnet.evaluation.error_table import METHODS
+from pmnet.evaluation.error_table import METHODS, SCORED
 from pmnet.report.run_errors import RunErrors, RunFacts
 from pmnet.report.tables import MEMORIES
 
@@ -137,7 +137,7 @@ def _drafts(runs: dict[str, RunFacts]) -> list[BenchmarkRun]:
 
 
 def _order(facts: RunFacts) -> tuple[int, float, int]:
-    return METHODS.index(facts.method), facts.limb_weight, facts.k
+    return [*METHODS, SCORED].index(facts.method), facts.limb_weight, facts.k
 
 
 def _draft(run: str, facts: RunFacts, of_graph: bool, base: RunFacts | None) -> BenchmarkRun:

@@ -59,15 +59,21 @@ def pack(paths: Sequence[Path], out: Path) -> None:
             samples = errors.samples
         (run,) = errors.runs
         runs[run] = asdict(_facts(errors.runs[run], frame, path))
-        _add(columns, run, errors, _order(samples, errors), path)
+        _add(columns, run, errors, _order(samples, errors, path), path)
     assert samples is not None
     _write(samples, columns, runs, out)
 
 
-def _order(samples: pd.DataFrame, errors: RunErrors) -> np.ndarray:
+def _order(samples: pd.DataFrame, errors: RunErrors, path: Path) -> np.ndarray:
     """Return the row of each sample among the samples of a run."""
     there = pd.MultiIndex.from_frame(errors.samples[KEY])
     places: np.ndarray = there.get_indexer(pd.MultiIndex.from_frame(samples[KEY]))
+    if (places < 0).any() or len(there) != len(samples):
+        here, others = (set(table["dataset"]) for table in (errors.samples, samples))
+        raise InputError(
+            f"{path}: has errors on {', '.join(sorted(here))}, the files before it on "
+            f"{', '.join(sorted(others))}; pack runs of the same data sets"
+        )
     return places
 
 

@@ -175,7 +175,8 @@ class _Comparison:
             own, others = ours.part(subset.where), theirs.part(subset.where)
             by_seed = others.values - own.values if same_seeds else own.values
             numbers = self._gain(own, others, subset)
-            share = np.nan if gap is None else 100 * numbers["gain_mm"] / mean(gap[subset.where])
+            whole = 0.0 if gap is None else mean(gap[subset.where])
+            share = 100 * numbers["gain_mm"] / whole if whole else np.nan
             yield numbers | {
                 "against": other,
                 "seed_sd_mm": sd_over_seeds(by_seed),

@@ -28,7 +28,7 @@ from pmnet.report.options import FigureSize, ReportOptions
 from pmnet.report.run_errors import RunErrors
 
 LISTING: Final = "runs.csv"
-SIZE: Final = FigureSize(width_in=9.0, height_in=4.5, dpi=130)
+SIZE: Final = FigureSize(width_in=9.0, height_in=4.5, dpi=130, font_pt=9.0)
 # figure -> the table that it is drawn from
 DRAWN: Final = {
     "distance": "curves",

@@ -46,7 +46,7 @@ def _count(axes: Axes, bins: pd.DataFrame, narrow: bool) -> None:
     axes.grid(False)
     for x, n in zip(bins["distance_mm"], bins["n"], strict=True):
         text = f"{n}" if n < 1000 else f"{n / 1000:.1f}k" if n < 9950 else f"{n / 1000:.0f}k"
-        note = axes.annotate(text, (x, n), (0, 1), textcoords="offset points", fontsize=7)
+        note = axes.annotate(text, (x, n), (0, 1), textcoords="offset points", fontsize="small")
         note.set(ha="center", va="bottom", rotation=90 if narrow else 0)
 
 
