@@ -2,7 +2,8 @@
 
     python examples/hmr_head.py --project . --steps 1500
 
-It needs `make repro`: the images, and the memories of the runs `single` and `p3dh_k24_l5.0`. The only difference is the memory that `PrototypeStart` holds: one mean body (HMR's start), or K prototypes.
+It needs `make repro`: the images, and the memories of the runs `single` and `p3dh_k24_l5.0`. The only
+difference is the memory that `PrototypeStart` holds: one mean body (HMR's start), or K prototypes.
 """
 
 import argparse

@@ -158,9 +158,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             chosen = replace(case, images=options.images or case.images)
             bare, ours = (measured := rates(chosen, options, Path(folder))).values()
-        print(
-            f"{case.encoder}, {case.size_px} px: predict {ours:.1f} images/s, {ours / bare:.1%} of its encoder"
-        )
+        share = f"{ours:.1f} images/s, {ours / bare:.1%} of its encoder"
+        print(f"{case.encoder}, {case.size_px} px: predict {share}", flush=True)
         found |= measured
         write_rates(options.out, found, machine_name(torch.device(options.device)))
 
