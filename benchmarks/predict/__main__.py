@@ -121,11 +121,15 @@ def rates(case: Case, options: argparse.Namespace, folder: Path) -> dict[str, fl
 
 
 def write_rates(file: Path, found: dict[str, float], machine: str) -> None:
-    """Write the table of rates."""
+    """Write the table of rates; rows of other cases that are there stay."""
+    rows = {what: [what, f"{rate:.1f}", machine] for what, rate in found.items()}
+    if file.exists():
+        with file.open(newline="") as stream:
+            rows = {row[0]: row for row in [*csv.reader(stream)][1:]} | rows
     with replacing(file) as partial, partial.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([what, f"{rate:.1f}", machine] for what, rate in found.items())
+        writer.writerows(rows.values())
 
 
 def parsed(words: list[str] | None = None) -> argparse.Namespace:
@@ -133,6 +137,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--images", type=int, help="pictures per case, instead of its own number")
+    parser.add_argument("--only", default="", help="one encoder, such as resnet50")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--readers", type=int, help="threads: 1 on a CPU, 16 on a GPU")
     parser.add_argument("--threads", type=int, default=1)
@@ -154,7 +159,8 @@ def main() -> None:
         compare_silhouettes(options.silhouettes, options.run, options.images or 100)
         return
     found: dict[str, float] = {}
-    for case in CPU_CASES if options.device == "cpu" else GPU_CASES:
+    cases = CPU_CASES if options.device == "cpu" else GPU_CASES
+    for case in (case for case in cases if options.only in ("", case.encoder)):
         with tempfile.TemporaryDirectory() as folder:
             chosen = replace(case, images=options.images or case.images)
             bare, ours = (measured := rates(chosen, options, Path(folder))).values()
