@@ -9,8 +9,9 @@ from ruamel.yaml import YAML
 
 PAGE = (ROOT / "docs/architecture.md").read_text()
 MADE = ("runs/", "reports/", ".work/")  # what stages write, not what git keeps
-PICTURES = {"parts", "prototypes", "gallery", "contact_sheet"}
-GROUPS = {"pictures": PICTURES, "reports": {"table", "curves", "summary", "figure"} | PICTURES}
+PICTURES = {"parts", "prototypes", "gallery", "contact_sheet", "page_samples"}
+TABLES = {"table", "curves", "summary", "figure", "page"}
+GROUPS = {"pictures": PICTURES, "reports": TABLES | PICTURES}
 
 
 def rows_of(title: str) -> list[list[str]]:

@@ -57,7 +57,7 @@ class Browser:
                 self.problems.append(json.dumps(about["exceptionDetails"])[:600])
             case "Runtime.consoleAPICalled" if about["type"] in ("error", "warning", "assert"):
                 self.problems.append(json.dumps(about["args"])[:600])
-            case "Log.entryAdded" if about["entry"]["level"] in ("error", "warning"):
+            case "Log.entryAdded" if about["entry"]["level"] == "error":
                 self.problems.append(json.dumps(about["entry"])[:600])
             case "Network.requestWillBeSent" if not about["request"]["url"].startswith(
                 ("file:", "data:", "blob:", "about:")
@@ -168,7 +168,7 @@ def browser(scratch: Path, *options: str) -> Iterator[Browser]:
 
     command = [
         *(str(CHROMIUM), "--headless=new", "--no-sandbox", "--no-first-run", "--disable-sync"),
-        *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+        *("--enable-unsafe-swiftshader", "--disable-gpu-compositing"),
         *("--disable-background-networking", "--disable-component-update", "--disable-extensions"),
         *("--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe"),
         *(f"--user-data-dir={scratch}", *options, "about:blank"),
@@ -185,7 +185,11 @@ def browser(scratch: Path, *options: str) -> Iterator[Browser]:
     try:
         yield Browser(write, read)
     finally:
-        process.kill()
-        process.wait()
+        process.terminate()  # its children end with it, and leave the profile alone
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         os.close(write)
         os.close(read)

@@ -9,9 +9,9 @@ from typing import Final
 
 import pandas as pd
 
-WIDTH: Final = 460
-HEIGHT: Final = 300
-LEFT, RIGHT, TOP, BOTTOM = 44, 14, 12, 40
+WIDTH: Final = 400
+HEIGHT: Final = 270
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
 COUNTS: Final = 46  # height of the bars that count samples
 TICKS: Final = 5
 MOST_MARKS: Final = 40  # points of a line that are marked
@@ -57,8 +57,8 @@ class _Scale:
 
     low: float
     high: float
-    start: float
-    end: float
+    start: int
+    end: int
     log: bool
 
     def __call__(self, number: float) -> float:

@@ -73,7 +73,7 @@ def _curve_panels(
             Series(
                 method,
                 MEMORIES[method],
-                *(rows[name].tolist() for name in ("distance_mm", column, low, high)),
+                *(_floats(rows[name]) for name in ("distance_mm", column, low, high)),
             )
             for run, rows in here.groupby("run", sort=False)
             if (method := method_of(str(run))) and not (against and method == "single")
@@ -112,13 +112,13 @@ def sweeps_html(report: ReportFolder) -> Iterator[str]:
                 Series(
                     f"subset{place % 4}",
                     "all samples" if subset == "all" else subset_label(subset),
-                    *(rows[name].tolist() for name in ("value", "mean_mm", "low_mm", "high_mm")),
+                    *(_floats(rows[name]) for name in ("value", "mean_mm", "low_mm", "high_mm")),
                 )
                 for place, subset in enumerate(dict.fromkeys(ours["subset"]))
                 if not (rows := here[here["subset"] == subset]).empty
             ]
             n = f"{DATASET_NAMES.get(dataset, dataset)}, n = {here['n'].max():,.0f}"
-            ticks = sorted(here["value"].unique())
+            ticks = _floats(pd.Series(sorted(here["value"].unique())))
             panels.append(Panel(n, label, "MPVPE [mm]", series, log_x=log, bars=True, ticks=ticks))
         yield figure(
             panels,
@@ -140,12 +140,20 @@ def training_html(samples: dict[str, Any]) -> str:
         )
     ]
     seeds = ", ".join(sorted({str(run["seed"]) for run in runs}))
-    return figure(panels, f"Training of the five memories, seed {seeds}.", "chart-training")
+    words = (
+        f"Training of the memories that the samples are of, seed {seeds}. The loss of a single prototype "
+        "has no term for its choice."
+    )
+    return figure(panels, words, "chart-training")
 
 
 def _of_log(log: pd.DataFrame, runs: list[dict[str, Any]], column: str) -> list[Series]:
     return [
-        Series(run["method"], run["label"], rows["step"].tolist(), rows[column].tolist())
+        Series(run["method"], run["label"], _floats(rows["step"]), _floats(rows[column]))
         for number, run in enumerate(runs)
         if not (rows := log[log["run"] == number]).empty
     ]
+
+
+def _floats(numbers: pd.Series) -> list[float]:
+    return [float(number) for number in numbers]

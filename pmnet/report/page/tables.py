@@ -68,7 +68,7 @@ def table_section(number: int, table: pd.DataFrame, words: Words) -> str:
     """Return one table as HTML: ours first, the paper's apart, the protocol under each."""
     blocks = []
     for source, head in (("ours", words.ours), ("published", words.published)):
-        rows = table[(table["source"] == source) & (table["dataset"] != "")]
+        rows = table[table["source"] == source]
         if not rows.empty:
             name, _, about = head.partition(" (")
             blocks.append(_block(number, source, rows, name, _sentence(about.removesuffix(")"))))
@@ -92,13 +92,14 @@ def _sentence(words: str) -> str:
 
 
 def _block(number: int, source: str, rows: pd.DataFrame, name: str, about: str) -> str:
-    """Return one sortable table with its caption."""
+    """Return one sortable table below its caption, which stays where the table is scrolled."""
     columns = columns_of(rows)
-    body = "".join(_rows(rows, columns))
+    body, place = "".join(_rows(rows, columns)), f"caption-{number}-{source}"
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">'
-        f'<table class="sortable {source}" data-table="{number}" data-source="{source}">'
-        f"<caption><b>{escape(name)}.</b> {escape(about)}</caption>"
+        f'<p class="caption" id="{place}"><b>{escape(name)}.</b> {escape(about)}</p>'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{place}">'
+        f'<table class="sortable {source}" data-table="{number}" data-source="{source}" '
+        f'aria-labelledby="{place}">'
         f"<thead>{_head(rows, columns)}</thead><tbody>{body}</tbody>{_counts(rows, columns)}"
         "</table></div>"
     )
@@ -106,13 +107,16 @@ def _block(number: int, source: str, rows: pd.DataFrame, name: str, about: str) 
 
 def columns_of(rows: pd.DataFrame) -> list[Column]:
     """Return data set, subset and metric of each column: data sets in order, all before the tails."""
-    datasets = list(dict.fromkeys([*DATASET_NAMES, *rows["dataset"]]))
+    known = rows[
+        rows["dataset"] != ""
+    ]  # of a number in an unreadable column only the note is shown
+    datasets = list(dict.fromkeys([*DATASET_NAMES, *known["dataset"]]))
 
     def rank(column: Column) -> tuple[int, int, int]:
         percent = re.sub(r"\D", "", column[1])
         return datasets.index(column[0]), int(percent or 0), ORDER.index(column[2])
 
-    return sorted(set(rows[CELL].itertuples(index=False, name=None)), key=rank)
+    return sorted(set(known[CELL].itertuples(index=False, name=None)), key=rank)
 
 
 def metric_name(metric: str) -> str:

@@ -2,9 +2,10 @@
 // Each draws a mesh into the corner of one hidden canvas, which is then copied to the visible one.
 
 const SKIN = [0.80, 0.78, 0.74];
+const ATLAS = 1024; // px, about the width of what is drawn at once
 const WORST_M = 0.2; // where the colour scale of errors ends
 // light grey to dark red by way of orange: the lightness falls all along, for people who see no colours
-const SCALE = [[0.80, 0.78, 0.74], [0.93, 0.73, 0.47], [0.87, 0.46, 0.13], [0.68, 0.24, 0.05], [0.35, 0.07, 0.05]];
+const SCALE = [[0.80, 0.78, 0.74], [0.93, 0.73, 0.47], [0.87, 0.46, 0.13], [0.70, 0.25, 0.06], [0.40, 0.08, 0.06]];
 
 /** Return the colour of an error, 0 to 1. */
 function colourOf(share) {
@@ -51,13 +52,26 @@ void main() {
   gl_FragColor = vec4(vColour * (0.30 + 0.16 * sky + 0.52 * key + 0.16 * fill), 1.0);
 }`;
 
+/** Return the name of what runs WebGL here. */
+function rendererOf(gl) {
+  const about = gl.getExtension("WEBGL_debug_renderer_info");
+  return String(gl.getParameter(about ? about.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+}
+
+/** Return whether WebGL runs on the processor, where smooth edges take three times as long. */
+function isSoftware() {
+  const gl = ["webgl2", "webgl"].map(kind => document.createElement("canvas").getContext(kind)).find(Boolean);
+  if (!gl) throw new Error("no WebGL");
+  const software = /swiftshader|llvmpipe|softpipe|software|basic render/i.test(rendererOf(gl));
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return software;
+}
+
 /** Draws with WebGL, through ogl; one context for the whole page. */
 class WebGLDrawing {
-  constructor(faces, antialias = true) {
+  constructor(faces) {
     this.canvas = document.createElement("canvas");
-    const webgl = ["webgl2", "webgl"].some(kind => document.createElement("canvas").getContext(kind));
-    if (!webgl) throw new Error("no WebGL");
-    this.renderer = new ogl.Renderer({canvas: this.canvas, alpha: true, antialias, premultipliedAlpha: true, width: 64, height: 64});
+    this.renderer = new ogl.Renderer({canvas: this.canvas, alpha: true, antialias: !isSoftware(), premultipliedAlpha: true, width: 64, height: 64});
     this.gl = this.renderer.gl;
     this.faces = faces;
     this.program = new ogl.Program(this.gl, {vertex: VERTEX, fragment: FRAGMENT, uniforms: {
@@ -66,10 +80,7 @@ class WebGLDrawing {
     this.canvas.addEventListener("webglcontextlost", event => { event.preventDefault(); this.lost = true; });
   }
 
-  get name() {
-    const about = this.gl.getExtension("WEBGL_debug_renderer_info");
-    return `WebGL, ${this.gl.getParameter(about ? about.UNMASKED_RENDERER_WEBGL : this.gl.RENDERER)}`;
-  }
+  get name() { return `WebGL, ${rendererOf(this.gl)}`; }
 
   geometry(mesh, colours) {
     if (!mesh.geometry) {
@@ -87,26 +98,36 @@ class WebGLDrawing {
     return mesh.geometry;
   }
 
-  draw(target, mesh, colours, {yaw, pitch, centre, radius}) {
-    const [width, height] = [target.width, target.height];
-    if (this.canvas.width < width || this.canvas.height < height)
-      this.renderer.setSize(Math.max(this.canvas.width, width), Math.max(this.canvas.height, height));
-    const geometry = this.geometry(mesh, colours), {uniforms} = this.program, gl = this.gl;
-    const r = viewRotation(yaw, pitch);
-    uniforms.turn.value.set([r[0], r[3], r[6], r[1], r[4], r[7], r[2], r[5], r[8]]);
-    uniforms.centre.value = centre;
-    uniforms.radius.value = radius;
-    this.renderer.bindFramebuffer();
-    this.renderer.setViewport(width, height);
-    this.renderer.enable(gl.DEPTH_TEST);
+  /** Draw bodies beside each other, then copy each to its canvas: one copy waits for all, not for each. */
+  drawAll(jobs) {
+    const side = Math.max(...jobs.map(job => job.target.width)), columns = Math.max(Math.floor(ATLAS / side), 1);
+    const [width, height] = [Math.min(columns, jobs.length) * side, Math.ceil(jobs.length / columns) * side];
+    const {width: w0, height: h0} = this.canvas; // a copy takes as long as all of it is large
+    if (w0 < width || h0 < height || w0 * h0 > 2 * width * height) this.renderer.setSize(width, height);
+    const {gl, renderer} = this, places = jobs.map((_, i) => [i % columns * side, Math.floor(i / columns) * side]);
+    renderer.bindFramebuffer();
+    renderer.enable(gl.DEPTH_TEST);
     gl.depthMask(true);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    jobs.forEach((job, i) => {
+      gl.viewport(...places[i], job.target.width, job.target.height); // ogl skips one of equal size
+      this.draw(job);
+    });
+    jobs.forEach(({target: {width: w, height: h}, target}, i) => {
+      const context = target.getContext("2d");
+      context.clearRect(0, 0, w, h);
+      context.drawImage(this.canvas, places[i][0], this.canvas.height - places[i][1] - h, w, h, 0, 0, w, h);
+    });
+  }
+
+  draw({mesh, colours, yaw, pitch, centre, radius}) {
+    const geometry = this.geometry(mesh, colours), {uniforms} = this.program, r = viewRotation(yaw, pitch);
+    uniforms.turn.value.set([r[0], r[3], r[6], r[1], r[4], r[7], r[2], r[5], r[8]]);
+    uniforms.centre.value = centre;
+    uniforms.radius.value = radius;
     this.program.use();
     geometry.draw({program: this.program});
-    const context = target.getContext("2d");
-    context.clearRect(0, 0, width, height);
-    context.drawImage(this.canvas, 0, this.canvas.height - height, width, height, 0, 0, width, height);
   }
 }
 
@@ -118,7 +139,9 @@ class PlainDrawing {
     this.name = "plain pictures, since WebGL is off";
   }
 
-  draw(target, mesh, colours, {yaw, pitch, centre, radius}) {
+  drawAll(jobs) { jobs.forEach(job => this.draw(job)); }
+
+  draw({target, mesh, colours, yaw, pitch, centre, radius}) {
     const [width, height] = [target.width, target.height], context = target.getContext("2d");
     const image = context.createImageData(width, height), pixels = image.data;
     const depth = new Float32Array(width * height).fill(-Infinity);

@@ -1,7 +1,8 @@
 // Visible bodies: which are drawn when, and how they are turned by pointer and keyboard.
 
-const FRAME_MS = 11; // of drawing per frame; what is left waits for the next frame
-const PIXEL_RATIO = Math.min(window.devicePixelRatio || 1, 2);
+const MOST_AT_ONCE = 24; // bodies in one frame
+const SLOW_MS = 30; // a frame that took longer draws fewer bodies next time
+const PIXEL_RATIO = Math.min(Math.max(window.devicePixelRatio || 1, 1.5), 2); // more than 1: smooth edges
 const STEP_RAD = Math.PI / 12;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -15,14 +16,15 @@ class Turn {
   }
 }
 
-/** Draws views that have changed: first the one that is held, then as many as fit in a frame. */
+/** Draws views that have changed: in every frame the one that is held, and as many others as the machine can. */
 class Scheduler {
   constructor(bodies) {
     this.bodies = bodies;
     this.drawing = newDrawing(bodies.faces);
     this.waiting = new Set();
-    this.frames = 0;
     this.held = null;
+    this.batch = MOST_AT_ONCE;
+    this.last = 0;
     this.observer = new IntersectionObserver(entries => {
       for (const {target, isIntersecting} of entries) {
         target.view.visible = isIntersecting;
@@ -33,32 +35,39 @@ class Scheduler {
 
   ask(view) {
     this.waiting.add(view);
-    this.requested ??= requestAnimationFrame(() => this.frame());
+    this.requested ??= requestAnimationFrame(now => this.frame(now));
   }
 
-  frame() {
+  frame(now) {
     this.requested = null;
-    const end = performance.now() + FRAME_MS;
-    this.frames += 1;
-    if (this.held && this.waiting.delete(this.held)) this.held.draw();
-    for (const view of this.waiting) {
-      if (performance.now() > end) break;
-      this.waiting.delete(view);
-      if (view.visible && view.canvas.isConnected) view.draw();
-    }
-    if ([...this.waiting].some(view => view.visible)) this.requested = requestAnimationFrame(() => this.frame());
+    this.adapt(now - this.last);
+    this.last = now;
+    for (const view of this.waiting) if (!view.visible || !view.canvas.isConnected) this.waiting.delete(view);
+    const first = this.waiting.has(this.held) ? [this.held] : [];
+    const others = [...this.waiting].filter(view => view !== this.held);
+    this.draw([...first, ...others].slice(0, this.batch));
+    if (this.waiting.size) this.requested = requestAnimationFrame(later => this.frame(later));
+  }
+
+  /** Draw fewer bodies in the next frame where the last took long (ms), more where it did not. */
+  adapt(took) {
+    if (took > 1000) return; // nothing was turned
+    if (took > SLOW_MS) this.batch = Math.max(Math.floor(this.batch / 2), 1);
+    else this.batch = Math.min(this.batch + 1, MOST_AT_ONCE);
   }
 
   /** Draw all that is in the page at once, for print. */
   flush() {
-    for (const canvas of document.querySelectorAll("canvas")) canvas.view?.draw();
-    this.waiting.clear();
+    const views = [...document.querySelectorAll("canvas")].map(canvas => canvas.view).filter(Boolean);
+    for (let i = 0; i < views.length; i += MOST_AT_ONCE) this.draw(views.slice(i, i + MOST_AT_ONCE));
   }
 
-  /** Draw with another drawing once WebGL has gone. */
-  draw(...what) {
+  draw(views) {
+    if (!views.length) return;
     if (this.drawing.lost) this.drawing = new PlainDrawing(this.bodies.faces);
-    this.drawing.draw(...what);
+    views.forEach(view => this.waiting.delete(view));
+    this.drawing.drawAll(views.map(view => view.job()));
+    for (const {canvas} of views) canvas.dataset.drawn = Number(canvas.dataset.drawn || 0) + 1;
   }
 }
 
@@ -80,13 +89,13 @@ class View {
     this.scheduler.observer.unobserve(this.canvas);
   }
 
-  draw() {
+  /** Return what is to be drawn. */
+  job() {
     const side = Math.round(this.canvas.clientWidth * PIXEL_RATIO) || 96;
     if (this.canvas.width !== side) this.canvas.width = this.canvas.height = side;
     const mesh = this.scheduler.bodies.mesh(this.row), {centre, radius} = this.frame ?? mesh;
     this.colours ??= coloursOf(mesh.points.length / 3, this.distances);
-    this.scheduler.draw(this.canvas, mesh, this.colours, {yaw: this.turn.yaw, pitch: this.turn.pitch, centre, radius: radius * 1.04});
-    this.canvas.dataset.drawn = Number(this.canvas.dataset.drawn || 0) + 1;
+    return {target: this.canvas, mesh, colours: this.colours, yaw: this.turn.yaw, pitch: this.turn.pitch, centre, radius: radius * 1.04};
   }
 
   recolour(distances) {
