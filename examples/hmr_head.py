@@ -2,7 +2,8 @@
 
     python examples/hmr_head.py --project . --steps 1500
 
-The only difference is the memory that `PrototypeStart` holds: one mean body (HMR's start), or K prototypes.
+It needs `make repro`: the images, and the memories of the runs `single` and `p3dh_k24_l5.0`. The only
+difference is the memory that `PrototypeStart` holds: one mean body (HMR's start), or K prototypes.
 """
 
 import argparse
@@ -97,12 +98,14 @@ def mpvpe_mm(model: nn.ModuleList, data: OpenData, body: pmnet.BodyModel) -> Ten
     return torch.cat(errors)
 
 
-def compare(project: Path, steps: int, k: int, tests: list[str]) -> dict[tuple[str, str], float]:
-    """Train with one mean body and with K prototypes; print and return the errors (mm) on the tests."""
+def compare(
+    project: Path, memories: dict[str, Path], steps: int, tests: list[str]
+) -> dict[tuple[str, str], float]:
+    """Train with each memory of the open training samples; print and return the errors (mm) on the tests."""
     body = pmnet.BodyModel.load(pmnet.OPEN_BODY)
     data, results = OpenData(project, "train", "open_train"), {}
-    for name, size in (("mean body", 1), (f"{k} prototypes", k)):
-        model = train(data, pmnet.cluster_poses(data.params, body, size), steps)
+    for name, file in memories.items():
+        model = train(data, pmnet.PrototypeMemory.load(file), steps)
         for test in tests:
             mean = float(mpvpe_mm(model, OpenData(project, "test", test), body).mean())
             results[name, test] = mean
@@ -114,6 +117,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--project", type=Path, default=Path())
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--k", type=int, default=24)
+    parser.add_argument("--run", default="p3dh_k24_l5.0")
     options = parser.parse_args()
-    compare(options.project, options.steps, options.k, ["open_common", "open_rare"])
+    runs = options.project / "runs"
+    both = {"mean body": runs / "single", "prototypes": runs / options.run}
+    files = {name: folder / "memory.npz" for name, folder in both.items()}
+    compare(options.project, files, options.steps, ["open_common", "open_rare"])

@@ -44,10 +44,18 @@ def _with_bar(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
     from rich.progress import TimeRemainingColumn as Left
+    from rich.table import Column
 
-    columns = TextColumn("{task.description}"), BarColumn(30), TaskProgressColumn(), Left()
-    said = TextColumn("{task.fields[status]}")
-    with Progress(*columns, said, console=Console(stderr=True), transient=True) as bar:
+    whole, cut = Column(no_wrap=True), Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    columns = (
+        TextColumn("{task.description}", table_column=whole),
+        BarColumn(20),
+        TaskProgressColumn(table_column=Column(no_wrap=True, min_width=4)),
+        Left(compact=True, table_column=Column(no_wrap=True, min_width=7)),
+        TextColumn("{task.fields[status]}", markup=False, table_column=cut),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, expand=True) as bar:
         task, drawn = bar.add_task(what, total=total, status=""), 0.0
         for done, item in enumerate(items):
             if (now := time.monotonic()) - drawn >= REDRAW_S:

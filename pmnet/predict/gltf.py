@@ -22,12 +22,12 @@ from pmnet.core.files import replacing
 from pmnet.predict.meshes import TO_VIEWER
 
 TOLERANCE_M: Final = 4e-6  # of the skin of a moving body
-INFLUENCES: Final = 4  # joints per attribute
+INFLUENCES: Final = 4  # joints that move a vertex
+WELL_DEFINED: Final = 1e3  # largest condition of a blended transform that is turned back
 ARRAY_BUFFER, ELEMENT_BUFFER = 34962, 34963
 TYPES: Final = {(): "SCALAR", (3,): "VEC3", (4,): "VEC4", (4, 4): "MAT4"}
 COMPONENTS: Final = {"u1": 5121, "u2": 5123, "f4": 5126}
 SKIN: Final = [0.62, 0.64, 0.70, 1.0]
-BLOCK: Final = 256  # frames whose skin is compared at a time
 
 
 class GlbFile:
@@ -114,12 +114,14 @@ def write_skinned_glb(
     turned[:, 0] = TO_VIEWER[:, None] * turned[:, 0]
     rotations = _continuous(rotmat_to_unitquat(torch.from_numpy(turned)).numpy())
     places = (rest[0] + translation) * TO_VIEWER
-    skin, targets, weights = _skins(body, params)
+    joints, shares = _strongest(body.lbs_weights.numpy())
+    skin, targets, weights = _skins(body, params, joints, shares)
     glb = GlbFile()
     faces = body.faces.numpy()
     attributes = {"POSITION": glb.add(skin, ARRAY_BUFFER, bounds=True)}
     attributes["NORMAL"] = glb.add(normals(skin, faces), ARRAY_BUFFER)
-    attributes |= _influences(glb, body.lbs_weights.numpy())
+    attributes["JOINTS_0"] = glb.add(joints.astype(np.uint8), ARRAY_BUFFER)
+    attributes["WEIGHTS_0"] = glb.add(shares.astype(np.float32), ARRAY_BUFFER)
     primitive = _primitive(glb, attributes, faces)
     mesh: dict[str, Any] = {"primitives": [primitive]}
     if len(targets):
@@ -181,71 +183,67 @@ def _add_motion(
 
 
 def _skins(
-    model: BodyModel, params: BodyParams
+    body: BodyModel,
+    params: BodyParams,
+    joints: Int[np.ndarray, "v i"],
+    weights: Float[np.ndarray, "v i"],
 ) -> tuple[np.ndarray, list[np.ndarray], Float[np.ndarray, "t r"]]:
     """Return the unposed skin, morph targets (float32, m) and their weights, which make each frame's skin.
 
-    The skin of a frame is SMPL's: template, shape, and what the pose adds. Morph targets are its principal
-    components over the frames.
+    The skin of a frame is SMPL's: template, shape, and what the pose adds. Vertices that more joints move
+    than viewers use are placed so that those joints bring them to the same point. Morph targets are the
+    principal components of the skin over the frames.
     """
-    template, directions = model.rest_shape()
-    vertices = template.shape[1]
-    blend = directions.reshape(len(directions), -1).numpy()
-    features = model.features(params).numpy()
-    mean = features.mean(0)
-    middle = template.reshape(-1).numpy() + mean @ blend
-    targets, weights = _components(features - mean, blend)
+    template, directions = body.rest_shape()
+    rest = template + torch.einsum("tf,fcv->tcv", body.features(params), directions)
+    skins = rest.transpose(1, 2).numpy().copy()
+    cut = np.flatnonzero((body.lbs_weights > 0).sum(1).numpy() > joints.shape[1])
+    if len(cut):
+        transforms = body.transforms(params).numpy()
+        blended = np.einsum("vi,tvixy->tvxy", weights[cut], transforms[:, joints[cut]])
+        wanted = body.vertices(params).numpy()[:, cut] - blended[..., 3]
+        well = np.linalg.cond(blended[..., :3]) < WELL_DEFINED
+        inverse = np.linalg.pinv(blended[..., :3])
+        placed = np.einsum("tvxy,tvy->tvx", inverse, wanted)
+        skins[:, cut] = np.where(well[..., None], placed, skins[:, cut])
+    flat = skins.reshape(len(skins), -1)
+    middle = flat.mean(0)
+    targets, amounts = _components(flat - middle)
 
-    def as_points(flat: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(flat.reshape(3, vertices).T.astype(np.float32))
+    def as_points(values: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(values.reshape(-1, 3).astype(np.float32))
 
-    return as_points(middle), [as_points(one) for one in targets], weights
+    return as_points(middle), [as_points(one) for one in targets], amounts
 
 
 def _components(
-    features: Float[np.ndarray, "t f"], blend: Float[np.ndarray, "f n"]
+    changes: Float[np.ndarray, "t n"],
 ) -> tuple[Float[np.ndarray, "r n"], Float[np.ndarray, "t r"]]:
-    """Return the fewest components, and weights, with features @ blend = weights @ components."""
-    if len(features) == 1:
-        return np.zeros((0, blend.shape[1])), np.zeros((1, 0))
-    lengths, axes = np.linalg.eigh(blend @ blend.T)
-    used = lengths > lengths[-1] * 1e-14
-    axes, roots = axes[:, used], np.sqrt(lengths[used])
-    left, sizes, right = np.linalg.svd((features @ axes) * roots, full_matrices=False)
-    weights, components = left * sizes, (right / roots) @ axes.T @ blend
-    low, high = 0, len(components)
+    """Return the fewest principal components, and amounts, whose products are the changes."""
+    _, axes = np.linalg.eigh(changes @ changes.T)
+    amounts = axes[:, ::-1]
+    components = amounts.T @ changes
+    low, high = 0, len(changes)
     while low < high:  # the least number that is near enough
         count = (low + high) // 2
-        if _gap(features, blend, weights[:, :count], components[:count]) <= TOLERANCE_M:
+        if np.abs(changes - amounts[:, :count] @ components[:count]).max() <= TOLERANCE_M:
             high = count
         else:
             low = count + 1
-    return components[:low], weights[:, :low]
+    return components[:low], np.ascontiguousarray(amounts[:, :low])
 
 
-def _gap(
-    features: np.ndarray, blend: np.ndarray, weights: np.ndarray, components: np.ndarray
-) -> float:
-    """Return the largest difference (m) of any coordinate in any frame."""
-    starts = range(0, len(features), BLOCK)
-    parts = (slice(start, start + BLOCK) for start in starts)
-    return max(float(np.abs(features[p] @ blend - weights[p] @ components).max()) for p in parts)
+def _strongest(
+    weights: Float[np.ndarray, "v 24"],
+) -> tuple[Int[np.ndarray, "v i"], Float[np.ndarray, "v i"]]:
+    """Return the joints that move each vertex most, and their weights, which sum to 1.
 
-
-def _influences(glb: GlbFile, weights: Float[np.ndarray, "v 24"]) -> dict[str, int]:
-    """Return the attributes of the joints that move each vertex: four, or eight where a vertex needs them."""
-    needed = int((weights > 0).sum(1).max())
-    sets = 1 if needed <= INFLUENCES else 2
-    order = np.argsort(-weights, axis=1, kind="stable")[:, : sets * INFLUENCES]
-    kept = np.take_along_axis(weights, order, 1)
-    kept = (kept / kept.sum(1, keepdims=True)).astype(np.float32)
-    joints = np.where(kept > 0, order, 0).astype(np.uint8)
-    attributes = {}
-    for index in range(sets):
-        part = slice(index * INFLUENCES, (index + 1) * INFLUENCES)
-        attributes[f"JOINTS_{index}"] = glb.add(joints[:, part], ARRAY_BUFFER)
-        attributes[f"WEIGHTS_{index}"] = glb.add(kept[:, part], ARRAY_BUFFER)
-    return attributes
+    They are INFLUENCES per vertex: viewers such as three.js leave out a second set.
+    """
+    joints = np.argsort(-weights, axis=1, kind="stable")[:, :INFLUENCES]
+    kept = np.take_along_axis(weights, joints, 1)
+    kept = kept / kept.sum(1, keepdims=True)
+    return np.where(kept > 0, joints, 0), kept
 
 
 def _primitive(

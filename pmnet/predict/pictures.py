@@ -17,6 +17,7 @@ SUFFIXES: Final = frozenset(
 )  # fmt: skip
 VIDEOS: Final = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
 UPRIGHT: Final = Reading(upright=True)
+JPEG: Final = b"\xff\xd8"
 BEHIND: Final = (255, 255, 255)  # what shows through transparent pixels
 
 __all__ = ["NoImageError", "find_pictures", "read_picture"]
@@ -68,6 +69,11 @@ def read_picture(path: Path) -> Image.Image:
     cannot be read.
     """
     picture = read_image(path, UPRIGHT)
+    with path.open("rb") as stream:
+        if (
+            stream.read(len(JPEG)) == JPEG
+        ):  # never transparent; the next lines take longer than reading
+            return picture
     with Image.open(path) as stored:  # read_image has accepted it
         if not stored.has_transparency_data:
             return picture

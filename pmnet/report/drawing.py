@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from pmnet.core.files import replacing
 from pmnet.report.options import FigureSize, VectorFormat
 
 Look = tuple[str, str, str]  # label, colour, marker
+POINTS_PER_INCH: Final = 72
 INK, PALE = "#333333", "#d0d4d9"
 # colours of Okabe and Ito, which colour-blind people can tell apart; markers differ for print in grey
 MEMORIES: Final[dict[str, Look]] = {
@@ -33,10 +35,19 @@ STYLE: Final[dict[str, Any]] = {
     "grid.color": "#e8ebee",
     "pdf.fonttype": 42,  # text stays text: journals refuse Type 3
     "svg.hashsalt": "pmnet",
-    "lines.linewidth": 1.8,
-    "lines.markersize": 4.5,
 }
 
+
+# sizes in points beside text of 9 points
+SCALED: Final = {
+    **{"lines.linewidth": 1.8, "lines.markersize": 4.5, "axes.linewidth": 0.8},
+    **{
+        f"{axis}tick.major.{part}": at
+        for axis in "xy"
+        for part, at in (("width", 0.8), ("size", 3.5))
+    },
+}
+LETTER_EM, HANDLE_EM = 0.55, 4.0  # width of a letter, and of what stands before a label of a legend
 
 # what would differ between two runs: dates, and names of versions
 METADATA: Final[dict[str, dict[str, Any]]] = {
@@ -60,8 +71,10 @@ def save_pictures(figure: Figure, path: Path, dpi: int, vector: VectorFormat = "
 
 
 def _style(size: FigureSize) -> list[Any]:
+    """Return our style, with lines and marks as large as the text."""
+    scaled = {name: points * size.font_pt / 9 for name, points in SCALED.items()}
     fonts = {"font.size": size.font_pt, "axes.titlesize": size.font_pt + 1}
-    return ["default", STYLE, fonts]
+    return ["default", STYLE, scaled, fonts]
 
 
 @contextmanager
@@ -78,7 +91,12 @@ def new_figure(size: FigureSize, title: str) -> Iterator[Figure]:
 def legend_below(figure: Figure) -> None:
     """Write the legend below the figure. All panels share it: it is taken from the first."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    widths_em = [LETTER_EM * len(label) + HANDLE_EM for label in labels]
+    room_em = figure.get_figwidth() * POINTS_PER_INCH / rcParams["font.size"]
+    columns = len(labels)
+    if labels and sum(widths_em) > room_em:
+        columns = max(1, int(room_em // max(widths_em)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def band(

@@ -12,6 +12,7 @@ from typing import Final
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from pmnet.core.progress import EVERY_S, say
 
@@ -36,9 +37,15 @@ class Board:
         self._plain: dict[str, _PlainLines] = {}
         self._bars: Progress | None = None
         if sys.stderr.isatty():
-            columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
-            text = TextColumn("{task.fields[text]}", markup=False)
-            self._bars = Progress(*columns, text, console=Console(stderr=True), transient=True)
+            cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+            columns = (
+                SpinnerColumn(),
+                TimeElapsedColumn(table_column=Column(no_wrap=True)),
+                TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[text]}", markup=False, table_column=cut),
+            )
+            console = Console(stderr=True)
+            self._bars = Progress(*columns, console=console, transient=True, expand=True)
 
     def __enter__(self) -> "Board":
         """Begin to draw, on a terminal."""

@@ -34,4 +34,4 @@ def row(seed: int, step: int, means: list[float]) -> dict[str, Any]:
 def in_words(last: Row) -> str:
     """Return the losses and the share of right prototypes of a row as one text."""
     terms = ", ".join(f"{name} {last[name]:.2g}" for name in TERMS)
-    return f"loss {last['loss']:.3g} ({terms}), accuracy {last['accuracy']:.0%}"
+    return f"loss {last['loss']:.3g}, accuracy {last['accuracy']:.0%}, {terms}"

@@ -28,15 +28,23 @@ def test_samples_and_arrays_of_poses_give_the_memory_of_cluster_poses(tmp_path, 
     betas = samples.betas.numpy()
     np.savez(tmp_path / "poses.npz", pose=rotvecs, betas=betas, body=np.array(body.sha256))
     np.savez(tmp_path / "matrices.npz", pose=params.rotmats.numpy(), betas=betas)
-    expected = pmnet.cluster_poses(params, body, 3)
+    expected = pmnet.cluster_poses(params, body, 3, max_iterations=1)
+    printed = build(
+        tmp_path / "samples.arrow",
+        "--k",
+        3,
+        "--max-iterations",
+        1,
+        "--out",
+        tmp_path / "memory.npz",
+    )
+    assert f"{len(params)} bodies -> 3 prototypes" in printed
+    memory = PrototypeMemory.load(tmp_path / "memory.npz")
+    assert torch.equal(memory.assignments, expected.assignments)
     for name in ("samples.arrow", "poses.npz", "matrices.npz"):
-        printed = build(tmp_path / name, "--k", 3, "--out", tmp_path / "memory.npz")
-        assert f"{len(params)} bodies -> 3 prototypes" in printed
-        memory = PrototypeMemory.load(tmp_path / "memory.npz")
-        assert torch.equal(memory.assignments, expected.assignments)
-        torch.testing.assert_close(
-            memory.prototypes.rotmats, expected.prototypes.rotmats, atol=1e-5, rtol=0
-        )
+        given = read_poses([tmp_path / name], body)
+        torch.testing.assert_close(given.params.rotmats, params.rotmats, atol=1e-5, rtol=0)
+        torch.testing.assert_close(given.params.betas, params.betas)
     known = read_poses([tmp_path / "samples.arrow"], body)
     torch.testing.assert_close(known.camera, samples.camera.mean(0))
 
@@ -54,8 +62,6 @@ def test_a_folder_of_amass_is_seen_by_virtual_cameras(tmp_path, body):
     joints = body.joints(given.params)
     assert len(given.params) > 10
     assert (joints[:, 15, 1] < joints[:, 0, 1]).all()  # y is down: heads are above pelves
-    build(tmp_path / "amass", "--k", 2, "--out", tmp_path / "memory.npz")
-    assert len(PrototypeMemory.load(tmp_path / "memory.npz")) == 2
 
 
 @pytest.mark.parametrize(

@@ -62,13 +62,10 @@ def skinned_vertices(path: Path, time_s: float) -> np.ndarray:
     (skin,) = glb.document["skins"]
     back = glb.array(skin["inverseBindMatrices"]).astype(float).transpose(0, 2, 1)
     bones = np.stack([places[joint] for joint in skin["joints"]]) @ back
-    total = np.zeros((len(vertices), 4))
-    for index in range(2):
-        if f"JOINTS_{index}" in primitive["attributes"]:
-            joints = glb.array(primitive["attributes"][f"JOINTS_{index}"])
-            shares = glb.array(primitive["attributes"][f"WEIGHTS_{index}"]).astype(float)
-            total += np.einsum("vi,vixy,vy->vx", shares, bones[joints], points)
-    return total[:, :3]
+    joints = glb.array(primitive["attributes"]["JOINTS_0"])
+    shares = glb.array(primitive["attributes"]["WEIGHTS_0"]).astype(float)
+    assert "JOINTS_1" not in primitive["attributes"]  # which three.js would leave out
+    return np.einsum("vi,vixy,vy->vx", shares, bones[joints], points)[:, :3]
 
 
 def world(nodes: list[dict], roots: list[int]) -> dict[int, np.ndarray]:

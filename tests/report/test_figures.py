@@ -81,6 +81,15 @@ def test_the_font_of_a_figure_is_as_large_as_its_settings_say(files):
     assert sizes == {7.0: (7.0, 7.0), 14.0: (14.0, 14.0)}
 
 
+def test_a_figure_for_one_column_of_a_paper_keeps_its_legend_inside(files):
+    size = FigureSize(width_in=3.3, height_in=2.6, dpi=100, font_pt=6.0)
+    figure = figures.draw("reduction", files["reduction"], size)
+    figure.draw_without_rendering()
+    box, whole = figure.legends[0].get_window_extent(), figure.bbox
+    assert whole.x0 <= box.x0 and box.x1 <= whole.x1
+    assert len(figure.legends[0].get_texts()) == 4
+
+
 def test_the_error_against_distance(files):
     table = pd.read_csv(files["distance"])
     single = table[(table["run"] == "single") & (table["dataset"] == "cmu") & (table["n"] > 0)]

@@ -1,6 +1,7 @@
 """Stages run side by side: in the order of the graph, failed ones again, and nothing twice."""
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -43,12 +44,20 @@ def project(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_the_graph_is_run_side_by_side_and_then_only_what_changes(project):
+def test_the_graph_is_run_side_by_side_and_then_only_what_changes(project, capsys):
     tasks = {task.name: task for task in tasks_to_do()}
     assert list(tasks) == ["body", "data x", "data y", "table", "figure"]
     assert tasks["data x"].stages == ["ingest@x", "images@x"]
     assert tasks["data x"].after == {"body"} and tasks["figure"].after == {"table"}
     repro_parallel(2)
+    said = capsys.readouterr().err
+    assert re.search(
+        r"^ingest@[xy], images@[xy]: done in \d:\d\d, \d of 5 left$", said, re.MULTILINE
+    )
+    assert re.search(r"^table: failed in .*\n", said, re.MULTILINE)
+    assert re.search(
+        r"^7 stages, 2 data sets done in \d:\d\d\nlongest: .*\nlook at ", said, re.MULTILINE
+    )
     assert (project / "figure").read_text() == "1\n1\n"
     assert (project / "order").read_text().split() == ["body", "ingest", "ingest", "figure"]
     assert tasks_to_do() == []

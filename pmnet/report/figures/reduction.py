@@ -35,7 +35,8 @@ def draw(curves: pd.DataFrame, size: FigureSize) -> Figure:
         for axes, part in panels(figure, others, "reduction of MPVPE [mm]"):
             axes.axhline(0, color=INK, linewidth=1)
             for name, method in zip(names, methods, strict=True):
-                label, colour, marker = MEMORIES.get(method, (name, INK, others_marks[name]))
+                look = (name, INK, others_marks.get(name, "x"))
+                label, colour, marker = MEMORIES.get(method, look)
                 label = label if methods.count(method) == 1 else name
                 columns = ("reduction_mm", "reduction_low", "reduction_high")
                 line(axes, part[part["run"] == name], columns, (label, colour, marker))
