@@ -35,6 +35,7 @@ KINDS = {"run": "runs", "data": "data sets"}
 DONE = "didn't change, skipping"  # how DVC's lines about such stages end
 LONGEST = 3  # tasks that the summary names
 PAGE = Path("reports/index.html")
+SWEEPS_CURE = "; sweeps.k has six values and sweeps.limb_weight five: repeat one for fewer"
 TRIES = 2  # memory or disk may be short for a moment
 
 
@@ -117,7 +118,8 @@ def tasks_to_do() -> list[Task]:
             graph = index.graph if changed else {}
             needs = {stage.addressing: {n.addressing for n in graph[stage]} for stage in graph}
     except DvcException as error:
-        raise InputError(f"dvc: {error}") from None
+        cure = SWEEPS_CURE if "'sweeps." in str(error) else ""
+        raise InputError(f"dvc: {error}{cure}") from None
     todo = set[str]()
     for stage in TopologicalSorter(needs).static_order():
         if stage in changed or needs[stage] & todo:

@@ -91,6 +91,13 @@ def test_missing_inputs_are_one_error_that_names_their_settings(project):
     assert tasks_to_do()
 
 
+def test_a_sweep_of_fewer_values_is_told_how_many_there_must_be(project):
+    (project / "dvc.yaml").write_text("stages: {body: {cmd: 'echo ${sweeps.k[1]}'}}")
+    (project / "params.yaml").write_text("sweeps: {k: [1]}\n")
+    with pytest.raises(InputError, match=r"sweeps\.k\.1.*has six values"):
+        tasks_to_do()
+
+
 def test_stages_run_the_python_that_runs_the_graph(project, monkeypatch):
     """`.venv/bin/pmnet repro` works in a shell where `.venv` is not active."""
     (project / "dvc.yaml").write_text("stages: {body: {cmd: which python > body, outs: [body]}}")
