@@ -9,7 +9,8 @@ TRAIN = {f"train@{run}-0" for run in RUNS}
 EVALUATE = {f"evaluate@{run}" for run in RUNS}
 DATA = ("open_train", "open_validation", "open_common", "open_rare")
 INGEST = {f"ingest@{name}" for name in DATA}
-PICTURES = {"parts", "prototypes", "gallery", *(f"contact_sheet@{name}" for name in DATA)}
+PAGE = {"page_samples", "page"}
+PICTURES = {"parts", "prototypes", "gallery", *PAGE, *(f"contact_sheet@{name}" for name in DATA)}
 NUMBERS = {"table2", "table3", "table4", "table5", "table6", "curves", "summary"}
 FIGURES = {f"figure@{name}" for name in ("distance", "reduction", "k_sweep", "limb_sweep")}
 EDITS = {
@@ -17,7 +18,7 @@ EDITS = {
     "pmnet/clustering/exact/bounds.py": CLUSTER,
     "pmnet/training/loop.py": TRAIN,
     "pmnet/training/options.py": TRAIN,
-    "pmnet/evaluation/metrics.py": EVALUATE | NUMBERS | {"gallery", "body"},
+    "pmnet/evaluation/metrics.py": EVALUATE | NUMBERS | PAGE | {"gallery", "body"},
     "pmnet/report/tables.py": NUMBERS | FIGURES | PICTURES,
     "pmnet/report/benchmark/claim.py": NUMBERS | FIGURES | PICTURES,
     "pmnet/datasets/synthetic/__init__.py": INGEST,

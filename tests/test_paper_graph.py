@@ -149,6 +149,7 @@ def paper(tmp_path_factory) -> Path:
     with (root / "paper/params.yaml").open("w") as stream:
         YAML_FILE.dump(params, stream)
     write_data(root / "paper/data", params["datasets"])
+    (root / "paper" / SPIN["source"]).mkdir(parents=True)  # files come later, made of the samples
     env = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

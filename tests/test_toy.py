@@ -78,6 +78,7 @@ DIRECT = [
         {
             *three_of("3dh_k2", "random_k2", "naive_k2", "p3dh_k2_l1.0"),
             *("table2", "table3", "table4", "table6", "curves", "summary", "prototypes", "gallery"),
+            "page_samples",
         },
     ),
     (
@@ -86,6 +87,7 @@ DIRECT = [
         {
             *three_of("3dh_k3", "random_k3", "naive_k3", "p3dh_k3_l5.0", "p3dh_k3_l1.0"),
             *("table2", "table3", "table4", "table6", "curves", "summary", "prototypes", "gallery"),
+            "page_samples",
         },
     ),
     (
@@ -94,6 +96,7 @@ DIRECT = [
         {
             *three_of("p3dh_k2_l1.0"),
             *("table2", "table3", "table4", "table5", "curves", "summary", "prototypes", "gallery"),
+            "page_samples",
             "parts",
         },
     ),

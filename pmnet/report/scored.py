@@ -104,6 +104,7 @@ def gains_in_words(table: pd.DataFrame) -> Iterator[str]:
         known = table[(table["dataset"] == row["dataset"]) & table["gain_mm"].notna()]
         metric = "mpvpe" if "mpvpe" in set(known["metric"]) else "pa_mpjpe"
         if row["metric"] == metric:
-            words = gain_in_words(row["gain_mm"], row["low_mm"], row["high_mm"], row["against"])
+            gain = row["gain_mm"], row["low_mm"], row["high_mm"]
+            words = gain_in_words(*gain, row["against"], "than")
             name = metric.upper().replace("_", "-")
             yield f"{row['dataset']}, {subset_label(row['subset'])}, {name}: {row['run']} is {words}"
