@@ -298,18 +298,17 @@ def repro(
     repro_parallel(jobs)
 
 
-@app.command(
-    rich_help_panel=USE,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def experiments(context: typer.Context) -> None:
-    """Show DVC's experiments: headline numbers, and the parameters that differ.
-
-    Takes all options of `dvc exp show`, such as --md, --all-commits or --sort-by p3dh_mpvpe_mm.
-    """
+@app.command(rich_help_panel=USE, context_settings={"ignore_unknown_options": True})
+def experiments(
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(help="Of dvc exp show: --md, --all-commits, --sort-by p3dh_mpvpe_mm ..."),
+    ] = None,
+) -> None:
+    """Show DVC's experiments: headline numbers, and the parameters that differ."""
     from pmnet.runs.compare import show_experiments
 
-    show_experiments(context.args)
+    show_experiments(options or [])
 
 
 @app.command(rich_help_panel=USE)

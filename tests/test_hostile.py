@@ -142,7 +142,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(
     folder, monkeypatch, capsys, name
 ):
     for out in ("folder", "loop/x.npz", "text.csv/x.npz", "n" * 300, "/proc/x.npz", "pipe.npz", ""):
-        is_folder = name in ("train", "gallery")
+        is_folder = name in ("train", "gallery", "predict")
         if (is_folder or name == "cluster-quality") and out in ("folder", "pipe.npz", ""):
             continue  # these write into it, or beside it
         code, said = run(

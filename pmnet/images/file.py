@@ -111,7 +111,9 @@ class Pixels:
         self.size_px, self.encoding = header.size_px, header.encoding
         self.stored_px = stored_side(self.size_px, header.context)
         self.context = self.stored_px / self.size_px
-        if not len(table) or table.schema.types != _columns(self.stored_px, self.encoding).types:
+        columns = _columns(self.stored_px, self.encoding)
+        has_columns = (table.schema.names, table.schema.types) == (columns.names, columns.types)
+        if not len(table) or not has_columns:
             raise InputError(f"{path}: {NO_IMAGES}; {cure}")
         if any(column.null_count for column in table.columns):
             raise InputError(f"{path}: has rows without a value; {cure}")
