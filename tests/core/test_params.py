@@ -14,7 +14,7 @@ from pmnet.core.errors import InputError
 from pmnet.datasets import Dataset, adapters, amass, synthetic
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.options import Images
-from pmnet.report.options import FigureSize, Pictures, ReportOptions
+from pmnet.report.options import FigureSize, PageOptions, Pictures, VectorFormat, ReportOptions
 from pmnet.training.options import Train
 
 ROOT = Path(__file__).parents[2]
@@ -217,13 +217,14 @@ def test_the_projects_data_sets_and_figures_parse():
         entry = params.load(file, f"datasets.{name}", Dataset, {})
         parsed = params.parse(options[entry.adapter], entry.options, name)
         assert parsed.view.margin + parsed.view.margin_spread + parsed.view.shift <= 1
+    kinds = {"vector": VectorFormat, "page": PageOptions}
     for name, value in params.read(file, "figures").items():
-        kind = Pictures if "bodies" in value else FigureSize
-        assert isinstance(params.load(file, f"figures.{name}", kind, {}), kind)
+        kind = kinds.get(name, Pictures if "bodies" in value else FigureSize)
+        assert params.load(file, f"figures.{name}", kind, {})
 
 
 def test_every_section_of_the_projects_file_is_known():
     values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    others = {"paths", "body", "datasets", "sweeps", "figures"}
+    others = {"paths", "body", "datasets", "sweeps", "figures", "comparators"}
     assert set(values) == set(SECTIONS) | others
     assert {adapter.__name__.split(".")[-1] for adapter in (amass, synthetic)} <= set(adapters())
