@@ -14,7 +14,7 @@ from pmnet.core.errors import InputError
 from pmnet.datasets import Dataset, adapters, amass, synthetic
 from pmnet.evaluation.options import Evaluate
 from pmnet.images.options import Images
-from pmnet.report.options import FigureSize, PageOptions, Pictures, VectorFormat, ReportOptions
+from pmnet.report.options import FigureSize, PageOptions, Pictures, ReportOptions, VectorFormat
 from pmnet.training.options import Train
 
 ROOT = Path(__file__).parents[2]
