@@ -53,7 +53,12 @@ def refuse_special(path: Path) -> None:
 
 def largest_content(path: Path) -> int:
     """Return how many bytes the content of a file may take in memory; one that takes more is a bomb."""
-    return max(SMALL_CONTENT, EXPANSION * path.stat().st_size)
+    return most_bytes(path.stat().st_size)
+
+
+def most_bytes(size: int) -> int:
+    """Return how many bytes the content of `size` bytes of a file may take in memory."""
+    return max(SMALL_CONTENT, EXPANSION * size)
 
 
 def value_bytes(content: bytes, costs: Mapping[bytes, int]) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pmnet.core.errors import InputError
-from pmnet.core.files import EXPANSION, SMALL_CONTENT, refuse_special, value_bytes
+from pmnet.core.files import most_bytes, refuse_special, value_bytes
 from pmnet.formats.kinds import cure_of
 
 MAX_EXPANSION_BYTES = 64_000_000 * 8
@@ -404,7 +404,7 @@ def decode_pickle(
     """
     stream, decoder = io.BytesIO(pickled), _Decoder(len(pickled) + MAX_EXPANSION_BYTES)
     try:
-        if (size := value_bytes(pickled, _COSTS)) > max(SMALL_CONTENT, EXPANSION * len(pickled)):
+        if (size := value_bytes(pickled, _COSTS)) > most_bytes(len(pickled)):
             raise _Unreadable(f"stands for {size:,} bytes, far more than it has. {_MEND}")
         raw = _Unpickler(stream, any_class=keys is not None).load()
         return decoder.value(raw) if keys is None else decoder.named(raw, keys, loose)
