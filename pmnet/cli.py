@@ -335,6 +335,9 @@ def sweep(
     slurm: Annotated[
         bool, typer.Option("--slurm", help="As jobs of SLURM, by machine.slurm of params.yaml.")
     ] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Write sweeps/dvc.yaml, count what is to do, run nothing.")
+    ] = False,
 ) -> None:
     """Train and evaluate experiments that differ from params.yaml, one per GPU at a time."""
     from pmnet.core.params import parse
@@ -343,7 +346,7 @@ def sweep(
     from pmnet.runs.sweep import run_experiments
 
     splits = parse(list[Literal["validation", "test"]], split or ["test"], "--split")
-    run_experiments(experiments, group or [], devices, splits, packed or [], slurm)
+    run_experiments(experiments, group or [], devices, splits, packed or [], slurm, dry)
 
 
 @app.command(rich_help_panel=USE)

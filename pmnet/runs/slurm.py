@@ -159,7 +159,9 @@ class SlurmQueue:
         try:
             import submitit
         except ModuleNotFoundError:
-            raise InputError("--slurm needs submitit: pip install submitit") from None
+            raise InputError(
+                "--slurm needs submitit; install it by: pip install 'pmnet[slurm]'"
+            ) from None
         for program in ("sbatch", "srun", "squeue"):
             if shutil.which(program) is None:
                 raise InputError(

@@ -27,12 +27,14 @@ def run_experiments(
     splits: Sequence[Split],
     packed: Sequence[Path] = (),
     slurm: bool = False,
+    dry: bool = False,
 ) -> None:
     """Train the experiments of some groups (none: all), `devices` at a time, and score them on splits.
 
     Seeds whose errors are in files of `packed` errors were trained elsewhere, and are left out. 0 devices:
     one per GPU, or one; with `slurm`, all as jobs at once. Writes sweeps/<name>/errors.parquet of all
-    seeds. Raises InputError where any row failed.
+    seeds. With `dry`, only the graph is written, and how many rows are to do is said. Raises InputError
+    where any row failed, and where another process runs experiments in this folder.
     """
     rows = _rows_of(file, groups, _seeds_in(packed))
     _refuse_unready(file, rows, splits)
@@ -43,6 +45,8 @@ def run_experiments(
         write_rows(rows, splits)
         waiting = tasks_to_do(SWEEPS)
         say(f"{len(waiting)} of {len(rows)} rows to do")
+        if dry:
+            return
         if waiting:
             _run(waiting, devices, slurm)
         failed = {task.name.partition(" ")[2] for task in tasks_to_do(SWEEPS)} if waiting else set()

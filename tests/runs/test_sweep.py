@@ -9,6 +9,7 @@ from import_closure import ROOT
 from ruamel.yaml import YAML
 from tiny_world import MACHINE, OPTIONS, write_world
 
+from pmnet.core.checkpoints import held
 from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import read_errors
 from pmnet.report.benchmark.packing import pack
@@ -75,6 +76,8 @@ def test_a_row_runs_once_for_the_same_settings_code_and_inputs(folder, capsys):
     (folder / "runs/other/memory.npz").write_text("another")
     assert sweep() == ["sweeps/plain/seed_0"]
     (folder / "pmnet/training/code.py").write_text("another")
+    run_experiments(file, [], 2, ["test"], dry=True)
+    assert "3 of 3 rows to do" in capsys.readouterr().err
     assert sweep(("second",)) == every[:1]
     change(folder / "params.yaml", "distance: as_seen", "distance: heading_free")
     assert [task.stages for task in tasks_to_do(Path("sweeps"))] == [["evaluate_row@longer-0"]]
@@ -102,6 +105,8 @@ def test_what_is_wrong_is_one_error_before_anything_runs(folder):
     file = folder / "some.yaml"
     with pytest.raises(InputError, match="no experiment of third; the groups are: first, second"):
         run_experiments(file, ["third"], 1, ["test"])
+    with held("sweeps"), pytest.raises(InputError, match="is already doing this work"):
+        run_experiments(file, [], 1, ["test"])
     (folder / "data/test.json").unlink()
     with pytest.raises(InputError, match=r"data/test\.json: not a list of data sets"):
         run_experiments(file, [], 1, ["test"])
@@ -140,7 +145,8 @@ def test_a_real_row_is_trained_and_scored_as_its_settings_say(tmp_path, body, mo
 
 
 def test_the_rows_depend_on_what_the_graph_says_of_the_stages(folder):
-    run_experiments(folder / "some.yaml", ["second"], 1, ["test"])
+    run_experiments(folder / "some.yaml", ["second"], 1, ["test"], dry=True)
+    assert trained(folder) == []
     stages = YAML(typ="safe").load((folder / "sweeps/dvc.yaml").read_text())["stages"]
     shared = ["../data/body.npz", "../runs/${item.memory}/memory.npz"]
     files = ["../data/samples.arrow", "../data/images.arrow"]
