@@ -34,6 +34,7 @@ POLL_S: Final = 1.0  # between two looks at the logs and the results of jobs
 ASK_S: Final = (3.0, 30.0)  # between two questions to SLURM, in the beginning and later
 ASK_SHARE: Final = 0.05  # of the time that has passed
 ABSENT: Final = 2  # a job without success has failed when SLURM leaves it out of this many answers
+NOTICE_S: Final = 90  # before its minutes are over a job goes back to the queue
 TAIL: Final = 4000  # characters of the log of a failed job that are shown
 ROUNDS: Final = 2  # a job that was found again may have been submitted with fewer stages
 REPORTS: Final = "reports"  # the job of all stages that no long one follows
@@ -265,6 +266,7 @@ class SlurmQueue:
         executor.update_parameters(
             job_name=task.name,
             time=options.minutes,
+            signal_delay_s=min(NOTICE_S, 15 * options.minutes),
             cpus_per_task=cpus,
             srun_args=[f"--cpus-per-task={cpus}"] if cpus else [],  # srun asks anew
             setup=options.setup,

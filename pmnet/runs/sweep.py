@@ -53,7 +53,9 @@ def run_experiments(
         _merge(rows, failed)
     if failed:
         names = ", ".join(row.key for row in rows if row.key in failed)
-        raise InputError(f"{len(failed)} rows failed, see above: {names}; run it again")
+        raise InputError(
+            f"{len(failed)} of {len(rows)} rows failed, see above: {names}; run it again"
+        )
 
 
 def _rows_of(file: Path, groups: Sequence[str], elsewhere: set[tuple[str, int]]) -> list[Row]:

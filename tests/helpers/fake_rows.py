@@ -17,7 +17,7 @@ given = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 out, seed = Path(given["--out"]), given["--seed"]
 with open("trained", "a") as notes:
     print(*sys.argv[2:], file=notes)
-if "--set" in given and "fail" in given["--set"] + Path("mood").read_text():
+if any("fail" in word for word in sys.argv[2:]):
     sys.exit("error: it was to fail")
 out.mkdir(parents=True, exist_ok=True)
 (out / f"seed_{seed}.pt").write_text(" ".join(sys.argv[2:]))
@@ -38,9 +38,9 @@ write(Path(given["--out"]), rows.assign(seed=int(given["--seed"]), sequence=" ".
 
 def write_folder(folder: Path, memories: list[Path], settings: dict[str, dict[str, Any]]) -> None:
     """Write what `pmnet sweep` reads of a project; `settings` change sections of params.yaml."""
-    for file in (*FILES, "dvc.yaml", "mood"):
+    for file in FILES:
         (folder / file).parent.mkdir(exist_ok=True, parents=True)
-        (folder / file).touch()
+        (folder / file).write_text(file)
     shutil.copy(ROOT / "dvc.yaml", folder)
     sets = {"samples": [FILES[1]], "images": [FILES[2]]}
     for name in ("train", "validation", "test"):

@@ -205,6 +205,7 @@ def test_killed_jobs_and_a_killed_scheduler_end_with_the_bytes_of_one_process(
     wait_until(
         lambda: "PENDING" in there.slurm("squeue", "--noheader", "--format=%T", "--jobs", two)
     )
+    there.slurm("scontrol", "release", two)  # it was suspended
     there.slurm("scontrol", "update", f"JobId={two}", "StartTime=now")
     said = second.finish()
     alone.finish()

@@ -93,7 +93,7 @@ def test_a_row_runs_once_for_the_same_settings_code_and_inputs(folder, capsys):
 
 def test_rows_that_fail_are_named_and_the_others_are_done(folder):
     change(folder / "some.yaml", "set: {steps: 5", "set: {encoder: fail, steps: 5")
-    with pytest.raises(InputError, match="1 rows failed, see above: longer-0; run it again"):
+    with pytest.raises(InputError, match="1 of 3 rows failed, see above: longer-0; run it again"):
         run_experiments(folder / "some.yaml", [], 1, ["test"])
     tried = trained(folder)
     assert tried.count("sweeps/longer/seed_0") == 2 and len(tried) == 4
@@ -107,14 +107,15 @@ def test_what_is_wrong_is_one_error_before_anything_runs(folder):
         run_experiments(file, ["third"], 1, ["test"])
     with held("sweeps"), pytest.raises(InputError, match="is already doing this work"):
         run_experiments(file, [], 1, ["test"])
+    change(file, "steps: 5", "stops: 5")
+    with pytest.raises(InputError, match=r"train\.stops is not a parameter"):
+        run_experiments(file, [], 1, ["test"])
+    change(file, "stops: 5", "steps: 5")
     (folder / "data/test.json").unlink()
     with pytest.raises(InputError, match=r"data/test\.json: not a list of data sets"):
         run_experiments(file, [], 1, ["test"])
     (folder / "runs/other/memory.npz").unlink()
     with pytest.raises(InputError, match=r"runs/other/memory\.npz is missing"):
-        run_experiments(file, [], 1, ["test"])
-    change(file, "steps: 5", "stops: 5")
-    with pytest.raises(InputError, match=r"train\.stops is not a parameter"):
         run_experiments(file, [], 1, ["test"])
     assert not (folder / "sweeps/dvc.yaml").exists()
 
