@@ -39,6 +39,11 @@ TAIL: Final = 4000  # characters of the log of a failed job that are shown
 ROUNDS: Final = 2  # a job that was found again may have been submitted with fewer stages
 REPORTS: Final = "reports"  # the job of all stages that no long one follows
 ON_GPUS: Final = ("cluster", "train", "evaluate", "train_row", "evaluate_row")
+OF_SLURM: Final = (
+    "submitit ",
+    "srun: ",
+    "slurmstepd",
+)  # how lines begin that are not of the stages
 LIST: Final = ("squeue", "--me", "--noheader", "--format=%i|%T|%r|%j|%Z")
 SETTINGS: Final = "machine.slurm"
 
@@ -305,9 +310,9 @@ class SlurmQueue:
             stream.seek(job.read)
             new = stream.read()
             job.read += len(new)
-            lines = [line for line in new.decode(errors="replace").splitlines() if line.strip()]
-            if lines := [line for line in lines if not line.startswith(("submitit ", "srun: "))]:
-                self._board.show(job.task.name, lines[-1].strip())
+            for line in new.decode(errors="replace").splitlines():
+                if line.strip() and not line.startswith(OF_SLURM):
+                    self._board.show(job.task.name, line.strip())
         if paths.result_pickle.exists():
             outcome, _ = self._submitit.core.utils.pickle_load(paths.result_pickle)
             if outcome == "success":

@@ -209,7 +209,6 @@ def test_killed_jobs_and_a_killed_scheduler_end_with_the_bytes_of_one_process(
     there.slurm("scontrol", "update", f"JobId={two}", "StartTime=now")
     said = second.finish()
     alone.finish()
-    print(first.said, said, json.dumps(there.results(), indent=1), sep="\n")
     assert re.search(rf"^job {one}: train@a-0: failed in", said, re.MULTILINE)
     assert re.search(rf"^job {two}: train@a-1: done in", said, re.MULTILINE)
     assert re.search(r"^train@a-0: going on from step \d+ of", said, re.MULTILINE)
