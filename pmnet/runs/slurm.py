@@ -35,7 +35,7 @@ ASK_S: Final = (3.0, 30.0)  # between two questions to SLURM, in the beginning a
 ASK_SHARE: Final = 0.05  # of the time that has passed
 ABSENT: Final = 2  # a job without success has failed when SLURM leaves it out of this many answers
 NOTICE_S: Final = 90  # before its minutes are over a job goes back to the queue
-TAIL: Final = 4000  # characters of the log of a failed job that are shown
+TAIL: Final = 40  # lines of the log of a failed job that are shown
 ROUNDS: Final = 2  # a job that was found again may have been submitted with fewer stages
 REPORTS: Final = "reports"  # the job of all stages that no long one follows
 ON_GPUS: Final = ("cluster", "train", "evaluate", "train_row", "evaluate_row")
@@ -337,14 +337,12 @@ class SlurmQueue:
         self._board.say(f"job {job.id}: {stages}: {end} in {duration(seconds)}, {left}")
 
     def _tail(self, job: _Job) -> str:
-        """Return the end of what a failed job printed."""
+        """Return the end of what a failed job printed, and where all of it is."""
         paths = self._paths(job.id)
-        texts = [
-            p.read_text(errors="replace")[-TAIL:]
-            for p in (paths.stdout, paths.stderr)
-            if p.exists()
-        ]
-        return f"job {job.id}: {paths.stderr}\n{''.join(texts).rstrip()}"
+        printed = [path for path in (paths.stdout, paths.stderr) if path.exists()]
+        lines = [line for path in printed for line in path.read_text(errors="replace").splitlines()]
+        own = [line for line in lines if not line.startswith("submitit ")]
+        return "\n".join([f"job {job.id}: {paths.stderr}", *own[-TAIL:]])
 
     def _paths(self, job_id: str) -> "submitit.core.utils.JobPaths":
         return self._submitit.core.utils.JobPaths(self._folder, job_id=job_id)
