@@ -235,6 +235,8 @@ class SlurmQueue:
         """Submit tasks and wait for them; return the names of those that are not done."""
         by_name, needs = {task.name: task for task in tasks}, owners(tasks)
         done, started, asked = set[str](), time.monotonic(), 0.0
+        for name, job in self._live.items():  # of an earlier call
+            job.after = [self._live[before].id for before in needs[name] & set(self._live)]
         while True:
             for name, before in needs.items():
                 if name not in done:
