@@ -52,6 +52,14 @@ class SubjectFit:
 
 
 @dataclass(frozen=True)
+class SubjectShape:
+    """What stage I gives, once for all recordings of a subject: betas, and points at their places."""
+
+    points: BodyPoints
+    betas: Float[Tensor, "1 10"]
+
+
+@dataclass(frozen=True)
 class _Seen:
     """Points (m) of frames, and their weights."""
 
@@ -89,21 +97,19 @@ class SubjectFitter:
         targets: Float[Tensor, "t m 3"],
         weights: Float[Tensor, "t m"],
         is_sequence: bool = False,
+        shape: SubjectShape | None = None,
     ) -> SubjectFit:
         """Return the fitted frames; a weight of 0 and NaN mark missing points (m).
 
-        `is_sequence` says that frames follow each other, so that `smooth` couples them.
-        Raises InputError where no frame shows three points.
+        `is_sequence` says that frames follow each other, so that `smooth` couples them. With the `shape` of
+        the subject there is no stage I. Raises InputError where no frame shows three points.
         """
-        weights = torch.where(torch.isfinite(targets).all(2), weights, 0)
-        targets = torch.where(weights[..., None] > 0, targets, 0)
-        fitted = (weights > 0).sum(1) >= FEWEST
-        if not fitted.any():
-            raise InputError(f"no frame shows {FEWEST} known points; look at labels and gaps")
-        seen = _Seen(targets, weights)[fitted.nonzero()[:, 0]]
-        start = self._start(seen)
-        with one_thread():
-            points, betas = self._stage_one(start, seen)
+        fitted, seen, start = self._begin(targets, weights)
+        if shape is None:
+            with one_thread():
+                points, betas = self._stage_one(start, seen)
+        else:
+            points, betas = shape.points, shape.betas
         solver = Solver(self._body, points, self._prior, self._options)
         start = Placed(
             BodyParams(start.params.rotmats, betas.expand(len(seen), 10)), start.translation
@@ -125,7 +131,27 @@ class SubjectFitter:
             dropped=dropped[rows] & fitted[:, None],
         )
 
+    def shape(
+        self, targets: Float[Tensor, "t m 3"], weights: Float[Tensor, "t m"]
+    ) -> tuple[SubjectShape, Placed]:
+        """Return what stage I gives, and the closed-form starts of the frames that show three points."""
+        _, seen, start = self._begin(targets, weights)
+        with one_thread():
+            return SubjectShape(*self._stage_one(start, seen)), start
+
     # --- stages
+
+    def _begin(
+        self, targets: Float[Tensor, "t m 3"], weights: Float[Tensor, "t m"]
+    ) -> tuple[Bool[Tensor, "t"], _Seen, Placed]:
+        """Return which frames can be fitted, their points, and their starts."""
+        weights = torch.where(torch.isfinite(targets).all(2), weights, 0)
+        targets = torch.where(weights[..., None] > 0, targets, 0)
+        fitted = (weights > 0).sum(1) >= FEWEST
+        if not fitted.any():
+            raise InputError(f"no frame shows {FEWEST} known points; look at labels and gaps")
+        seen = _Seen(targets, weights)[fitted.nonzero()[:, 0]]
+        return fitted, seen, self._start(seen)
 
     def _start(self, seen: _Seen) -> Placed:
         parts = self._chunks(
