@@ -106,14 +106,16 @@ class Solver:
         seen: Observation,
         subjects: Int[Tensor, "b"] | None = None,
         fit_shape: bool = True,
+        means: Float[Tensor, "b 23 3 3"] | None = None,
     ) -> Fit:
         """Return the bodies that fit best what was seen, from a start that is roughly right.
 
         `subjects` numbers the subject of each frame from 0; None: each frame has betas of its own. Frames
-        of one subject must start with the same betas.
+        of one subject must start with the same betas. `means` are mean poses of the prior, one per frame, in
+        place of its own.
         """
         groups = _numbered(len(start), subjects, start.translation.device)
-        state = self._evaluate(start, seen)
+        state = self._evaluate(start, seen, means)
         count = int(groups.max()) + 1 if len(groups) else 0
         damping = start.translation.new_full((count,), FIRST_DAMPING)
         settled = torch.zeros(count, dtype=torch.bool, device=groups.device)
@@ -123,7 +125,9 @@ class Solver:
             own, own_of_row = groups[rows].unique(return_inverse=True)
             held = damping[own]
             tried = self._evaluate(
-                self._stepped(state, own_of_row, held, fit_shape), seen.select(rows)
+                self._stepped(state, own_of_row, held, fit_shape),
+                seen.select(rows),
+                None if means is None else means[rows],
             )
             gain = _sum(state.cost - tried.cost, own_of_row)
             better = gain >= 0  # false for NaN
@@ -145,15 +149,21 @@ class Solver:
 
     # --- costs
 
-    def _evaluate(self, placed: Placed, seen: Observation) -> _State:
+    def _evaluate(
+        self,
+        placed: Placed,
+        seen: Observation,
+        means: Float[Tensor, "b 23 3 3"] | None = None,
+    ) -> _State:
         forward = self._jacobian.forward(placed.params)
         cost, gradient, information = seen.at(forward.points + placed.translation[:, None])
         pose = placed.params.rotmats[:, 1:]
-        from_mean = log((self._means(pose).mT @ pose)[:, self._posed])
+        own = self._means(pose) if means is None else means
+        from_mean = log((own.mT @ pose)[:, self._posed])
         u = from_mean.flatten(1)
         cost = cost + 0.5 * self.options.prior * ((u @ self._precision) * u).sum(1)
         from_limits = from_mean
-        if len(self.prior.means) > 1:
+        if len(self.prior.means) > 1 or means is not None:
             from_limits = log((self.prior.limit_mean.mT @ pose)[:, self._posed])
         excess = from_limits - from_limits.clamp(self._low, self._high)
         cost = cost + 0.5 * self.options.limits * excess.square().sum((1, 2))

@@ -156,7 +156,7 @@ class SubjectFitter:
             len(start),
             lambda rows: solver.solve(start[rows], self._positions(seen[rows]), fit_shape=False),
         )
-        return _joined(fits)
+        return joined(fits)
 
     def _set_right(
         self, solver: Solver, fit: Fit, seen: _Seen
@@ -193,7 +193,7 @@ class SubjectFitter:
                 )
                 return few.solve(placed[rows], positions, fit_shape=False)
 
-            fit = replace(_joined(self._chunks(len(seen), solve)), converged=fit.converged)
+            fit = replace(joined(self._chunks(len(seen), solve)), converged=fit.converged)
         return fit
 
     # --- parts
@@ -212,11 +212,16 @@ class SubjectFitter:
         return torch.cat(parts)
 
     def _chunks(self, count: int, work: Callable[[slice], Result]) -> list[Result]:
-        if self._body.faces.device.type == "cuda":
-            return [work(slice(a, a + GPU_CHUNK)) for a in range(0, count, GPU_CHUNK)]
-        # as many chunks as threads even where there are few frames
-        size = min(CPU_CHUNK, -(-count // torch.get_num_threads()))
-        return list(in_threads(work, [slice(a, a + size) for a in range(0, count, size)]))
+        return in_chunks(count, self._body.faces.device, work)
+
+
+def in_chunks(count: int, device: torch.device, work: Callable[[slice], Result]) -> list[Result]:
+    """Return what `work` makes of each chunk of `count` frames, in order; a CPU works on several at once."""
+    if device.type == "cuda":
+        return [work(slice(a, a + GPU_CHUNK)) for a in range(0, count, GPU_CHUNK)]
+    # as many chunks as threads even where there are few frames
+    size = min(CPU_CHUNK, -(-count // torch.get_num_threads()))
+    return list(in_threads(work, [slice(a, a + size) for a in range(0, count, size)]))
 
 
 @contextmanager
@@ -270,7 +275,8 @@ def _nearest_true(flags: Bool[Tensor, "t"]) -> Int[Tensor, "t"]:
     return torch.where(nearer, before, after)
 
 
-def _joined(fits: list[Fit]) -> Fit:
+def joined(fits: list[Fit]) -> Fit:
+    """Return the frames of all fits, in order."""
     return Fit(
         Placed.cat([fit.placed for fit in fits]),
         torch.cat([fit.cost for fit in fits]),
@@ -282,5 +288,5 @@ def _replaced(fit: Fit, rows: Int[Tensor, "n"], part: Fit) -> Fit:
     """Return a fit with some of its frames replaced."""
     order = torch.arange(len(fit.cost), device=rows.device)
     order[rows] = len(fit.cost) + torch.arange(len(rows), device=rows.device)
-    both = _joined([fit, part])
+    both = joined([fit, part])
     return Fit(both.placed[order], both.cost[order], both.converged[order])
