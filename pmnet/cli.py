@@ -205,7 +205,11 @@ def check(
 @app.command(rich_help_panel=DATA)
 def fit(
     file: Annotated[
-        Path, typer.Argument(help="Markers or joints of one subject: .c3d, .trc, .npz.")
+        Path,
+        typer.Argument(
+            help="Markers or joints of one subject: .c3d, .trc, .npz; or a folder of 2D joints in "
+            "calibrated cameras."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The .npz to write, in AMASS's layout.")],
     body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
@@ -221,6 +225,9 @@ def fit(
     ] = None,
     unit: Annotated[str, typer.Option(help="m, cm or mm; by default what the file says.")] = "",
     up: Annotated[str, typer.Option(help="The axis that is up: auto, x, y or z.")] = "auto",
+    rate: Annotated[
+        float, typer.Option(help="Frames per second of a folder whose files do not say it.")
+    ] = 0.0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of pmnet/fitting/defaults.yaml.")
     ] = None,
@@ -239,11 +246,17 @@ def fit(
     options = fit_options(
         {key: parse_yaml(value, f"--set {key}") for key, _, value in changes}, "--set"
     )
-    table = {**read_table(TABLE), **(read_table(markers) if markers else {})}
-    trajectories = read_trajectories(file, unit)
     model = BodyModel.load(body or OPEN_BODY)
-    prior, people = _prior_and_people(poses, memory, model)
-    fitted = fit_trajectories(file, trajectories, model, prior, people, options, table, axis)
+    if file.is_dir():
+        from pmnet.fitting.view_files import fit_folder
+
+        prior, people = _prior_and_people(poses, memory, model)
+        fitted = fit_folder(file, model, prior, people, options, axis, rate)
+    else:
+        table = {**read_table(TABLE), **(read_table(markers) if markers else {})}
+        trajectories = read_trajectories(file, unit)
+        prior, people = _prior_and_people(poses, memory, model)
+        fitted = fit_trajectories(file, trajectories, model, prior, people, options, table, axis)
     write_amass(out, fitted, model)
     for line in fitted.summary():
         typer.echo(line)

@@ -1,9 +1,9 @@
 """A file of markers or joints to a file of bodies: what `pmnet fit` does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -39,13 +39,18 @@ AMASS_WIDTH: Final = 156  # numbers of a pose of SMPL-H; hands stay at rest
 
 @dataclass(frozen=True)
 class FittedFile:
-    """The fit of a file, with the labels that were used and those that were not known."""
+    """The fit of a file, with the labels that were used and those that were not known.
+
+    `more` are arrays that are written beside those of the fit, `notes` further lines of the summary.
+    """
 
     trajectories: Trajectories
     labels: list[str]
     unknown: list[str]
     fit: SubjectFit
     up: str
+    more: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> list[str]:
         """Return what a user should know of the fit, a line each."""
@@ -59,6 +64,7 @@ class FittedFile:
             f"places; farthest: {self.labels[worst]}, {1000 * by_label[worst]:.1f} mm",
             f"{int(fit.swapped.sum())} points had another's label, {int(fit.dropped.sum())} were dropped",
             f"up is {self.up}",
+            *self.notes,
         ]
         if self.unknown:
             lines.append(f"labels not known, left out: {', '.join(self.unknown)}")
@@ -139,7 +145,7 @@ def fit_trajectories(
         fit = fitter(seen, torch.ones_like(seen[..., 0]), is_sequence=True)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return FittedFile(trajectories, labels, unknown, fit, _up(path, fit, body, up))
+    return FittedFile(trajectories, labels, unknown, fit, axis_up(path, fit, body, up))
 
 
 def write_amass(path: Path, fitted: FittedFile, body: BodyModel) -> None:
@@ -178,6 +184,7 @@ def write_amass(path: Path, fitted: FittedFile, body: BodyModel) -> None:
             fitted=fit.fitted.cpu().numpy(),
             converged=fit.converged.cpu().numpy(),
             body=np.array(body.sha256),
+            **fitted.more,
         )
 
 
@@ -191,8 +198,11 @@ def _unique(path: Path, labels: Sequence[str]) -> list[str]:
     return list(labels)
 
 
-def _up(path: Path, fit: SubjectFit, body: BodyModel, wanted: str) -> str:
-    """Return the axis along which people stand: from the feet to the head, the median over frames."""
+def axis_up(path: Path, fit: SubjectFit, body: BodyModel, wanted: str) -> str:
+    """Return the axis along which people stand: from the feet to the head, the median over frames.
+
+    `wanted` is returned unless it is auto. Raises InputError where people do not stand along one axis.
+    """
     if wanted != "auto":
         return wanted
     joints = body.joints(fit.placed.params[fit.fitted.nonzero()[:, 0]])

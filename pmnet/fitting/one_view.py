@@ -31,9 +31,9 @@ class ImageFit:
     """B refined bodies; `placed` stands in the frame of the camera.
 
     `camera` is the weak-perspective camera (px per m, px, px) of the bodies without `translation` that is
-    closest to the joints, NaN where there is a full one. `start_px` and `reprojection_px` are the distances of the joints from their pixels before
-    and after, NaN where a joint is not seen. `fitted` are the bodies with three joints or more; the others
-    are as they were.
+    closest to the joints, NaN where there is a full one. `start_px` and `reprojection_px` are the distances
+    of the joints from their pixels before and after, NaN where a joint is not seen. `fitted` are the bodies
+    with three joints or more; the others are as they were.
     """
 
     placed: Placed
