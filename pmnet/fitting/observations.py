@@ -40,6 +40,11 @@ class Positions:
     def __len__(self) -> int:
         return len(self.weights)
 
+    @property
+    def count(self) -> Float[Tensor, "b"]:
+        """Return how many numbers were observed per frame."""
+        return 3 * (self.weights > 0).sum(1).to(self.weights)
+
     def select(self, rows: Int[Tensor, "n"] | slice) -> "Positions":
         """Return the observation of some frames."""
         expected = None if self.expected is None else self.expected[rows]
@@ -82,6 +87,11 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self.weights)
+
+    @property
+    def count(self) -> Float[Tensor, "b"]:
+        """Return how many numbers were observed per frame."""
+        return 2 * (self.weights > 0).sum((1, 2)).to(self.weights)
 
     def select(self, rows: Int[Tensor, "n"] | slice) -> "Pixels":
         """Return the observation of some frames."""

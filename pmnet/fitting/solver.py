@@ -84,14 +84,29 @@ class _System:
     shape_slope: Float[Tensor, "b 10"]
 
 
+@dataclass(frozen=True)
+class Matrices:
+    """Gauss-Newton matrices of B frames: of the points alone, the Cholesky factor with priors, by betas."""
+
+    data: Float[Tensor, "b d d"]
+    factor: Float[Tensor, "b d d"]
+    mixed: Float[Tensor, "b d 10"]
+    shape: Float[Tensor, "b 10 10"]
+
+
 class Solver:
     """Fits a body to points; one solver serves any number of frames with the same points."""
 
     def __init__(
-        self, body: BodyModel, points: BodyPoints, prior: PosePrior, options: FitOptions
+        self,
+        body: BodyModel,
+        points: BodyPoints,
+        prior: PosePrior,
+        options: FitOptions,
+        moves_all: bool = False,
     ) -> None:
         self.body, self.points, self.prior, self.options = body, points, prior, options
-        self._jacobian = PointJacobian(body, points)
+        self._jacobian = PointJacobian(body, points, moves_all)
         self._active = self._jacobian.active
         # the root has no prior
         self._posed = self._active[self._active > 0] - 1
@@ -146,6 +161,22 @@ class Solver:
             if len(kept) < len(rows):
                 rows, state = rows[kept], _rows_of(state, kept)
         return Fit(placed, cost, settled[groups])
+
+    def data_cost(
+        self, placed: Placed, seen: Observation
+    ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+        """Return the cost of the observation alone, and how many numbers were observed."""
+        posed = self.points.posed(self.body, placed.params) + placed.translation[:, None]
+        return seen.at(posed)[0], seen.count
+
+    def matrices(self, placed: Placed, seen: Observation) -> "Matrices":
+        """Return the undamped Gauss-Newton matrices of frames, with pose prior and limits."""
+        state = self._evaluate(placed, seen)
+        data = self._data_matrix(state)
+        system = self._system(state, fit_shape=True)
+        system.motion.diagonal(dim1=1, dim2=2).add_(GROUND)
+        factor = torch.linalg.cholesky_ex(system.motion)[0]
+        return Matrices(data, factor, system.mixed, system.shape)
 
     # --- costs
 
@@ -218,6 +249,10 @@ class Solver:
             motion_slope=slope,
             shape_slope=down[:, d:] + self.options.betas * betas,
         )
+
+    def _data_matrix(self, state: _State) -> Float[Tensor, "b d d"]:
+        slopes = self._jacobian.by_motion(state.forward)
+        return _weighed(slopes, state.information) @ slopes.mT
 
     def _add_prior(
         self, state: _State, motion: Float[Tensor, "b d d"], slope: Float[Tensor, "b d"]

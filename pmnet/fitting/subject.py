@@ -18,13 +18,14 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.core.device import in_threads
 from pmnet.core.errors import InputError
 from pmnet.fitting.mistaken import set_right
-from pmnet.fitting.observations import Positions
+from pmnet.fitting.observations import Observation, Positions
 from pmnet.fitting.options import FitOptions
 from pmnet.fitting.places import best_shifts
 from pmnet.fitting.points import BodyPoints
 from pmnet.fitting.prior import PosePrior
 from pmnet.fitting.solver import Fit, Placed, Solver
 from pmnet.fitting.start import FEWEST, Starter
+from pmnet.fitting.uncertainty import JointUncertainty, Uncertainty
 
 CPU_CHUNK, GPU_CHUNK = 128, 4096  # frames at a time
 PLACE_ROUNDS: Final = 4  # of stage I: shape and poses, then places
@@ -40,6 +41,7 @@ class SubjectFit:
     `points` are the points at the places that were found. `residuals` (m) are their distances from what was
     seen, NaN where nothing was; `swapped` points had another's label, `dropped` points were not used. A frame
     with fewer than three points has the body of the nearest frame that has more, and is not `fitted`.
+    `uncertainty` is that of the joints; it knows nothing of `smooth`, which makes joints surer.
     """
 
     placed: Placed
@@ -49,6 +51,7 @@ class SubjectFit:
     residuals: Float[Tensor, "t m"]
     swapped: Bool[Tensor, "t m"]
     dropped: Bool[Tensor, "t m"]
+    uncertainty: Uncertainty
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class SubjectFitter:
         seen = _Seen(targets, weights)[fitted.nonzero()[:, 0]]
         start = self._start(seen)
         with one_thread():
-            points, betas = self._stage_one(start, seen)
+            points, betas, varied = self._stage_one(start, seen)
         solver = Solver(self._body, points, self._prior, self._options)
         start = Placed(
             BodyParams(start.params.rotmats, betas.expand(len(seen), 10)), start.translation
@@ -112,6 +115,10 @@ class SubjectFitter:
         fit, seen, swapped, dropped = self._set_right(solver, fit, seen)
         if is_sequence and self._options.smooth > 0 and fitted.all():
             fit = self._smoothed(solver, fit, seen)
+        uncertainty = measured_uncertainty(
+            JointUncertainty(self._body, points, self._prior, self._options),
+            *(fit.placed, self._positions(seen), varied),
+        )
         residuals = (self._posed(points, fit.placed) - seen.targets).norm(dim=2)
         residuals = torch.where(seen.weights > 0, residuals, torch.nan)
         rows = _nearest_true(fitted)
@@ -123,6 +130,7 @@ class SubjectFitter:
             residuals=torch.where(fitted[:, None], residuals[rows], torch.nan),
             swapped=swapped[rows] & fitted[:, None],
             dropped=dropped[rows] & fitted[:, None],
+            uncertainty=uncertainty.of_rows(rows, fitted),
         )
 
     # --- stages
@@ -133,8 +141,10 @@ class SubjectFitter:
         )
         return Placed.cat(parts)
 
-    def _stage_one(self, start: Placed, seen: _Seen) -> tuple[BodyPoints, Float[Tensor, "1 10"]]:
-        """Return the points at their places on the subject, and its betas."""
+    def _stage_one(
+        self, start: Placed, seen: _Seen
+    ) -> tuple[BodyPoints, Float[Tensor, "1 10"], Int[Tensor, "n"]]:
+        """Return the points at their places on the subject, its betas, and the frames that gave both."""
         rows = varied_frames(self._body, start, seen.weights, self._options.shape_frames)
         placed, seen, points = start[rows], seen[rows], self._points
         one = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
@@ -149,7 +159,7 @@ class SubjectFitter:
                     self._body, self._points, placed, positions, self._normals, spread
                 )
                 points = self._points.moved(shifts)
-        return points, placed.params.betas[:1]
+        return points, placed.params.betas[:1], rows
 
     def _solve(self, solver: Solver, start: Placed, seen: _Seen) -> Fit:
         fits = self._chunks(
@@ -222,6 +232,19 @@ def in_chunks(count: int, device: torch.device, work: Callable[[slice], Result])
     # as many chunks as threads even where there are few frames
     size = min(CPU_CHUNK, -(-count // torch.get_num_threads()))
     return list(in_threads(work, [slice(a, a + size) for a in range(0, count, size)]))
+
+
+def measured_uncertainty(
+    measure: JointUncertainty, placed: Placed, seen: Observation, shaped: Int[Tensor, "n"]
+) -> Uncertainty:
+    """Return the uncertainty of the joints of all frames; the frames `shaped` gave the shape."""
+    noise, shape = measure.noise_and_shape(placed[shaped], seen.select(shaped))
+    parts = in_chunks(
+        len(placed),
+        placed.translation.device,
+        lambda rows: measure.of_frames(placed[rows], seen.select(rows), noise, shape),
+    )
+    return Uncertainty(torch.cat(parts), float(noise))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ the same solver then brings shape and poses closest to the pixels themselves.
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
@@ -17,8 +17,16 @@ from pmnet.fitting.options import FitOptions
 from pmnet.fitting.points import BodyPoints
 from pmnet.fitting.prior import PosePrior
 from pmnet.fitting.solver import Fit, Placed, Solver
-from pmnet.fitting.subject import SubjectFit, SubjectFitter, in_chunks, joined, varied_frames
+from pmnet.fitting.subject import (
+    SubjectFit,
+    SubjectFitter,
+    in_chunks,
+    joined,
+    measured_uncertainty,
+    varied_frames,
+)
 from pmnet.fitting.triangulation import Triangulated, triangulate
+from pmnet.fitting.uncertainty import JointUncertainty
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,9 @@ def fit_views(
     used = found.used | ((seen > 0) & ((seen > 0).sum(1, keepdim=True) == 1))
     information = 1 / options.noise_px**2
     observed = Pixels(plain, seen * used, projections, information, options.robust_px)
-    fit = _refined(Solver(body, points, prior, options), subject.placed, observed)
+    fit, varied = _refined(Solver(body, points, prior, options), subject.placed, observed)
+    measure = JointUncertainty(body, points, prior, options)
+    uncertainty = measured_uncertainty(measure, fit.placed, observed, varied)
     posed = _posed(body, points, fit.placed)
     seen_at = cameras.pixels(posed.to(cameras.inside)).to(given)
     off = torch.where(seen > 0, (seen_at - given).norm(dim=3), torch.nan)
@@ -77,12 +87,13 @@ def fit_views(
         placed=fit.placed,
         converged=fit.converged & subject.fitted,
         residuals=torch.where(subject.fitted[:, None], residuals, torch.nan),
+        uncertainty=uncertainty.of_rows(torch.arange(len(seen)), subject.fitted),
     )
     return ViewsFit(subject, found, used, off)
 
 
-def _refined(solver: Solver, start: Placed, observed: Pixels) -> Fit:
-    """Return the bodies closest to the pixels: the shape of some frames, then all frames with it."""
+def _refined(solver: Solver, start: Placed, observed: Pixels) -> tuple[Fit, Int[Tensor, "n"]]:
+    """Return the bodies closest to the pixels, and the frames that gave the shape."""
     counted = observed.weights.amax(1)
     rows = varied_frames(solver.body, start, counted, solver.options.shape_frames)
     one = torch.zeros_like(rows)
@@ -94,7 +105,7 @@ def _refined(solver: Solver, start: Placed, observed: Pixels) -> Fit:
         betas.device,
         lambda rows: solver.solve(begun[rows], observed.select(rows), fit_shape=False),
     )
-    return joined(fits)
+    return joined(fits), rows
 
 
 def _posed(body: BodyModel, points: BodyPoints, placed: Placed) -> Float[Tensor, "t m 3"]:
