@@ -14,6 +14,7 @@ from ruamel.yaml.compat import StringIO
 
 from pmnet import datasets
 from pmnet.body import BodyModel
+from pmnet.check.fits import fit_findings
 from pmnet.check.inspection import Finding, inspect, total
 from pmnet.check.overlays import overlay_sheet
 from pmnet.check.unread import unreadable
@@ -97,7 +98,7 @@ def _report(found: Found, name: str, body: BodyModel, reading: Reading) -> Datas
     except InputError as error:
         return DatasetReport(found, name, [Finding("wrong", str(error))], contents)
     tested, compared = inspect(samples, body, reading)
-    findings = [*_counts(samples, found), *tested]
+    findings = [*_counts(samples, found), *fit_findings(samples, _file_of(found)), *tested]
     if found.split == "test" and not samples.is_measurable():
         findings.append(Finding("note", "no 3D joints either: no error can be measured on it"))
         found = replace(found, split="preview")

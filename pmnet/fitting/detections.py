@@ -15,11 +15,24 @@ import numpy as np
 
 from pmnet.core.errors import InputError
 from pmnet.fitting.cameras import Cameras, read_cameras
-from pmnet.fitting.joint_sets import BODY_25, BY_LENGTH, COCO_17
 from pmnet.formats.arrays import array
 from pmnet.formats.json import read_json
 from pmnet.formats.npz import read_npz
 
+PAIRED: Final = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+COCO_17: Final = (
+    "nose",
+    *(f"{side}_{name}" for name in ("eye", "ear", *PAIRED) for side in ("left", "right")),
+)
+_ARMS: Final = tuple(f"{side}_{name}" for side in ("right", "left") for name in PAIRED[:3])
+_LEGS: Final = tuple(f"{side}_{name}" for side in ("right", "left") for name in PAIRED[3:])
+_FACE: Final = ("right_eye", "left_eye", "right_ear", "left_ear")
+_FEET: Final = tuple(
+    f"{side}_{name}" for side in ("left", "right") for name in ("big_toe", "small_toe", "heel")
+)
+BODY_25: Final = ("nose", "openpose_neck", *_ARMS, "mid_hip", *_LEGS, *_FACE, *_FEET)
+COCO_18: Final = ("nose", "openpose_neck", *_ARMS, *_LEGS, *_FACE)  # OpenPose's
+BY_LENGTH: Final = {len(names): names for names in (COCO_17, COCO_18, BODY_25)}
 CALIBRATIONS: Final = ("Calib*.toml", "calibration.toml", "calibration.npz")
 RATES: Final = ("mocap_framerate", "mocap_frame_rate", "frame_rate")
 LONGEST: Final = 1_000_000  # frames
@@ -50,13 +63,22 @@ def read_views(folder: Path) -> tuple[Cameras, Detections]:
     return cameras, _together(folder, sources, views)
 
 
-def _calibration(folder: Path) -> Path:
-    found = [
+def has_calibration(folder: Path) -> bool:
+    """Return whether a folder is one of views."""
+    return bool(_calibrations(folder))
+
+
+def _calibrations(folder: Path) -> list[Path]:
+    return [
         path
         for place in (folder, folder / "calibration")
         for pattern in CALIBRATIONS
         for path in sorted(place.glob(pattern))
     ]
+
+
+def _calibration(folder: Path) -> Path:
+    found = _calibrations(folder)
     if len(found) != 1:
         names = ", ".join(str(path.relative_to(folder)) for path in found) or "none"
         raise InputError(

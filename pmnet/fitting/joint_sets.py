@@ -1,93 +1,88 @@
-"""Joints by the names that detectors of 2D joints give them, as points of a body.
-
-Hips, knees, ankles, shoulders, elbows and wrists are those of the skeleton; people and detectors put them up
-to some centimetres elsewhere. Points of face, fingers and feet are vertices of SMPL's mesh.
-"""
+"""Joints of any named set as points of a body; `joints.yaml` has the names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import torch
+from ruamel.yaml import YAML
+from smplx.vertex_ids import vertex_ids
 
 from pmnet.body import BodyModel
-from pmnet.body.parts import JOINTS
-from pmnet.core.errors import InputError
-from pmnet.fitting.points import NUMBERS, BodyPoints, joint_points, vertex_points
+from pmnet.body.keypoints import J24
+from pmnet.body.parts import JOINTS, other_side
+from pmnet.fitting.points import BodyPoints, joint_points, regressed_points
 
-PAIRED: Final = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-COCO_17: Final = (
-    "nose",
-    *(f"{side}_{name}" for name in ("eye", "ear", *PAIRED) for side in ("left", "right")),
-)
-_ARMS: Final = tuple(f"{side}_{name}" for side in ("right", "left") for name in PAIRED[:3])
-_LEGS: Final = tuple(f"{side}_{name}" for side in ("right", "left") for name in PAIRED[3:])
-_FACE: Final = ("right_eye", "left_eye", "right_ear", "left_ear")
-_FEET: Final = tuple(
-    f"{side}_{name}" for side in ("left", "right") for name in ("big_toe", "small_toe", "heel")
-)
-BODY_25: Final = ("nose", "neck", *_ARMS, "mid_hip", *_LEGS, *_FACE, *_FEET)
-OPENPOSE_COCO_18: Final = ("nose", "neck", *_ARMS, *_LEGS, *_FACE)
-BY_LENGTH: Final[Mapping[int, tuple[str, ...]]] = {
-    len(names): names for names in (COCO_17, OPENPOSE_COCO_18, BODY_25)
-}
-# means of joints of the skeleton
-MEANS: Final[Mapping[str, tuple[str, ...]]] = {
-    "mid_hip": ("left_hip", "right_hip"),
-    "neck": ("left_shoulder", "right_shoulder"),  # OpenPose's; SMPL's is higher
-}
-# smplx's vertices; the open body has them at the same numbers
-VERTICES: Final[Mapping[str, int]] = {
-    "nose": 332,
-    "left_eye": 2800,
-    "right_eye": 6260,
-    "left_ear": 583,
-    "right_ear": 4071,
-    "left_big_toe": 3216,
-    "right_big_toe": 6617,
-    "left_small_toe": 3226,
-    "right_small_toe": 6624,
-    "left_heel": 3387,
-    "right_heel": 6787,
-    "left_thumb": 2746,
-    "right_thumb": 6191,
-    "left_index": 2319,
-    "right_index": 5782,
-    "left_pinky": 2673,
-    "right_pinky": 6133,
-}
-SAME: Final[Mapping[str, str]] = {
-    "left_foot_index": "left_big_toe",  # BlazePose's
-    "right_foot_index": "right_big_toe",
-}
+TABLE: Final = Path(__file__).with_name("joints.yaml")
+# names that show which set they belong to: J24, where "neck" and "head" lie elsewhere, or bones
+OF_J24: Final = {"thorax", "jaw", "headtop"}
+OF_BONES: Final = {"leftforearm", "rightforearm"}
+Lies = tuple[str, str]  # joint, keypoint or vertex, and which
 
 
-def plain_name(name: str) -> str:
-    """Return a name in small letters with underscores: "Left Hip" and "left-hip" are left_hip."""
-    plain = name.strip().lower().replace(" ", "_").replace("-", "_")
-    return SAME.get(plain, plain)
+def plain_name(label: str) -> str:
+    """Return the name of a joint without the subject before it ("Anna:LHip"), capitals and signs."""
+    return "".join(sign for sign in label.rpartition(":")[2].lower() if sign.isalnum())
 
 
-def is_known(name: str) -> bool:
-    """Return whether `named_points` knows a joint of this name."""
-    plain = plain_name(name)
-    return plain in MEANS or plain in VERTICES or plain in JOINTS
+def known_joints(labels: Sequence[str]) -> dict[str, Lies]:
+    """Return where the labels lie that are joints, by label."""
+    names = {label: plain_name(label) for label in labels}
+    table = dict(_table("any"))
+    if OF_BONES & set(names.values()):
+        table |= _table("bones")
+    if OF_J24 & set(names.values()):
+        table |= {plain_name(joint): ("keypoint", joint) for joint in J24}
+    return {label: table[name] for label, name in names.items() if name in table}
 
 
-def named_points(body: BodyModel, names: Sequence[str]) -> BodyPoints:
-    """Return joints as points of a body, in this order; raises InputError for a name that is not known."""
-    if unknown := [name for name in names if not is_known(name)]:
-        known = ", ".join((*VERTICES, *MEANS, *JOINTS))
-        raise InputError(f"no joint is named {', '.join(unknown)}; known are {known}")
+@cache
+def _table(section: str) -> Mapping[str, Lies]:
+    rows = YAML(typ="safe", pure=True).load(TABLE.read_text())[section]
+    table: dict[str, Lies] = {}
+    for name, row in rows.items():
+        ((kind, what),) = ((k, v) for k, v in row.items() if k != "same")
+        names = [plain_name(each) for each in (name, *row.get("same", []))]
+        table |= dict.fromkeys(names, (kind, what))
+        if name.startswith("left_"):
+            twin = _right_vertex(what) if kind == "vertex" else other_side(what)
+            table |= dict.fromkeys(map(_right, names), (kind, twin))
+    return table
+
+
+def _right(name: str) -> str:
+    """Return the name of the joint on the other side: lefthip, lhip."""
+    return f"right{name[4:]}" if name.startswith("left") else f"r{name[1:]}"
+
+
+def _right_vertex(name: str) -> str:
+    """Return smplx's name of the vertex on the other side: LHeel, lthumb."""
+    return ("R" if name[0] == "L" else "r") + name[1:]
+
+
+def points_of_joints(body: BodyModel, places: Sequence[Lies]) -> BodyPoints:
+    """Return joints, annotated joints and vertices as points of a body, in their order."""
     skeleton = joint_points(body)
-    return BodyPoints.cat([_point(body, skeleton, name) for name in names])
+    rows = [JOINTS.index(what) for kind, what in places if kind == "joint"]
+    others = [place for place in places if place[0] != "joint"]
+    parts = [skeleton.select(rows)] if rows else []
+    if others:
+        regressor = torch.stack([_regressor(body, place) for place in others])
+        parts.append(regressed_points(body, [what for _, what in others], regressor))
+    if len(parts) == 1:
+        return parts[0]
+    both = BodyPoints.cat(parts)
+    order = [i for i, (kind, _) in enumerate(places) if kind == "joint"]
+    order += [i for i, (kind, _) in enumerate(places) if kind != "joint"]
+    return both.select([order.index(i) for i in range(len(places))])
 
 
-def _point(body: BodyModel, skeleton: BodyPoints, name: str) -> BodyPoints:
-    plain = plain_name(name)
-    if plain in VERTICES:
-        return vertex_points(body, [name], [VERTICES[plain]])
-    parts = MEANS.get(plain, (plain,))
-    terms = skeleton.select([JOINTS.index(part) for part in parts])
-    share = {key: getattr(terms, key) / len(parts) for key in NUMBERS}
-    return replace(terms, names=(name,), point=torch.zeros_like(terms.point), **share)
+def _regressor(body: BodyModel, place: Lies) -> torch.Tensor:
+    """Return the shares of the vertices in a point."""
+    kind, what = place
+    if kind == "keypoint":
+        return body.get_buffer("_keypoint_regressor")[J24.index(what)]
+    row = torch.zeros_like(body.lbs_weights[:, 0])
+    row[vertex_ids["smplh"][what]] = 1
+    return row

@@ -55,6 +55,15 @@ class SubjectFit:
 
 
 @dataclass(frozen=True)
+class SubjectShape:
+    """What stage I gives, once for all recordings of a subject: betas, and points at their places."""
+
+    points: BodyPoints
+    betas: Float[Tensor, "1 10"]
+    covariance: Float[Tensor, "10 10"]  # of the betas
+
+
+@dataclass(frozen=True)
 class _Seen:
     """Points (m) of frames, and their weights."""
 
@@ -92,21 +101,18 @@ class SubjectFitter:
         targets: Float[Tensor, "t m 3"],
         weights: Float[Tensor, "t m"],
         is_sequence: bool = False,
+        shape: SubjectShape | None = None,
     ) -> SubjectFit:
         """Return the fitted frames; a weight of 0 and NaN mark missing points (m).
 
-        `is_sequence` says that frames follow each other, so that `smooth` couples them.
-        Raises InputError where no frame shows three points.
+        `is_sequence` says that frames follow each other, so that `smooth` couples them. With the `shape` of
+        the subject there is no stage I. Raises InputError where no frame shows three points.
         """
-        weights = torch.where(torch.isfinite(targets).all(2), weights, 0)
-        targets = torch.where(weights[..., None] > 0, targets, 0)
-        fitted = (weights > 0).sum(1) >= FEWEST
-        if not fitted.any():
-            raise InputError(f"no frame shows {FEWEST} known points; look at labels and gaps")
-        seen = _Seen(targets, weights)[fitted.nonzero()[:, 0]]
-        start = self._start(seen)
-        with one_thread():
-            points, betas, varied = self._stage_one(start, seen)
+        fitted, seen, start = self._begin(targets, weights)
+        if shape is None:
+            with one_thread():
+                shape = self._stage_one(start, seen)
+        points, betas = shape.points, shape.betas
         solver = Solver(self._body, points, self._prior, self._options)
         start = Placed(
             BodyParams(start.params.rotmats, betas.expand(len(seen), 10)), start.translation
@@ -117,7 +123,7 @@ class SubjectFitter:
             fit = self._smoothed(solver, fit, seen)
         uncertainty = measured_uncertainty(
             JointUncertainty(self._body, points, self._prior, self._options),
-            *(fit.placed, self._positions(seen), varied),
+            *(fit.placed, self._positions(seen), shape.covariance),
         )
         residuals = (self._posed(points, fit.placed) - seen.targets).norm(dim=2)
         residuals = torch.where(seen.weights > 0, residuals, torch.nan)
@@ -133,7 +139,27 @@ class SubjectFitter:
             uncertainty=uncertainty.of_rows(rows, fitted),
         )
 
+    def shape(
+        self, targets: Float[Tensor, "t m 3"], weights: Float[Tensor, "t m"]
+    ) -> tuple[SubjectShape, Placed]:
+        """Return what stage I gives, and the closed-form starts of the frames that show three points."""
+        _, seen, start = self._begin(targets, weights)
+        with one_thread():
+            return self._stage_one(start, seen), start
+
     # --- stages
+
+    def _begin(
+        self, targets: Float[Tensor, "t m 3"], weights: Float[Tensor, "t m"]
+    ) -> tuple[Bool[Tensor, "t"], _Seen, Placed]:
+        """Return which frames can be fitted, their points, and their starts."""
+        weights = torch.where(torch.isfinite(targets).all(2), weights, 0)
+        targets = torch.where(weights[..., None] > 0, targets, 0)
+        fitted = (weights > 0).sum(1) >= FEWEST
+        if not fitted.any():
+            raise InputError(f"no frame shows {FEWEST} known points; look at labels and gaps")
+        seen = _Seen(targets, weights)[fitted.nonzero()[:, 0]]
+        return fitted, seen, self._start(seen)
 
     def _start(self, seen: _Seen) -> Placed:
         parts = self._chunks(
@@ -141,10 +167,8 @@ class SubjectFitter:
         )
         return Placed.cat(parts)
 
-    def _stage_one(
-        self, start: Placed, seen: _Seen
-    ) -> tuple[BodyPoints, Float[Tensor, "1 10"], Int[Tensor, "n"]]:
-        """Return the points at their places on the subject, its betas, and the frames that gave both."""
+    def _stage_one(self, start: Placed, seen: _Seen) -> SubjectShape:
+        """Return the points at their places on the subject, and its betas."""
         rows = varied_frames(self._body, start, seen.weights, self._options.shape_frames)
         placed, seen, points = start[rows], seen[rows], self._points
         one = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
@@ -159,7 +183,9 @@ class SubjectFitter:
                     self._body, self._points, placed, positions, self._normals, spread
                 )
                 points = self._points.moved(shifts)
-        return points, placed.params.betas[:1], rows
+        measure = JointUncertainty(self._body, points, self._prior, self._options)
+        covariance = measure.of_shape(placed, self._positions(seen))
+        return SubjectShape(points, placed.params.betas[:1], covariance)
 
     def _solve(self, solver: Solver, start: Placed, seen: _Seen) -> Fit:
         fits = self._chunks(
@@ -235,10 +261,10 @@ def in_chunks(count: int, device: torch.device, work: Callable[[slice], Result])
 
 
 def measured_uncertainty(
-    measure: JointUncertainty, placed: Placed, seen: Observation, shaped: Int[Tensor, "n"]
+    measure: JointUncertainty, placed: Placed, seen: Observation, shape: Float[Tensor, "10 10"]
 ) -> Uncertainty:
-    """Return the uncertainty of the joints of all frames; the frames `shaped` gave the shape."""
-    noise, shape = measure.noise_and_shape(placed[shaped], seen.select(shaped))
+    """Return the uncertainty of the joints of all frames; `shape` is the covariance of the betas."""
+    noise = measure.noise(placed, seen)
     parts = in_chunks(
         len(placed),
         placed.translation.device,

@@ -52,24 +52,22 @@ class JointUncertainty:
         self._solver = Solver(body, points, prior, options, moves_all=True)
         self._joints = PointJacobian(body, joint_points(body), moves_all=True)
 
-    def noise_and_shape(
-        self, placed: Placed, seen: Observation
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, "10 10"]]:
-        """Return the measured over the expected noise, and the covariance of the betas of one subject.
-
-        `placed` are the frames that gave the shape.
-        """
+    def of_shape(self, placed: Placed, seen: Observation) -> Float[Tensor, "10 10"]:
+        """Return the covariance of the betas of one subject, which these frames gave."""
+        noise = self.noise(placed, seen)
         rows = _spread_out(len(placed), SAMPLED, placed.translation.device)
-        noise = self._noise(placed[rows], seen.select(rows))
         system = self._solver.matrices(placed[rows], _scaled(seen.select(rows), noise))
         reduced = system.shape - system.mixed.mT @ torch.cholesky_solve(system.mixed, system.factor)
         eye = torch.eye(10).to(reduced)
         betas = self._solver.options.betas * eye
         # all frames have their say, the prior once
         information = (reduced - betas).mean(0) * len(placed) + betas
-        return noise, torch.linalg.inv(information + 1e-6 * eye)
+        return torch.linalg.inv(information + 1e-6 * eye)
 
-    def _noise(self, placed: Placed, seen: Observation) -> Float[Tensor, ""]:
+    def noise(self, placed: Placed, seen: Observation) -> Float[Tensor, ""]:
+        """Return the measured over the expected noise of points."""
+        rows = _spread_out(len(placed), SAMPLED, placed.translation.device)
+        placed, seen = placed[rows], seen.select(rows)
         cost, count = self._solver.data_cost(placed, seen)
         system = self._solver.matrices(placed, seen)
         free = torch.einsum(

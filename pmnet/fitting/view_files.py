@@ -9,8 +9,8 @@ import torch
 from pmnet.body import BodyModel, BodyParams
 from pmnet.core.errors import InputError
 from pmnet.fitting.detections import read_views
-from pmnet.fitting.files import FittedFile, axis_up
-from pmnet.fitting.joint_sets import is_known, named_points
+from pmnet.fitting.files import FittedFile, upward
+from pmnet.fitting.joint_sets import known_joints, points_of_joints
 from pmnet.fitting.options import FitOptions
 from pmnet.fitting.prior import PosePrior
 from pmnet.fitting.views import ViewsFit, fit_views
@@ -37,9 +37,10 @@ def fit_folder(
     rate = rate_hz or seen.rate_hz
     if not rate:
         raise InputError(f"{folder}: its files do not say the frame rate; give it by --rate")
-    known = [column for column, name in enumerate(seen.names) if is_known(name)]
+    lies = known_joints(seen.names)
+    known = [column for column, name in enumerate(seen.names) if name in lies]
     names = [seen.names[column] for column in known]
-    unknown = [name for name in seen.names if not is_known(name)]
+    unknown = [name for name in seen.names if name not in lies]
     if len(names) < FEWEST_JOINTS:
         raise InputError(
             f"{folder}: {len(names)} of its {len(seen.names)} joints have a known name; expected "
@@ -48,7 +49,7 @@ def fit_folder(
     device = body.faces.device
     pixels = torch.from_numpy(seen.pixels[:, :, known]).float().to(device)
     confidence = torch.from_numpy(seen.confidence[:, :, known]).float().to(device)
-    points = named_points(body, names)
+    points = points_of_joints(body, [lies[name] for name in names])
     try:
         fit = fit_views(pixels, confidence, cameras.to(device), body, points, prior, poses, options)
     except InputError as error:
@@ -59,7 +60,8 @@ def fit_folder(
     trajectories = Trajectories(names, positions, rate)
     pixels_off = np.asarray(fit.reprojection_px.cpu(), np.float32)
     more = {"reprojection_px": pixels_off, "cameras": np.array(cameras.names)}
-    axis = axis_up(folder, fit.subject, body, up)
+    fitted = fit.subject.fitted.nonzero()[:, 0]
+    axis = upward(folder, fit.subject.placed.params[fitted], body, up)
     notes = _notes(fit, names, cameras.names)
     return FittedFile(trajectories, names, unknown, fit.subject, axis, more, notes)
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from pmnet.cli import app
 from pmnet.core.errors import InputError
 from pmnet.fitting.cameras import Cameras
-from pmnet.fitting.detections import read_views
-from pmnet.fitting.joint_sets import BODY_25, COCO_17, named_points
+from pmnet.fitting.detections import BODY_25, COCO_17, read_views
+from pmnet.fitting.joint_sets import known_joints, points_of_joints
 
 FRAMES = 5
 
@@ -28,7 +28,8 @@ def calibration(path: Path, cameras: Cameras) -> None:
 def seen(names: tuple[str, ...], noise_px: float = 0.0) -> np.ndarray:
     """Return (T, V, M, 3) of people whose first joint is not seen in the first camera."""
     truth = one_shape(poses(FRAMES, seed=5))
-    points = named_points(open_body(), names).posed(open_body(), truth)
+    body, lies = open_body(), known_joints(names)
+    points = points_of_joints(body, [lies[name] for name in names]).posed(body, truth)
     pixels = four_cameras().pixels(points.double())
     pixels = pixels + noise_px * torch.randn(
         pixels.shape, generator=torch.Generator().manual_seed(0)
@@ -141,13 +142,12 @@ def test_wrong_folders_are_refused(tmp_path):
         read_views(tmp_path)
 
 
-def test_names_make_points():
-    points = named_points(open_body(), ["Left Hip", "mid_hip", "neck", "left_heel", "spine2"])
-    truth = poses(4)
-    joints, found = open_body().joints(truth), points.posed(open_body(), truth)
-    assert torch.allclose(found[:, 1], joints[:, 1:3].mean(1), atol=1e-5)
-    assert torch.allclose(found[:, 2], joints[:, 16:18].mean(1), atol=1e-5)
-    assert torch.allclose(found[:, 3], open_body().vertices(truth)[:, 3387], atol=1e-4)
-    assert torch.allclose(found[:, [0, 4]], joints[:, [1, 6]], atol=1e-5)
-    with pytest.raises(InputError, match="no joint is named tail; known are nose"):
-        named_points(open_body(), ["tail"])
+def test_detectors_names_are_known():
+    for names in (COCO_17, BODY_25, ("left_thumb", "right_pinky", "left_foot_index")):
+        assert list(known_joints(names)) == list(names)
+    known = known_joints(("left_thumb", "right_thumb", "right_foot_index"))
+    assert list(known.values()) == [
+        ("vertex", "lthumb"),
+        ("vertex", "rthumb"),
+        ("vertex", "RBigToe"),
+    ]
