@@ -90,14 +90,14 @@ def world_of(mocap: Path | None, frames: int, learnt: int, device: torch.device)
     Without mocap, poses are drawn from hand-written families of actions, the same for all subjects.
     """
     body = BodyModel.load(OPEN_BODY).to(device)
-    rotvecs, clip_of = _poses(mocap / "test", frames) if mocap else _acted(frames, 0, body)
+    rotvecs, clip_of = _poses(mocap / "test", frames) if mocap else _acted(frames, 0)
     who = [clip.rpartition("/")[0] for clip in clip_of.tolist()]
     subjects = torch.from_numpy(np.unique(who, return_inverse=True)[1])
     clips = torch.from_numpy(np.unique(clip_of, return_inverse=True)[1])
     generator = torch.Generator().manual_seed(0)
     betas = torch.randn(int(subjects.max()) + 1, 10, generator=generator)
     truth = BodyParams.from_rotvecs(rotvecs, betas[subjects]).to(device)
-    others = _poses(mocap / "train", learnt)[0] if mocap else _acted(learnt, 1, body)[0]
+    others = _poses(mocap / "train", learnt)[0] if mocap else _acted(learnt, 1)[0]
     drawn = torch.randn(len(others), 10, generator=generator)
     vertices = torch.cat(
         [body.vertices(truth[slice(a, a + CHUNK)]) for a in range(0, len(truth), CHUNK)]
@@ -120,11 +120,12 @@ def _poses(folder: Path, count: int) -> tuple[Float[Tensor, "n 24 3"], np.ndarra
     return rotvecs, who[drawn]
 
 
-def _acted(count: int, seed: int, body: BodyModel) -> tuple[Float[Tensor, "n 24 3"], np.ndarray]:
+def _acted(count: int, seed: int) -> tuple[Float[Tensor, "n 24 3"], np.ndarray]:
     """Return poses of hand-written families of actions, shared out among subjects of one clip each."""
     view = View(0.0, 0.0, 0.0, 0.0, margin=0.9, margin_spread=0.0, shift=0.0)
     families = dict.fromkeys(synthetic.FAMILIES, 1.0)
     drawn = synthetic.Options(count, families, 8.0, 1.0, view, seed)
+    body = BodyModel.load(OPEN_BODY)
     rotvecs = synthetic.read("benchmark", Path(), drawn, body).body_params().rotvecs()
     who = np.array([f"{number % SUBJECTS:02}/actions" for number in range(count)])
     return rotvecs, who

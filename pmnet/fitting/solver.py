@@ -279,13 +279,13 @@ class Solver:
 def _turned_precision(
     precision: Float[Tensor, "d d"], turn: Float[Tensor, "b j 3 3"]
 ) -> Float[Tensor, "b d d"]:
-    """Return T^T P T of the block diagonal T; sums of products are quicker than many small products."""
+    """Return T^T P T of the block diagonal T: P T a joint's columns at a time, then T^T a joint's rows."""
     b, count = turn.shape[:2]
-    by_axis = precision.view(-1, count, 3)
-    half = sum(by_axis[None, :, :, axis, None] * turn[:, None, :, axis] for axis in range(3))
-    rows = torch.as_tensor(half).view(b, count, 3, -1)
-    whole = sum(turn[:, :, axis, :, None] * rows[:, :, axis, None] for axis in range(3))
-    return torch.as_tensor(whole).view(b, 3 * count, -1)
+    d = 3 * count
+    columns = precision.view(d, count, 3).transpose(0, 1)
+    half = columns @ turn.permute(1, 2, 0, 3).reshape(count, 3, 3 * b)
+    rows = half.view(count, d, b, 3).permute(2, 1, 0, 3).reshape(b * count, 3, d)
+    return (turn.reshape(b * count, 3, 3).mT @ rows).view(b, d, d)
 
 
 def _weighed(slopes: Float[Tensor, "b d k"], information: Tensor) -> Float[Tensor, "b d k"]:
@@ -309,18 +309,34 @@ def _solved(
     if failed.any():
         factor = torch.where((failed == 0)[:, None, None], factor, torch.nan)
     count = len(damping)
+    right = system.motion_slope[..., None]
+    if fit_shape:
+        right = torch.cat([right, system.mixed], 2)
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    slope = half[..., 0]
     if not fit_shape:
-        motion = torch.cholesky_solve(system.motion_slope[..., None], factor)[..., 0]
-        return -motion, motion.new_zeros(count, 10)
-    right = torch.cat([system.motion_slope[..., None], system.mixed], 2)
-    solved = torch.cholesky_solve(right, factor)
-    less = system.mixed.mT @ solved
+        return -_back(factor, slope), slope.new_zeros(count, 10)
+    less = half[..., 1:].mT @ half
     eye = torch.eye(10, dtype=less.dtype, device=less.device)
     matrix = _sum(system.shape - less[..., 1:], groups) + GROUND * eye
     shape = torch.linalg.solve_ex(
         matrix, -_sum(system.shape_slope - less[..., 0], groups)[..., None]
     )[0][..., 0]
-    return -solved[..., 0] - (solved[..., 1:] @ shape[groups, :, None])[..., 0], shape
+    moved = slope + (half[..., 1:] @ shape[groups, :, None])[..., 0]
+    return -_back(factor, moved), shape
+
+
+def _back(factor: Float[Tensor, "b d d"], half: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+    """Return x with L^T x = half."""
+    return torch.linalg.solve_triangular(factor.mT, half[..., None], upper=True)[..., 0]
+
+
+def solved_by(
+    factor: Float[Tensor, "b d d"], right: Float[Tensor, "b d k"]
+) -> Float[Tensor, "b d k"]:
+    """Return x with L L^T x = right; on a GPU `torch.cholesky_solve` may take one matrix after the other."""
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)
 
 
 def _sum(values: Float[Tensor, "b *r"], groups: Int[Tensor, "b"]) -> Float[Tensor, "g *r"]:

@@ -27,7 +27,7 @@ from pmnet.fitting.solver import Fit, Placed, Solver
 from pmnet.fitting.start import FEWEST, Starter
 from pmnet.fitting.uncertainty import JointUncertainty, Uncertainty
 
-CPU_CHUNK, GPU_CHUNK = 128, 4096  # frames at a time
+CPU_CHUNK, GPU_CHUNK = 128, 8192  # frames at a time
 PLACE_ROUNDS: Final = 4  # of stage I: shape and poses, then places
 Result = TypeVar("Result")
 SMOOTH_ROUNDS: Final = 4
@@ -293,12 +293,12 @@ def varied_frames(
     pose = BodyParams(placed.params.rotmats[rows].clone(), placed.params.betas[rows])
     pose.rotmats[:, 0] = torch.eye(3).to(pose.rotmats)  # a turn of the whole body shows nothing new
     joints = body.joints(pose).flatten(1)
-    chosen = [0]
+    chosen = [torch.zeros_like(rows[0])]
     away = (joints - joints[0]).norm(dim=1)
     for _ in range(min(count, len(rows)) - 1):
-        chosen.append(int(away.argmax()))
+        chosen.append(away.argmax())
         away = torch.minimum(away, (joints - joints[chosen[-1]]).norm(dim=1))
-    return rows[torch.tensor(chosen, device=rows.device)]
+    return rows[torch.stack(chosen)]
 
 
 def pulled_by_neighbours(points: Float[Tensor, "t m 3"]) -> Float[Tensor, "t m 3"]:

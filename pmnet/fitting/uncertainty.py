@@ -19,7 +19,7 @@ from pmnet.fitting.observations import Observation
 from pmnet.fitting.options import FitOptions
 from pmnet.fitting.points import BodyPoints, joint_points
 from pmnet.fitting.prior import PosePrior
-from pmnet.fitting.solver import Placed, Solver
+from pmnet.fitting.solver import Placed, Solver, solved_by
 
 SAMPLED: Final = 64  # frames that noise and shape are measured on
 LEAST_NOISE: Final = 0.2  # of the noise that the options say: below it a few residuals were lucky
@@ -57,7 +57,7 @@ class JointUncertainty:
         noise = self.noise(placed, seen)
         rows = _spread_out(len(placed), SAMPLED, placed.translation.device)
         system = self._solver.matrices(placed[rows], _scaled(seen.select(rows), noise))
-        reduced = system.shape - system.mixed.mT @ torch.cholesky_solve(system.mixed, system.factor)
+        reduced = system.shape - system.mixed.mT @ solved_by(system.factor, system.mixed)
         eye = torch.eye(10).to(reduced)
         betas = self._solver.options.betas * eye
         # all frames have their say, the prior once
@@ -71,7 +71,7 @@ class JointUncertainty:
         cost, count = self._solver.data_cost(placed, seen)
         system = self._solver.matrices(placed, seen)
         free = torch.einsum(
-            "bii->b", torch.cholesky_solve(system.data, system.factor)
+            "bii->b", solved_by(system.factor, system.data)
         )  # unknowns that the points determine
         left = (count - free).clamp(min=0.1 * count).sum()
         return (2 * cost.sum() / left.clamp(min=1)).sqrt().clamp(min=LEAST_NOISE)
@@ -91,7 +91,7 @@ class JointUncertainty:
         half = half.unflatten(2, (3, -1))
         covariance = torch.einsum("bdim,bdjm->bmij", half, half)
         # a change of shape moves joints, and poses follow it
-        follow = torch.cholesky_solve(system.mixed, system.factor)
+        follow = solved_by(system.factor, system.mixed)
         by_shape = self._joints.by_shape(at) - follow.mT @ by_motion
         by_shape = by_shape.unflatten(2, (3, -1))
         return covariance + torch.einsum("bkim,kl,bljm->bmij", by_shape, shape, by_shape)

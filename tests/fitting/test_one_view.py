@@ -40,7 +40,7 @@ def world(is_weak: bool) -> tuple[BodyParams, torch.Tensor, torch.Tensor]:
 def refined(
     start: BodyParams, pixels: torch.Tensor, weights: torch.Tensor, is_weak: bool
 ) -> ImageFit:
-    body, options = open_body(), fit_options({}, "test")
+    body, options = open_body(), fit_options({"noise_px": 3.0, "robust_px": 15.0}, "test")
     inside = None if is_weak else INSIDE.expand(len(pixels), 3, 3)
     points = joint_points(body)
     return fit_image(start, pixels, weights, body, points, prior(), options, inside)

@@ -99,7 +99,7 @@ def test_pixels_have_an_uncertainty_too():
     pixels = pixels + 3 * torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0))
     fit = fit_views(
         *(pixels, torch.ones(40, 4, 24), four_cameras(), body, points, prior()),
-        *(poses(200, seed=9), fit_options({}, "t")),
+        *(poses(200, seed=9), fit_options({"noise_px": 3.0}, "t")),
     ).subject
     by_axis, inside = within(errors(fit, truth), fit)
     assert 0.88 < by_axis < 0.99 and 0.85 < inside < 0.99

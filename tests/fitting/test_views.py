@@ -16,7 +16,7 @@ BENT = (-0.05, 0.14, 0.0006, -0.0007, 0.0)
 
 def fitted(pixels: torch.Tensor, confidence: torch.Tensor, bends=BENT) -> ViewsFit:
     body = open_body()
-    options = fit_options({}, "test")
+    options = fit_options({"noise_px": 3.0, "robust_px": 15.0, "wrong_px": 30.0}, "test")
     others = poses(200, seed=9)
     return fit_views(
         *(pixels, confidence, four_cameras(bends), body, joint_points(body)),
