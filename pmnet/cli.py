@@ -643,6 +643,8 @@ def build_memory_of(
     from pmnet.datasets import adapters
     from pmnet.dropin.poses import read_poses
 
+    if adapter and adapter not in adapters():
+        raise pmnet.InputError(f"--adapter {adapter}: is not one of {', '.join(adapters())}")
     for option, number in (
         ("--k", k),
         ("--restarts", restarts),
@@ -654,8 +656,6 @@ def build_memory_of(
     first = params.parse(Literal["random", "kmeans++"], init, "--init")
     on = device_of(Machine(device, 0, 1, 0.0, 0.0, 1, 1))
     model = BodyModel.load(body or OPEN_BODY)
-    if adapter and adapter not in adapters():
-        raise pmnet.InputError(f"--adapter {adapter}: is not one of {', '.join(adapters())}")
     given = read_poses(poses, model, adapter)
     if k > len(given.params):
         raise pmnet.InputError(f"--k {k}: more prototypes than the {len(given.params)} bodies")

@@ -78,7 +78,7 @@ def test_data_sets_images_and_memory_do_not_know_each_other(room):
 # recordings are fitted to what learns from `synthetic`, and go on as motions of `amass`
 MAY_KNOW = {
     "_recordings": {"synthetic", "amass", "mpi_inf_3dhp"},
-    **dict.fromkeys(("c3d", "trc", "joints"), {"_recordings"}),
+    **{adapter: {"_recordings"} for adapter in ("c3d", "trc", "joints")},
 }
 
 

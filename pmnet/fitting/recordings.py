@@ -64,8 +64,10 @@ class Recording:
 
 
 def hash_of(file: Path) -> str:
-    """Return the hash of a file."""
+    """Return the hash of a file; raises InputError where there is none."""
     refuse_special(file)
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
