@@ -69,7 +69,7 @@ class FittedFile:
             f"{len(self.labels)} points known, {1000 * fit.residuals[used].mean():.1f} mm from their "
             f"places; farthest: {self.labels[worst]}, {1000 * by_label[worst]:.1f} mm",
             f"{int(fit.swapped.sum())} points had another's label, {int(fit.dropped.sum())} were dropped",
-            f"joints are sure to {fit.uncertainty.spread_mm.nanmean():.1f} mm; the noise of points is "
+            f"joints are sure to {fit.uncertainty.sigma_mm.nanmean():.1f} mm; the noise of points is "
             f"{fit.uncertainty.noise:.1f} times the expected",
             f"up is {self.up}",
             *self.notes,
@@ -215,7 +215,7 @@ def write_amass(path: Path, fitted: FittedFile, body: BodyModel, key: str = "") 
     """Write the bodies as an npz in AMASS's layout with MoSh++'s keys, z up; more keys say how good they are.
 
     `residuals_mm` (T, M; NaN where nothing was seen), `swapped`, `dropped` (T, M), `fitted`, `converged`
-    (T), `joint_spread_mm` (T, 24: how far a joint may be from the truth, root mean square), `latent_joints`
+    (T), `sigma_mm` (T, 24: how far a joint may be from the truth, root mean square), `latent_joints`
     (M), the joint that carries each point, `body`, the sha256 of the body model that the betas belong to, and
     `fit_key` (see `pmnet.fitting.recordings`).
     """
@@ -248,7 +248,7 @@ def write_amass(path: Path, fitted: FittedFile, body: BodyModel, key: str = "") 
             dropped=fit.dropped.cpu().numpy(),
             fitted=fit.fitted.cpu().numpy(),
             converged=fit.converged.cpu().numpy(),
-            joint_spread_mm=fit.uncertainty.spread_mm.cpu().numpy(),
+            sigma_mm=fit.uncertainty.sigma_mm.cpu().numpy(),
             latent_joints=owners(fit.points).cpu().numpy(),
             body=np.array(body.sha256),
             fit_key=np.array(key),

@@ -33,7 +33,7 @@ class Uncertainty:
     noise: float
 
     @property
-    def spread_mm(self) -> Float[Tensor, "t 24"]:
+    def sigma_mm(self) -> Float[Tensor, "t 24"]:
         """Return the root of the expected squared distance of each joint from the truth."""
         return 1000 * self.covariance.diagonal(dim1=2, dim2=3).sum(2).clamp(min=0).sqrt()
 

@@ -29,4 +29,4 @@ def test_a_person_of_four_videos():
     assert 1.2 < height.max() < 1.8
     trunk = torch.nn.functional.normalize(joints[:, 12] - joints[:, 0], dim=1)[:, 2]
     assert trunk[0] > 0.85 > 0.75 > trunk.min()
-    assert 5 < fitted.fit.uncertainty.spread_mm.mean() < 60
+    assert 5 < fitted.fit.uncertainty.sigma_mm.mean() < 60

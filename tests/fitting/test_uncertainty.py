@@ -59,7 +59,7 @@ def test_errors_are_as_large_as_they_are_said_to_be(
         off = errors(fit, truth)
         offs.append(off)
         shares.append(within(off, fit))
-        spreads.append(fit.uncertainty.spread_mm)
+        spreads.append(fit.uncertainty.sigma_mm)
         assert abs(fit.uncertainty.noise - noise_m / 0.005) < 0.25 * noise_m / 0.005
     by_axis, inside = (sum(values) / len(values) for values in zip(*shares, strict=True))
     assert 0.91 < by_axis < 0.98 and 0.88 < inside < 0.98  # of a normal spread: 0.954 and 0.95
@@ -74,7 +74,7 @@ def test_what_is_not_seen_is_less_sure():
     weights[10:20, legs] = 0
     weights[29] = 0
     fit = fit_of(markers(), worn(truth), weights)
-    spread = fit.uncertainty.spread_mm
+    spread = fit.uncertainty.sigma_mm
     ankle, wrist = JOINTS.index("left_ankle"), JOINTS.index("left_wrist")
     assert spread[10:20, ankle].min() > 2 * spread[:10, ankle].max()
     assert spread[10:20, wrist].mean() < 1.3 * spread[:10, wrist].mean()
@@ -87,7 +87,7 @@ def test_joints_that_no_point_shows_have_the_spread_of_the_prior():
     hips = [n for n, name in enumerate(markers().names) if name.endswith("WT")]
     points = markers().select(legs + hips)
     fit = fit_of(points, worn(truth)[:, legs + hips], torch.ones(30, len(points)))
-    spread = fit.uncertainty.spread_mm.mean(0)
+    spread = fit.uncertainty.sigma_mm.mean(0)
     assert spread[JOINTS.index("left_wrist")] > 200 > 30 > spread[JOINTS.index("left_knee")]
 
 
