@@ -207,7 +207,8 @@ def fit(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Markers or joints: .c3d, .trc, .npz, .csv of one subject; or SUBJECT/CLIP below a folder."
+            help="Markers or joints: .c3d, .trc, .npz, .csv of one subject; or SUBJECT/CLIP below a folder; "
+            "or a folder of 2D joints with the calibration of its cameras."
         ),
     ],
     out: Annotated[
@@ -228,12 +229,18 @@ def fit(
     up: Annotated[
         str, typer.Option(help="The axis that is up: auto, x, y, z, -x, -y or -z.")
     ] = "auto",
+    rate: Annotated[
+        float, typer.Option(help="Frames per second of 2D joints whose files do not say it.")
+    ] = 0.0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of pmnet/fitting/defaults.yaml.")
     ] = None,
 ) -> None:
     """Fit bodies to markers or joints, and write their motions as AMASS does."""
-    _refuse_unwritable(out, folder=file.is_dir())
+    from pmnet.fitting.detections import has_calibration
+
+    has_views = file.is_dir() and has_calibration(file)
+    _refuse_unwritable(out, folder=file.is_dir() and not has_views)
     from pmnet.body import OPEN_BODY, BodyModel
     from pmnet.check.fits import finding_of_motions
     from pmnet.core import params
@@ -243,6 +250,7 @@ def fit(
     from pmnet.fitting.markers import TABLE, read_table
     from pmnet.fitting.options import fit_options
     from pmnet.fitting.recordings import FitSettings, Knowledge, hash_of
+    from pmnet.fitting.view_files import fit_folder
 
     axis, own_unit = params.parse(Up, up, "--up"), params.parse(Unit, unit, "--unit")
     changes = [text.partition("=") for text in set_ or []]
@@ -251,7 +259,7 @@ def fit(
     )
     table = {**read_table(TABLE), **(read_table(markers) if markers else {})}
     model = BodyModel.load(body or OPEN_BODY)
-    if file.is_dir():
+    if file.is_dir() and not has_views:
         sources = [model.sha256, *(hash_of(path) for path in (markers, poses, memory) if path)]
         files = fit_any_below(
             file,
@@ -263,9 +271,13 @@ def fit(
         typer.echo(finding_of_motions(files).text)
         typer.echo(f"{file}: {len(files)} files of motions -> {out}")
         return
-    trajectories = read_trajectories(file, own_unit)
-    prior, people = _prior_and_people(poses, memory, model)
-    fitted = fit_trajectories(file, trajectories, model, prior, people, options, table, axis)
+    if has_views:
+        prior, people = _prior_and_people(poses, memory, model)
+        fitted = fit_folder(file, model, prior, people, options, axis, rate)
+    else:
+        trajectories = read_trajectories(file, own_unit)
+        prior, people = _prior_and_people(poses, memory, model)
+        fitted = fit_trajectories(file, trajectories, model, prior, people, options, table, axis)
     write_amass(out, fitted, model)
     for line in fitted.summary():
         typer.echo(line)

@@ -21,7 +21,7 @@ TOO_FAR_MM: Final = 50.0  # of the median: these points do not belong to this bo
 def fit_findings(samples: Samples, file: Path) -> Iterator[Finding]:
     """Yield how good the fits of samples are, or those in their file, where pmnet fitted them."""
     if isinstance(samples, FittedSamples):
-        sigma = samples.joint_spread_mm.numpy()
+        sigma = samples.sigma_mm.numpy()
         yield fit_finding(samples.residuals_mm.numpy(), samples.converged.numpy(), JOINTS, sigma)
     elif file.suffix == ".npz" and {"residuals_mm", "converged"} <= npz_keys(file):
         try:
@@ -50,7 +50,7 @@ def fit_finding(
     residuals_mm: np.ndarray,
     converged: np.ndarray,
     joints: Sequence[str],
-    joint_spread_mm: np.ndarray | None = None,
+    sigma_mm: np.ndarray | None = None,
 ) -> Finding:
     """Return a finding on N fits from the residuals (N, J) of their joints, NaN where nothing was seen."""
     seen = np.isfinite(residuals_mm)
@@ -67,8 +67,8 @@ def fit_finding(
         f"{means.max():.1f}; farthest joint: {joints[worst]}, {by_joint[worst]:.1f}); "
         f"{int((~converged).sum())} of {len(converged)} did not settle"
     )
-    if joint_spread_mm is not None and np.isfinite(joint_spread_mm).any():
-        spread = np.nanmean(joint_spread_mm, 0)
+    if sigma_mm is not None and np.isfinite(sigma_mm).any():
+        spread = np.nanmean(sigma_mm, 0)
         open_joint = int(np.nanargmax(spread))
         text += f"; least sure joint: {joints[open_joint]}, {spread[open_joint]:.0f} mm"
     if middle > TOO_FAR_MM:

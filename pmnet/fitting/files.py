@@ -1,9 +1,9 @@
 """A file of markers or joints to a file of bodies: what `pmnet fit` does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -45,13 +45,18 @@ AMASS_WIDTH: Final = 156  # numbers of a pose of SMPL-H; hands stay at rest
 
 @dataclass(frozen=True)
 class FittedFile:
-    """The fit of a file, with the labels that were used and those that were not known."""
+    """The fit of a file, with the labels that were used and those that were not known.
+
+    `more` are arrays that are written beside those of the fit, `notes` further lines of the summary.
+    """
 
     trajectories: Trajectories
     labels: list[str]
     unknown: list[str]
     fit: SubjectFit
     up: str
+    more: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> list[str]:
         """Return what a user should know of the fit, a line each."""
@@ -64,7 +69,10 @@ class FittedFile:
             f"{len(self.labels)} points known, {1000 * fit.residuals[used].mean():.1f} mm from their "
             f"places; farthest: {self.labels[worst]}, {1000 * by_label[worst]:.1f} mm",
             f"{int(fit.swapped.sum())} points had another's label, {int(fit.dropped.sum())} were dropped",
+            f"joints are sure to {fit.uncertainty.sigma_mm.nanmean():.1f} mm; the noise of points is "
+            f"{fit.uncertainty.noise:.1f} times the expected",
             f"up is {self.up}",
+            *self.notes,
         ]
         if self.unknown:
             lines.append(f"labels not known, left out: {', '.join(self.unknown)}")
@@ -207,8 +215,9 @@ def write_amass(path: Path, fitted: FittedFile, body: BodyModel, key: str = "") 
     """Write the bodies as an npz in AMASS's layout with MoSh++'s keys, z up; more keys say how good they are.
 
     `residuals_mm` (T, M; NaN where nothing was seen), `swapped`, `dropped` (T, M), `fitted`, `converged`
-    (T), `latent_joints` (M), the joint that carries each point, `body`, the sha256 of the body model that
-    the betas belong to, and `fit_key` (see `pmnet.fitting.recordings`).
+    (T), `sigma_mm` (T, 24: how far a joint may be from the truth, root mean square), `latent_joints`
+    (M), the joint that carries each point, `body`, the sha256 of the body model that the betas belong to, and
+    `fit_key` (see `pmnet.fitting.recordings`).
     """
     fit, frames = fitted.fit, len(fitted.fit.fitted)
     turn = torch.tensor(TO_Z[fitted.up], dtype=fit.placed.translation.dtype)
@@ -239,9 +248,11 @@ def write_amass(path: Path, fitted: FittedFile, body: BodyModel, key: str = "") 
             dropped=fit.dropped.cpu().numpy(),
             fitted=fit.fitted.cpu().numpy(),
             converged=fit.converged.cpu().numpy(),
+            sigma_mm=fit.uncertainty.sigma_mm.cpu().numpy(),
             latent_joints=owners(fit.points).cpu().numpy(),
             body=np.array(body.sha256),
             fit_key=np.array(key),
+            **fitted.more,
         )
 
 

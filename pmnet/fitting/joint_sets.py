@@ -46,7 +46,7 @@ def _table(section: str) -> Mapping[str, Lies]:
         names = [plain_name(each) for each in (name, *row.get("same", []))]
         table |= dict.fromkeys(names, (kind, what))
         if name.startswith("left_"):
-            twin = what.replace("L", "R", 1) if kind == "vertex" else other_side(what)
+            twin = _right_vertex(what) if kind == "vertex" else other_side(what)
             table |= dict.fromkeys(map(_right, names), (kind, twin))
     return table
 
@@ -54,6 +54,11 @@ def _table(section: str) -> Mapping[str, Lies]:
 def _right(name: str) -> str:
     """Return the name of the joint on the other side: lefthip, lhip."""
     return f"right{name[4:]}" if name.startswith("left") else f"r{name[1:]}"
+
+
+def _right_vertex(name: str) -> str:
+    """Return smplx's name of the vertex on the other side: LHeel, lthumb."""
+    return ("R" if name[0] == "L" else "r") + name[1:]
 
 
 def points_of_joints(body: BodyModel, places: Sequence[Lies]) -> BodyPoints:
@@ -67,7 +72,7 @@ def points_of_joints(body: BodyModel, places: Sequence[Lies]) -> BodyPoints:
         parts.append(regressed_points(body, [what for _, what in others], regressor))
     if len(parts) == 1:
         return parts[0]
-    both = _joined(*parts)
+    both = BodyPoints.cat(parts)
     order = [i for i, (kind, _) in enumerate(places) if kind == "joint"]
     order += [i for i, (kind, _) in enumerate(places) if kind != "joint"]
     return both.select([order.index(i) for i in range(len(places))])
@@ -81,15 +86,3 @@ def _regressor(body: BodyModel, place: Lies) -> torch.Tensor:
     row = torch.zeros_like(body.lbs_weights[:, 0])
     row[vertex_ids["smplh"][what]] = 1
     return row
-
-
-def _joined(first: BodyPoints, second: BodyPoints) -> BodyPoints:
-    return BodyPoints(
-        names=first.names + second.names,
-        point=torch.cat([first.point, second.point + len(first)]),
-        joint=torch.cat([first.joint, second.joint]),
-        weight=torch.cat([first.weight, second.weight]),
-        template=torch.cat([first.template, second.template], 1),
-        shapes=torch.cat([first.shapes, second.shapes], 2),
-        poses=torch.cat([first.poses, second.poses], 2),
-    )

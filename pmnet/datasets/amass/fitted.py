@@ -19,7 +19,7 @@ from pmnet.formats.arrays import array
 
 KEYS: Final = (
     *("residuals_mm", "latent_joints", "fitted", "converged", "swapped", "dropped", "body"),
-    "joint_spread_mm",
+    "sigma_mm",
 )
 # column -> (numbers per row, meaning)
 COLUMNS: Final = {
@@ -27,7 +27,7 @@ COLUMNS: Final = {
         24,
         "mean distance of the points of each joint from what was seen, mm; or NaN",
     ),
-    "joint_spread_mm": (
+    "sigma_mm": (
         24,
         "standard deviation of each joint given what was seen, mm; NaN: not known",
     ),
@@ -40,7 +40,7 @@ class ClipFit:
     """How good the fit of a clip of T frames is, and how many points were set right or left out."""
 
     residuals_mm: np.ndarray  # (T, 24), NaN where no point of the joint was seen
-    joint_spread_mm: np.ndarray  # (T, 24), NaN where it is not known
+    sigma_mm: np.ndarray  # (T, 24), NaN where it is not known
     fitted: np.ndarray  # (T,)
     converged: np.ndarray  # (T,)
     swapped: int
@@ -69,12 +69,12 @@ def clip_fit(path: Path, values: Mapping[str, Any], count: int) -> ClipFit | Non
     points = residuals.shape[1]
     joints = array(path, values, "latent_joints", (points,)).astype(int)
     sigma = np.full((count, len(JOINTS)), np.nan)
-    if "joint_spread_mm" in values:
-        sigma = array(path, values, "joint_spread_mm", (count, len(JOINTS)))
+    if "sigma_mm" in values:
+        sigma = array(path, values, "sigma_mm", (count, len(JOINTS)))
     fitted = array(path, values, "fitted", (count,)) > 0
     return ClipFit(
         residuals_mm=_by_joint(residuals, joints),
-        joint_spread_mm=sigma,
+        sigma_mm=sigma,
         fitted=fitted,
         converged=array(path, values, "converged", (count,)) > 0,
         swapped=int((array(path, values, "swapped", (count, points)) > 0).sum()),
@@ -110,7 +110,7 @@ class FittedSamples(Samples):
     """
 
     residuals_mm: Float[Tensor, "n 24"]
-    joint_spread_mm: Float[Tensor, "n 24"]
+    sigma_mm: Float[Tensor, "n 24"]
     converged: Bool[Tensor, "n"]
 
     def save(self, path: Path) -> None:
