@@ -27,7 +27,10 @@ COLUMNS: Final = {
         24,
         "mean distance of the points of each joint from what was seen, mm; or NaN",
     ),
-    "sigma_mm": (24, "standard deviation of each joint given what was seen, mm; NaN: not known"),
+    "sigma_mm": (
+        24,
+        "standard deviation of each joint given what was seen, mm; NaN: not known",
+    ),
     "converged": (1, "the fit settled before its steps ran out"),
 }
 
