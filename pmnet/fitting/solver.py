@@ -135,23 +135,25 @@ class Solver:
         damping = start.translation.new_full((count,), FIRST_DAMPING)
         settled = torch.zeros(count, dtype=torch.bool, device=groups.device)
         placed, cost = start, state.cost
-        rows = torch.arange(len(start), device=groups.device)  # frames that still move
+        rows = every = torch.arange(len(start), device=groups.device)  # frames that still move
         for _ in range(self.options.iterations):
-            own, own_of_row = groups[rows].unique(return_inverse=True)
+            own, own_of_row = rows, every[: len(rows)]
+            if subjects is not None:
+                own, own_of_row = groups[rows].unique(return_inverse=True)
             held = damping[own]
             tried = self._evaluate(
                 self._stepped(state, own_of_row, held, fit_shape),
                 seen.select(rows),
                 None if means is None else means[rows],
             )
-            gain = _sum(state.cost - tried.cost, own_of_row)
+            gain = _sum(state.cost - tried.cost, own_of_row, len(own))
             better = gain >= 0  # false for NaN
             state = _chosen(better[own_of_row], tried, state)
             placed = _written(placed, rows, state.placed)
             cost = cost.index_copy(0, rows, state.cost)
             held = torch.where(better, held / 10, held * 10)
             damping[own] = held.clamp(min=LEAST_DAMPING)
-            frames = _sum(torch.ones_like(state.cost), own_of_row)
+            frames = _sum(torch.ones_like(state.cost), own_of_row, len(own))
             settled[own] = (better & (gain < self.options.tolerance * frames)) | (
                 held > MOST_DAMPING
             )
@@ -318,9 +320,9 @@ def _solved(
         return -_back(factor, slope), slope.new_zeros(count, 10)
     less = half[..., 1:].mT @ half
     eye = torch.eye(10, dtype=less.dtype, device=less.device)
-    matrix = _sum(system.shape - less[..., 1:], groups) + GROUND * eye
+    matrix = _sum(system.shape - less[..., 1:], groups, count) + GROUND * eye
     shape = torch.linalg.solve_ex(
-        matrix, -_sum(system.shape_slope - less[..., 0], groups)[..., None]
+        matrix, -_sum(system.shape_slope - less[..., 0], groups, count)[..., None]
     )[0][..., 0]
     moved = slope + (half[..., 1:] @ shape[groups, :, None])[..., 0]
     return -_back(factor, moved), shape
@@ -339,11 +341,10 @@ def solved_by(
     return torch.linalg.solve_triangular(factor.mT, half, upper=True)
 
 
-def _sum(values: Float[Tensor, "b *r"], groups: Int[Tensor, "b"]) -> Float[Tensor, "g *r"]:
-    """Return the sums over the frames of each subject; every subject has a frame."""
-    count = int(groups.max()) + 1 if len(groups) else 0
-    if count == len(groups):  # one frame each: they are numbered in order
-        return values
+def _sum(
+    values: Float[Tensor, "b *r"], groups: Int[Tensor, "b"], count: int
+) -> Float[Tensor, "g *r"]:
+    """Return the sums over the frames of each of `count` subjects; `groups` has the subject of each frame."""
     return values.new_zeros(count, *values.shape[1:]).index_add_(0, groups, values)
 
 

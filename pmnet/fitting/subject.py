@@ -111,7 +111,7 @@ class SubjectFitter:
         fitted, seen, start = self._begin(targets, weights)
         if shape is None:
             with one_thread():
-                shape = self._stage_one(start, seen)
+                shape, start = self._stage_one(start, seen)
         points, betas = shape.points, shape.betas
         solver = Solver(self._body, points, self._prior, self._options)
         start = Placed(
@@ -145,7 +145,7 @@ class SubjectFitter:
         """Return what stage I gives, and the closed-form starts of the frames that show three points."""
         _, seen, start = self._begin(targets, weights)
         with one_thread():
-            return self._stage_one(start, seen), start
+            return self._stage_one(start, seen)[0], start
 
     # --- stages
 
@@ -167,8 +167,8 @@ class SubjectFitter:
         )
         return Placed.cat(parts)
 
-    def _stage_one(self, start: Placed, seen: _Seen) -> SubjectShape:
-        """Return the points at their places on the subject, and its betas."""
+    def _stage_one(self, start: Placed, seen: _Seen) -> tuple[SubjectShape, Placed]:
+        """Return the shape of the subject, and the starts, of which those of stage I are fitted."""
         rows = varied_frames(self._body, start, seen.weights, self._options.shape_frames)
         placed, seen, points = start[rows], seen[rows], self._points
         one = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
@@ -185,7 +185,10 @@ class SubjectFitter:
                 points = self._points.moved(shifts)
         measure = JointUncertainty(self._body, points, self._prior, self._options)
         covariance = measure.of_shape(placed, self._positions(seen))
-        return SubjectShape(points, placed.params.betas[:1], covariance)
+        shape = SubjectShape(points, placed.params.betas[:1], covariance)
+        rotmats = start.params.rotmats.index_copy(0, rows, placed.params.rotmats)
+        translation = start.translation.index_copy(0, rows, placed.translation)
+        return shape, Placed(BodyParams(rotmats, start.params.betas), translation)
 
     def _solve(self, solver: Solver, start: Placed, seen: _Seen) -> Fit:
         fits = self._chunks(

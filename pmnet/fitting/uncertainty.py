@@ -21,7 +21,7 @@ from pmnet.fitting.points import BodyPoints, joint_points
 from pmnet.fitting.prior import PosePrior
 from pmnet.fitting.solver import Placed, Solver, solved_by
 
-SAMPLED: Final = 64  # frames that noise and shape are measured on
+SAMPLED: Final = 24  # frames that noise and shape are measured on
 LEAST_NOISE: Final = 0.2  # of the noise that the options say: below it a few residuals were lucky
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
+from pmnet.core.errors import InputError
 from pmnet.fitting.cameras import Cameras
 from pmnet.fitting.observations import Pixels
 from pmnet.fitting.options import FitOptions
@@ -27,6 +28,7 @@ from pmnet.fitting.subject import (
 )
 from pmnet.fitting.triangulation import Triangulated, triangulate
 from pmnet.fitting.uncertainty import JointUncertainty
+from pmnet.formats.trajectories import LARGEST_M, SMALLEST_M
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,14 @@ def fit_views(
     """Return the bodies of frames whose `points` were seen at `pixels` with a confidence (0: not seen).
 
     `poses` are bodies that the start learns from. Raises InputError where no frame has three points that two
-    views agree on.
+    views agree on, and where the points do not span a person.
     """
     seen = torch.where(torch.isfinite(pixels).all(3), confidence, 0).clamp(min=0)
     given = torch.where(seen[..., None] > 0, pixels, 0)
     plain = cameras.undistorted(given.to(cameras.inside)).to(points.weight)
     projections = cameras.projections.to(points.weight)
     found = triangulate(plain, seen, projections, options.wrong_px)
+    _refuse_other_units(found.points)
     weights = torch.isfinite(found.points).all(2).to(plain)
     subject = SubjectFitter(body, points, prior, poses, options)(found.points, weights)
     # what one view alone sees cannot be contradicted
@@ -91,6 +94,19 @@ def fit_views(
         uncertainty=uncertainty.of_rows(torch.arange(len(seen)), subject.fitted),
     )
     return ViewsFit(subject, found, used, off)
+
+
+def _refuse_other_units(points: Float[Tensor, "t m 3"]) -> None:
+    """Raise InputError where points span no person, as with a calibration in mm."""
+    known = torch.isfinite(points)
+    low = torch.where(known, points, torch.inf).amin(1)
+    high = torch.where(known, points, -torch.inf).amax(1)
+    spans = (high - low).amax(1)[known.all(2).sum(1) > 1]
+    if len(spans) and not SMALLEST_M <= (size := float(spans.median())) <= LARGEST_M:
+        raise InputError(
+            f"the triangulated joints span {size:.3g} m; expected a person, {SMALLEST_M} to {LARGEST_M:g} m. "
+            "The translations of the calibration must be in m"
+        )
 
 
 def _refined(solver: Solver, start: Placed, observed: Pixels) -> tuple[Fit, Int[Tensor, "n"]]:

@@ -78,6 +78,9 @@ def test_frames_of_a_subject_share_their_betas():
     assert torch.equal(shared[6:], shared[6:7].expand(6, 10))
     alone = solver.solve(near(truth, 0.1), seen).placed.params.betas
     assert (shared - truth.betas).abs().mean() < (alone - truth.betas).abs().mean()
+    # subjects of one frame each, in any order, are frames alone
+    mixed = solver.solve(near(truth, 0.1), seen, torch.arange(12).flip(0)).placed.params.betas
+    assert torch.allclose(mixed, alone, atol=1e-3)
     fixed = solver.solve(near(truth, 0.1), seen, fit_shape=False).placed.params.betas
     assert torch.equal(fixed, torch.zeros(12, 10))
 

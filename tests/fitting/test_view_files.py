@@ -1,12 +1,13 @@
 """Folders of 2D joints: OpenPose's, COCO's and our own files, fitted by the command, and wrong ones."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fitted import four_cameras, one_shape, poses
+from fitted import four_cameras, one_shape, poses, prior
 from people import open_body
 from typer.testing import CliRunner
 
@@ -15,6 +16,8 @@ from pmnet.core.errors import InputError
 from pmnet.fitting.cameras import Cameras
 from pmnet.fitting.detections import BODY_25, COCO_17, read_views
 from pmnet.fitting.joint_sets import known_joints, points_of_joints
+from pmnet.fitting.options import fit_options
+from pmnet.fitting.view_files import fit_folder
 
 FRAMES = 5
 
@@ -137,6 +140,14 @@ def test_wrong_folders_are_refused(tmp_path):
     (tmp_path / "pose" / "cam01_json" / "again_0.json").rename(tmp_path / "pose" / "cam01.json")
     with pytest.raises(InputError, match=r"camera cam01: .* found cam01\.json, cam01_json"):
         read_views(tmp_path)
+    np.savez(tmp_path / "keypoints.npz", keypoints=seen(COCO_17), names=np.array(COCO_17))
+    in_mm = four_cameras()
+    calibration(
+        tmp_path / "calibration.npz", replace(in_mm, translations=1000 * in_mm.translations)
+    )
+    others, options = poses(200, seed=9), fit_options({}, "test")
+    with pytest.raises(InputError, match=r"span .* m; expected a person, .* must be in m"):
+        fit_folder(tmp_path, open_body(), prior(), others, options, rate_hz=30.0)
     np.savez(tmp_path / "keypoints.npz", keypoints=np.zeros((2, 4, 17, 3)), names=np.array(COCO_17))
     with pytest.raises(InputError, match="no joint is seen"):
         read_views(tmp_path)
