@@ -205,9 +205,15 @@ def check(
 @app.command(rich_help_panel=DATA)
 def fit(
     file: Annotated[
-        Path, typer.Argument(help="Markers or joints of one subject: .c3d, .trc, .npz.")
+        Path,
+        typer.Argument(
+            help="Markers or joints: .c3d, .trc, .npz, .csv of one subject; or SUBJECT/CLIP below a folder; "
+            "or a folder of 2D joints with the calibration of its cameras."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The .npz to write, in AMASS's layout.")],
+    out: Annotated[
+        Path, typer.Option(help="The .npz to write, in AMASS's layout; of a folder: a folder.")
+    ],
     body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
     markers: Annotated[
         Path | None, typer.Option(help="A table of labels beside the known ones (.yaml).")
@@ -220,30 +226,58 @@ def fit(
         Path | None, typer.Option(help="A prototype memory (.npz): poses are drawn to the nearest.")
     ] = None,
     unit: Annotated[str, typer.Option(help="m, cm or mm; by default what the file says.")] = "",
-    up: Annotated[str, typer.Option(help="The axis that is up: auto, x, y or z.")] = "auto",
+    up: Annotated[
+        str, typer.Option(help="The axis that is up: auto, x, y, z, -x, -y or -z.")
+    ] = "auto",
+    rate: Annotated[
+        float, typer.Option(help="Frames per second of 2D joints whose files do not say it.")
+    ] = 0.0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of pmnet/fitting/defaults.yaml.")
     ] = None,
 ) -> None:
-    """Fit a body to markers or joints, and write its motion as AMASS does."""
-    _refuse_unwritable(out)
+    """Fit bodies to markers or joints, and write their motions as AMASS does."""
+    from pmnet.fitting.detections import has_calibration
+
+    has_views = file.is_dir() and has_calibration(file)
+    _refuse_unwritable(out, folder=file.is_dir() and not has_views)
     from pmnet.body import OPEN_BODY, BodyModel
+    from pmnet.check.fits import finding_of_motions
     from pmnet.core import params
     from pmnet.core.yaml_files import parse_yaml
+    from pmnet.datasets._recordings.fits import Unit, Up, fit_any_below
     from pmnet.fitting.files import fit_trajectories, read_trajectories, write_amass
     from pmnet.fitting.markers import TABLE, read_table
     from pmnet.fitting.options import fit_options
+    from pmnet.fitting.recordings import FitSettings, Knowledge, hash_of
+    from pmnet.fitting.view_files import fit_folder
 
-    axis = params.parse(Literal["auto", "x", "y", "z"], up, "--up")
+    axis, own_unit = params.parse(Up, up, "--up"), params.parse(Unit, unit, "--unit")
     changes = [text.partition("=") for text in set_ or []]
     options = fit_options(
         {key: parse_yaml(value, f"--set {key}") for key, _, value in changes}, "--set"
     )
     table = {**read_table(TABLE), **(read_table(markers) if markers else {})}
-    trajectories = read_trajectories(file, unit)
     model = BodyModel.load(body or OPEN_BODY)
-    prior, people = _prior_and_people(poses, memory, model)
-    fitted = fit_trajectories(file, trajectories, model, prior, people, options, table, axis)
+    if file.is_dir() and not has_views:
+        sources = [model.sha256, *(hash_of(path) for path in (markers, poses, memory) if path)]
+        files = fit_any_below(
+            file,
+            out,
+            FitSettings(options, own_unit, axis),
+            lambda: Knowledge(model, *_prior_and_people(poses, memory, model), table),
+            sources,
+        )
+        typer.echo(finding_of_motions(files).text)
+        typer.echo(f"{file}: {len(files)} files of motions -> {out}")
+        return
+    if has_views:
+        prior, people = _prior_and_people(poses, memory, model)
+        fitted = fit_folder(file, model, prior, people, options, axis, rate)
+    else:
+        trajectories = read_trajectories(file, own_unit)
+        prior, people = _prior_and_people(poses, memory, model)
+        fitted = fit_trajectories(file, trajectories, model, prior, people, options, table, axis)
     write_amass(out, fitted, model)
     for line in fitted.summary():
         typer.echo(line)
@@ -252,25 +286,11 @@ def fit(
 
 def _prior_and_people(poses: Path | None, memory: Path | None, body: Any) -> tuple[Any, Any]:
     """Return the pose prior, and the bodies that it was learnt from: the user's, or families of actions."""
-    from pmnet.body import BodyParams
-    from pmnet.body.camera import View
-    from pmnet.data.samples import Samples
-    from pmnet.datasets import synthetic
-    from pmnet.fitting.prior import FLOOR_RAD, WIDE_FLOOR_RAD, learn_prior
+    from pmnet.datasets._recordings.people import prior_and_people
     from pmnet.memory.prototypes import PrototypeMemory
 
-    if poses is None:
-        view = View(0.0, 0.0, 0.0, 0.0, margin=0.9, margin_spread=0.0, shift=0.0)
-        equal = dict.fromkeys(synthetic.FAMILIES, 1.0)
-        drawn = synthetic.Options(1500, equal, 8.0, 1.0, view, 0)
-        people = synthetic.read("fit", Path(), drawn, body).body_params()
-    else:
-        samples = Samples.load(poses)
-        people = samples.body_params(samples.has_smpl.nonzero()[:, 0])
-        people = BodyParams(people.rotmats, people.betas.clamp(-3, 3))
     means = PrototypeMemory.load(memory).prototypes.rotmats[:, 1:] if memory else None
-    floor = WIDE_FLOOR_RAD if poses is None else FLOOR_RAD
-    return learn_prior(people.rotmats[:, 1:], floor, means), people
+    return prior_and_people(poses, body, means)
 
 
 @app.command(rich_help_panel=DATA)
@@ -609,6 +629,9 @@ def build_memory_of(
     ],
     k: Annotated[int, typer.Option(help="Number of prototypes.")],
     out: Annotated[Path, typer.Option(help="The memory (.npz) to write.")],
+    adapter: Annotated[
+        str, typer.Option(help="Read only what this adapter knows, such as c3d or amass.")
+    ] = "",
     body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
     limb_weight: Annotated[
         float, typer.Option(help="Weight of the limbs; 1 for all parts: 3DH.")
@@ -628,8 +651,11 @@ def build_memory_of(
     from pmnet.core import params
     from pmnet.core.device import Machine, device_of
     from pmnet.core.ranges import Seed, Weight
+    from pmnet.datasets import adapters
     from pmnet.dropin.poses import read_poses
 
+    if adapter and adapter not in adapters():
+        raise pmnet.InputError(f"--adapter {adapter}: is not one of {', '.join(adapters())}")
     for option, number in (
         ("--k", k),
         ("--restarts", restarts),
@@ -641,7 +667,7 @@ def build_memory_of(
     first = params.parse(Literal["random", "kmeans++"], init, "--init")
     on = device_of(Machine(device, 0, 1, 0.0, 0.0, 1, 1))
     model = BodyModel.load(body or OPEN_BODY)
-    given = read_poses(poses, model)
+    given = read_poses(poses, model, adapter)
     if k > len(given.params):
         raise pmnet.InputError(f"--k {k}: more prototypes than the {len(given.params)} bodies")
     memory = cluster_poses(
@@ -755,8 +781,8 @@ def import_body(
 def _add_stages() -> None:
     """Add each stage as a command that has its help text, and is loaded when it is called."""
     for module in pkgutil.iter_modules(stages.__path__):
-        # the launcher; and `page`, which is a command of its own above: it takes its folder as an argument
-        if module.name.startswith("_") or module.name == "page":
+        # the launcher; and stages that are commands of their own above, which take a path as an argument
+        if module.name.startswith("_") or module.name in ("page", "fit"):
             continue
         # `pmnet body` is a group of commands: the stage that checks a body is `pmnet body check`
         group, name = (body_app, "check") if module.name == "body" else (app, module.name)

@@ -34,6 +34,7 @@ from pmnet.report.options import (
 )
 from pmnet.runs.slurm import SlurmOptions
 from pmnet.training.options import Train
+from stages.fit import Recordings
 
 PROFILES = {"root": ROOT, "paper": ROOT / "paper", "open": ROOT / "open"}
 SECTIONS = {
@@ -44,6 +45,7 @@ SECTIONS = {
     "train": Train,
     "evaluate": Evaluate,
     "comparators": dict[str, Comparator],
+    "fits": dict[str, Recordings],
     "report": ReportOptions,
 }
 SWEPT = {"k": "k", "limb-weight": "limb_weight", "max-iterations": "max_iterations"}
@@ -53,6 +55,11 @@ COMPARATOR = {
     "use": "first",
     "turn": "none",
     "trust_order": False,
+}
+RECORDINGS = {
+    "adapter": "c3d",
+    "source": "data/recordings",
+    "options": {"fit": {}, "markers": None, "poses": None, "unit": "", "up": "auto"},
 }
 PAPER_RUNS = {
     *("single", "naive_k50", "random_k50", "3dh_k50"),
@@ -106,7 +113,8 @@ def plain(items: list[Any]) -> list[str]:
 def resolve(folder: Path) -> dict[str, Entry]:
     """Return the stages of a profile as DVC resolves them."""
     graph = YAML(typ="safe", pure=True).load((folder / "dvc.yaml").read_text())
-    graph["vars"] = [{"comparators": {"other": COMPARATOR}}]  # the profiles have none
+    # the profiles have none
+    graph["vars"] = [{"comparators": {"other": COMPARATOR}}, {"fits": {"people": RECORDINGS}}]
     with Repo(str(folder)) as repo:
         stages = DataResolver(repo, str(folder), graph).resolve()["stages"]
     return {
@@ -298,7 +306,8 @@ def test_every_data_dependency_is_the_output_of_a_stage_or_a_source(graph, profi
     files = ("body.file", "evaluate.mean")
     sources = {params.read(folder / "params.yaml", name) for name in files}
     datasets = params.read(folder / "params.yaml", "datasets")
-    sources |= {dataset["source"] for dataset in datasets.values()} | {COMPARATOR["source"]}
+    sources |= {dataset["source"] for dataset in datasets.values()}
+    sources |= {str(COMPARATOR["source"]), str(RECORDINGS["source"])}
     for entry in graph.values():
         for dep in entry.deps:
             if dep.removeprefix("./") in entry.code or dep in outs | sources:

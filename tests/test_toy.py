@@ -69,6 +69,11 @@ def test_nothing_is_left_over(toy):
 
 SETS = ("train", "validation", "common", "rare")
 ALL_P3DH = {run for run in RUNS if run.startswith("p3dh")}
+RECORDINGS = {
+    "adapter": "c3d",
+    "source": "recordings",
+    "options": {"fit": {}, "markers": None, "poses": None, "unit": "", "up": "auto"},
+}
 # the stages whose own command, parameters or missing inputs a change touches;
 # what follows from them DVC reruns by itself
 DIRECT = [
@@ -114,6 +119,7 @@ DIRECT = [
         {"o": {"label": "O", "source": "o", "use": "first", "turn": "none", "trust_order": False}},
         {"comparators", "compare@o"},
     ),
+    ("fits", {"a": RECORDINGS}, {"fit@a"}),
     ("report.bins", 3, TABLES | {"curves", "summary"}),
     ("figures.k_sweep.dpi", 50, {"figure@k_sweep"}),
     ("train.precision", "tf32", of_runs("train", *RUNS)),

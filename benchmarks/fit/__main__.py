@@ -4,12 +4,19 @@
 of subjects whose betas are N(0, 1) and unknown to the fits. Markers: 48, each 9.5 mm from the posed skin,
 5 mm of noise per axis, 10 % missing. Joints: the 24 of the skeleton with the same noise.
 
-`pmnet_frames` fits the betas of each frame alone, as the peers do; `pmnet_subject` the betas of a subject,
-its stage I included in the time. `start` is our start in closed form. smplfitter gets the joints that markers
-show from our map, and knows no offset from the skin. frames_per_s is wall time with the start; on a CPU,
-frames_per_cpu_s is by the time that the cores spent on it, which other work on the machine disturbs less.
-Errors are mean distances of the vertices per frame: their mean, 95th percentile and worst, and the share up
-to 10 mm.
+`pmnet_frames` fits the betas of each frame alone, as the peers do; `pmnet_subject` those of a subject, with
+stage I and the uncertainty of joints in the time. `start` is our start in closed form. smplfitter gets the
+joints that markers show from our map, and knows no offset from the skin. frames_per_s is wall time with the
+start; on a CPU, frames_per_cpu_s is by the time that the cores spent on it, which other work on the machine
+disturbs less. Errors are mean distances of the vertices per frame: their mean, 95th percentile and worst, and
+the share up to 10 mm; `joints_mm` and `joints_p95_mm` are the median and 95th percentile of the joints.
+
+Real poses are those of --mocap FOLDER (`test` and `train` with SUBJECT/*.npz in AMASS's layout, other
+people); without it, poses are drawn from hand-written families of actions (column `poses`). A GPU gets the
+same frames over and over, --batch in all, to have enough to do; `frames` counts all of them. L-BFGS gets 64
+frames on a CPU, and each frame once on a GPU.
+
+`--priors` compares pose priors instead: see benchmarks/fit/priors.py.
 """
 
 import argparse
@@ -24,7 +31,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.fit.peers import Lbfgs, Smplfitter, has_smplfitter
-from benchmarks.fit.world import LABELS, World, world_of
+from benchmarks.fit.priors import compare_priors
+from benchmarks.fit.world import LABELS, world_of
 from benchmarks.measuring import machine_name
 from pmnet.core.device import in_threads
 from pmnet.core.files import replacing
@@ -37,7 +45,7 @@ from pmnet.fitting.solver import Placed, Solver
 from pmnet.fitting.start import Starter
 from pmnet.fitting.subject import SubjectFitter
 
-CPU_CHUNK, GPU_CHUNK = 128, 4096
+CPU_CHUNK, GPU_CHUNK = 128, 8192
 LBFGS_STEPS = 40
 FEW = 64  # frames that L-BFGS gets on a CPU
 
@@ -53,8 +61,11 @@ class Row:
     p95_mm: float
     worst_mm: float
     within_10mm: float
+    joints_mm: float
+    joints_p95_mm: float
     frames_per_s: float
     frames_per_cpu_s: float
+    poses: str
     machine: str
 
 
@@ -69,6 +80,8 @@ class Benchmark:
         self.prior = learn_prior(self.world.learnt.rotmats[:, 1:], FLOOR_RAD)
         self.options = fit_options({}, "benchmark")
         self.machine = machine_name(self.device)
+        self.poses = "mocap" if options.mocap else "acted"
+        self.batch = max(options.batch, options.frames) if self.on_gpu else options.frames
         self.rows: list[Row] = []
 
     def measure(
@@ -79,7 +92,9 @@ class Benchmark:
         peers: bool = True,
     ) -> None:
         """Measure the start, both of our fits and the peers on one kind of points."""
-        points, targets, weights = seen
+        points, once, once_weights = seen
+        person = torch.arange(self.batch, device=self.device) % len(once)
+        targets, weights = once[person], once_weights[person]
         starter = Starter(self.world.body, points, self.prior, self.world.learnt)
         solver = Solver(self.world.body, points, self.prior, self.options)
 
@@ -91,7 +106,11 @@ class Benchmark:
         self._add("start", name, self._chunked(lambda rows: starter(targets[rows], weights[rows])))
         self._add("pmnet_frames", name, self._chunked(fitted))
         fitter = SubjectFitter(self.world.body, points, self.prior, self.world.learnt, self.options)
-        self._add("pmnet_subject", name, lambda: self._subjects(fitter, targets, weights))
+        self._add(
+            "pmnet_subject",
+            name,
+            lambda is_trial: self._subjects(fitter, targets, weights, is_trial),
+        )
         if name == "markers" and peers and has_smplfitter():
             chosen = vertices_of(self.world.body, [read_table()[label] for label in LABELS])
             peer = Smplfitter(self.world, points, chosen)
@@ -103,40 +122,43 @@ class Benchmark:
                 ),
             )
         lbfgs = Lbfgs(self.world, points, self.prior, lbfgs_steps)
-        few = slice(0, None if self.on_gpu else FEW)
-        work = lambda: lbfgs(starter(targets[few], weights[few]), targets[few], weights[few])  # noqa: E731
-        self._add(f"lbfgs_{lbfgs_steps}", name, work)
+        few = slice(0, len(once) if self.on_gpu else FEW)
+        few_seen = once[few], once_weights[few]
+        self._add(f"lbfgs_{lbfgs_steps}", name, lambda _: lbfgs(starter(*few_seen), *few_seen))
 
-    def _subjects(self, fitter: SubjectFitter, targets: Tensor, weights: Tensor) -> Placed:
-        subjects = self.world.subjects
+    def _subjects(
+        self, fitter: SubjectFitter, targets: Tensor, weights: Tensor, is_trial: bool
+    ) -> Placed:
+        person = torch.arange(len(targets), device=self.device) % len(self.world.truth)
+        subjects = self.world.subjects[person]
         rows = [(subjects == number).nonzero()[:, 0] for number in subjects.unique().tolist()]
+        rows = rows[:1] if is_trial else rows
         placed = Placed.cat([fitter(targets[own], weights[own]).placed for own in rows])
         return placed[torch.cat(rows).argsort()]
 
-    def _chunked(self, work: Callable[[slice], Placed]) -> Callable[[], Placed]:
-        size, count = GPU_CHUNK if self.on_gpu else CPU_CHUNK, len(self.world.truth)
+    def _chunked(self, work: Callable[[slice], Placed]) -> Callable[[bool], Placed]:
+        size, count = GPU_CHUNK if self.on_gpu else CPU_CHUNK, self.batch
         parts = [slice(a, min(a + size, count)) for a in range(0, count, size)]
-        return lambda: Placed.cat(
-            [work(part) for part in parts] if self.on_gpu else list(in_threads(work, parts))
-        )
 
-    def _add(self, method: str, points: str, work: Callable[[], Placed]) -> None:
+        def worked(is_trial: bool) -> Placed:
+            if self.on_gpu:
+                return Placed.cat([work(part) for part in parts[: 1 if is_trial else None]])
+            return Placed.cat(list(in_threads(work, parts)))
+
+        return worked
+
+    def _add(self, method: str, points: str, work: Callable[[bool], Placed]) -> None:
+        """Measure `work` and write its row; a GPU does a part of it first, so that its kernels are ready."""
         if self.on_gpu:
-            work()  # kernels and libraries are made ready
+            work(True)
             torch.cuda.synchronize()
         spent, begun = _user_s(), time.perf_counter()
-        placed = work()
+        placed = work(False)
         if self.on_gpu:
             torch.cuda.synchronize()
         took, used = time.perf_counter() - begun, _user_s() - spent
         count = len(placed)
-        errors = World(
-            self.world.body,
-            self.world.truth[slice(0, count)],
-            self.world.vertices[:count],
-            self.world.subjects[:count],
-            self.world.learnt,
-        ).errors_mm(placed.params, placed.translation)
+        errors, of_joints = self.world.errors_mm(placed.params, placed.translation)
         row = Row(
             method=method,
             points=points,
@@ -145,8 +167,11 @@ class Benchmark:
             p95_mm=round(errors.quantile(0.95).item(), 2),
             worst_mm=round(errors.max().item(), 1),
             within_10mm=round((errors <= 10).float().mean().item(), 3),
+            joints_mm=round(of_joints.median().item(), 2),
+            joints_p95_mm=round(of_joints.quantile(0.95).item(), 2),
             frames_per_s=round(count / took, 1),
             frames_per_cpu_s=round(count / used, 1),
+            poses=self.poses,
             machine=self.machine,
         )
         print("  ".join(str(value) for value in asdict(row).values()), flush=True)
@@ -165,9 +190,11 @@ def _user_s() -> float:
 def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--mocap", type=Path, default=Path("../shared/mocap"))
+    parser.add_argument("--mocap", type=Path, help="test/SUBJECT/*.npz, train/SUBJECT/*.npz")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--frames", type=int, default=1024)
+    parser.add_argument("--batch", type=int, default=65_536, help="frames of a GPU")
+    parser.add_argument("--priors", action="store_true", help="compare pose priors instead")
     parser.add_argument("--learnt", type=int, default=4000)
     parser.add_argument("--points", nargs="+", default=["markers", "joints"])
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks"))
@@ -177,7 +204,11 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Run the comparison, print it and write it."""
     torch.set_grad_enabled(False)
-    benchmark = Benchmark(options := parsed())
+    options = parsed()
+    if options.priors:
+        compare_priors(options)
+        return
+    benchmark = Benchmark(options)
     for name in options.points:
         seen = benchmark.world.markers() if name == "markers" else benchmark.world.joints()
         benchmark.measure(name, seen)

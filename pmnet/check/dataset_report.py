@@ -4,7 +4,7 @@ import importlib
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ruamel.yaml.compat import StringIO
 
 from pmnet import datasets
 from pmnet.body import BodyModel
+from pmnet.check.fits import fit_findings
 from pmnet.check.inspection import Finding, inspect, total
 from pmnet.check.overlays import overlay_sheet
 from pmnet.check.unread import unreadable
@@ -21,12 +22,14 @@ from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset
+from pmnet.datasets._recordings.fits import ENDINGS, RecordingFit
 from pmnet.datasets._shared.discovery import Found, walked_once
 from pmnet.images.crops import AS_STORED, Reading
 from pmnet.images.sheet import save_picture
 
 SHEET_SAMPLES, SHEET_PX = 16, 160  # of a contact sheet
 SPIN = "spin"  # takes any file in SPIN's layout that no other adapter knows
+RECORDING_FIT = {field.name for field in fields(RecordingFit)}
 NOT_READABLE = "no reader can open this file"
 
 
@@ -97,7 +100,7 @@ def _report(found: Found, name: str, body: BodyModel, reading: Reading) -> Datas
     except InputError as error:
         return DatasetReport(found, name, [Finding("wrong", str(error))], contents)
     tested, compared = inspect(samples, body, reading)
-    findings = [*_counts(samples, found), *tested]
+    findings = [*_counts(samples, found), *fit_findings(samples, _file_of(found)), *tested]
     if found.split == "test" and not samples.is_measurable():
         findings.append(Finding("note", "no 3D joints either: no error can be measured on it"))
         found = replace(found, split="preview")
@@ -120,8 +123,9 @@ def as_text(report: DatasetReport) -> Iterator[str]:
     if report.samples is not None:
         yield f"  compared: {total([report.compared])}"
     if not report.wrong:
-        yield "  put into params.yaml, under datasets:"
-        yield from (f"    {line}" for line in entry_yaml(report).splitlines())
+        for section, entry in entries_yaml(report):
+            yield f"  put into params.yaml, under {section}:"
+            yield from (f"    {line}" for line in entry.splitlines())
 
 
 def verdict(root: Path, reports: list[DatasetReport]) -> str:
@@ -176,16 +180,25 @@ def as_json(reports: list[DatasetReport]) -> str:
     )
 
 
-def entry_yaml(report: DatasetReport) -> str:
-    """Return the entry of a data set for `datasets` of params.yaml."""
-    found, stream = report.found, StringIO()
-    entry = {
-        "adapter": found.adapter,
-        "split": found.split,
-        "source": str(found.source),
-        "options": _plain(found.options),
-    }
-    YAML().dump({report.name: entry}, stream)
+def entries_yaml(report: DatasetReport) -> Iterator[tuple[str, str]]:
+    """Yield the sections of params.yaml and the entries that a data set needs in them.
+
+    Recordings are fitted by a stage of their own, from which their data set is then read.
+    """
+    found, name = report.found, report.name
+    adapter, source, options = found.adapter, str(found.source), found.options
+    if adapter in ENDINGS:
+        fit = {key: value for key, value in options.items() if key in RECORDING_FIT}
+        yield "fits", _yaml({name: {"adapter": adapter, "source": source, "options": fit}})
+        adapter, source = "amass", f"data/fits/{name}"
+        options = {key: value for key, value in options.items() if key not in fit}
+    entry = {"adapter": adapter, "split": found.split, "source": source, "options": options}
+    yield "datasets", _yaml({name: entry})
+
+
+def _yaml(entries: dict[str, Any]) -> str:
+    stream = StringIO()
+    YAML().dump(_plain(entries), stream)
     return stream.getvalue()
 
 

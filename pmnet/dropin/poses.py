@@ -36,17 +36,17 @@ class GivenPoses:
     camera: Float[Tensor, "3"]
 
 
-def read_poses(paths: list[Path], body: BodyModel) -> GivenPoses:
+def read_poses(paths: list[Path], body: BodyModel, adapter: str = "") -> GivenPoses:
     """Return the bodies in files and folders: samples (.arrow), an npz of poses, or what an adapter reads.
 
     An npz of poses has `pose`, (N, 72) or (N, 24, 3) rad or (N, 24, 3, 3), the root in the camera frame (x
     right, y down), and `betas` (N, 10) if you like; predictions.npz is one. Clips without a camera (AMASS)
-    are seen by virtual cameras, as `pmnet check` suggests. Raises InputError where nothing can be read, or
-    where a file belongs to another body model.
+    are seen by virtual cameras, as `pmnet check` suggests. Of what is below a folder, `adapter` may choose
+    one kind. Raises InputError where nothing can be read, or where a file belongs to another body model.
     """
     bodies, cameras = list[BodyParams](), list[tuple[int, Tensor]]()
     for path in paths:
-        for where, params, camera in _from(path, body):
+        for where, params, camera in _from(path, body, adapter):
             say(f"{where}: {len(params)} bodies")
             bodies.append(params)
             if camera is not None:
@@ -57,18 +57,20 @@ def read_poses(paths: list[Path], body: BodyModel) -> GivenPoses:
     return GivenPoses(BodyParams.cat(bodies), mean)
 
 
-def _from(path: Path, body: BodyModel) -> Iterator[tuple[str, BodyParams, Tensor | None]]:
+def _from(
+    path: Path, body: BodyModel, adapter: str
+) -> Iterator[tuple[str, BodyParams, Tensor | None]]:
     if path.suffix == ".arrow":
         yield _of_samples(str(path), Samples.load(path), body)
         return
     if path.suffix == ".npz" and "pose" in npz_keys(path):
         yield str(path), _own(path, body), None
         return
-    found = find_all(path)
+    found = [one for one in find_all(path) if adapter in ("", one.adapter)]
     if not found:
         raise InputError(
             f"{path}: no poses that pmnet can read; expected samples (.arrow), an npz with 'pose', or what "
-            f"`pmnet check {path}` recognises"
+            f"`pmnet check {path}` recognises" + f" as {adapter}" * bool(adapter)
         )
     for number, one in enumerate(found):
         entry = Dataset(one.adapter, one.split, one.source, one.options)

@@ -32,12 +32,16 @@ class Forward:
 
 
 class PointJacobian:
-    """The points of a body as a function of its parameters; `active` are the joints that move a point."""
+    """The points of a body as a function of its parameters; `active` are the joints that move a point.
 
-    def __init__(self, body: BodyModel, points: BodyPoints) -> None:
+    `moves_all` makes all joints active, whether they move a point or not.
+    """
+
+    def __init__(self, body: BodyModel, points: BodyPoints, moves_all: bool = False) -> None:
         self._body, self._points = body, points
         levers = points.lever_terms.view(-1, JOINTS, len(points))
-        self.active = (points.lever_weights.abs() > LEAST_LEVER).any(1).nonzero()[:, 0]
+        moves = (points.lever_weights.abs() > LEAST_LEVER).any(1)
+        self.active = (moves | moves_all).nonzero()[:, 0]
         self._lever_terms = levers[:, self.active].flatten(1)
         self._lever_weights = points.lever_weights[self.active]
         like = points.weight

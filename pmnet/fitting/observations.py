@@ -40,6 +40,11 @@ class Positions:
     def __len__(self) -> int:
         return len(self.weights)
 
+    @property
+    def count(self) -> Float[Tensor, "b"]:
+        """Return how many numbers were observed per frame."""
+        return 3 * (self.weights > 0).sum(1).to(self.weights)
+
     def select(self, rows: Int[Tensor, "n"] | slice) -> "Positions":
         """Return the observation of some frames."""
         expected = None if self.expected is None else self.expected[rows]
@@ -69,23 +74,30 @@ class Positions:
 class Pixels:
     """Pixels of points in V calibrated cameras without distortion: depth (u, v, 1)^T = P (x, y, z, 1)^T.
 
-    `projections` are P = K [R | t] with t in m; `weights` are 0 where a point is not seen. `information`
-    (px^-2) is 1 / noise^2; `robust` the scale of the robust loss in px, 0 for none.
+    `projections` are P = K [R | t] with t in m, (V, 3, 4) for all frames or (B, V, 3, 4); `weights` are 0
+    where a point is not seen. `information` (px^-2) is 1 / noise^2; `robust` the scale of the robust loss in
+    px, 0 for none.
     """
 
     targets: Float[Tensor, "b v m 2"]
     weights: Float[Tensor, "b v m"]
-    projections: Float[Tensor, "v 3 4"]
+    projections: Float[Tensor, "*b v 3 4"]
     information: float
     robust: float
 
     def __len__(self) -> int:
         return len(self.weights)
 
+    @property
+    def count(self) -> Float[Tensor, "b"]:
+        """Return how many numbers were observed per frame."""
+        return 2 * (self.weights > 0).sum((1, 2)).to(self.weights)
+
     def select(self, rows: Int[Tensor, "n"] | slice) -> "Pixels":
         """Return the observation of some frames."""
         parts = self.targets[rows], self.weights[rows]
-        return Pixels(*parts, self.projections, self.information, self.robust)
+        cameras = self.projections if self.projections.ndim == 3 else self.projections[rows]
+        return Pixels(*parts, cameras, self.information, self.robust)
 
     def at(
         self, points: Float[Tensor, "b m 3"]
@@ -98,18 +110,21 @@ class Pixels:
         scaled = self.weights * self.information
         cost = 0.5 * (scaled * loss).sum((1, 2))
         # d(u, v)/dx = (P_12 - (u, v) P_3) / depth
-        turns = self.projections[None, :, None, :, :3]
+        turns = self._by_frame[:, :, None, :, :3]
         slope = (turns[..., :2, :] - seen[..., None] * turns[..., 2:, :]) / depth[..., None, None]
         pulled = slope.mT * (scaled * share)[..., None, None]
         gradient = (pulled @ off[..., None])[..., 0].sum(1)
         return cost, gradient, (pulled @ slope).sum(1)
 
+    @property
+    def _by_frame(self) -> Float[Tensor, "c v 3 4"]:
+        return self.projections if self.projections.ndim == 4 else self.projections[None]
+
     def project(
         self, points: Float[Tensor, "b m 3"]
     ) -> tuple[Float[Tensor, "b v m 2"], Float[Tensor, "b v m"]]:
         """Return pixels and depths (m) of points."""
-        turned = torch.einsum("vac,bmc->bvma", self.projections[..., :3], points)
-        turned = turned + self.projections[None, :, None, :, 3]
+        turned = points[:, None] @ self._by_frame[..., :3].mT + self._by_frame[:, :, None, :, 3]
         depth = turned[..., 2]
         depth = torch.where(depth.abs() > 1e-6, depth, 1e-6)
         return turned[..., :2] / depth[..., None], depth

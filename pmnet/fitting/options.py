@@ -10,6 +10,9 @@ from pmnet.core import params
 from pmnet.core.errors import InputError
 
 DEFAULTS: Final = Path(__file__).with_name("defaults.yaml")
+POSITIVE: Final = (
+    *("noise_mm", "noise_px", "wrong_px", "iterations", "tolerance", "shape_frames"),
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class FitOptions:
     when a step lowers the cost, a negative log-likelihood, by less than `tolerance`. A subject has one
     shape, which `shape_frames` frames give; they also give the places of markers on the skin, which lie
     `place_mm` around those of the table (0: there). A marker `wrong_mm` or more from its place is
-    swapped back or dropped (0: never).
+    swapped back or dropped (0: never). In cameras, `noise_px` is the spread of a joint around its pixel,
+    `robust_px` the scale of the robust loss (0: none), and a view `wrong_px` from the point is dropped.
     """
 
     noise_mm: float
@@ -36,6 +40,9 @@ class FitOptions:
     shape_frames: int
     place_mm: float
     wrong_mm: float
+    noise_px: float
+    robust_px: float
+    wrong_px: float
 
 
 def fit_options(changed: dict[str, Any], where: str) -> FitOptions:
@@ -46,7 +53,7 @@ def fit_options(changed: dict[str, Any], where: str) -> FitOptions:
     values = YAML(typ="safe", pure=True).load(DEFAULTS.read_text())
     options: FitOptions = params.parse(FitOptions, {**values, **changed}, where)
     for name, value in vars(options).items():
-        least = 1e-3 if name in ("noise_mm", "iterations", "tolerance", "shape_frames") else 0.0
+        least = 1e-3 if name in POSITIVE else 0.0
         if not least <= value <= 1e6:
             raise InputError(f"{where}.{name}: {value} is out of range; expected {least:g} to 1e6")
     return options

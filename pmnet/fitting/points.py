@@ -5,6 +5,7 @@ joint needs one term of it: R_j X_j + W_j t_j, with X_j = sum_i a_i w_ij x_i and
 are therefore kept as such terms; a regressor of hundreds of vertices costs no more than a few markers.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -71,6 +72,19 @@ class BodyPoints:
             self.template[:, terms],
             self.shapes[..., terms],
             self.poses[..., terms],
+        )
+
+    @staticmethod
+    def cat(parts: "Sequence[BodyPoints]") -> "BodyPoints":
+        """Return the points of all parts, in order."""
+        firsts = itertools.accumulate((len(part) for part in parts), initial=0)
+        return BodyPoints(
+            tuple(name for part in parts for name in part.names),
+            torch.cat([part.point + first for part, first in zip(parts, firsts, strict=False)]),
+            **{
+                name: torch.cat([getattr(part, name) for part in parts], -1)
+                for name in ("joint", *NUMBERS)
+            },
         )
 
     def moved(self, shifts: Float[Tensor, "m 3"]) -> "BodyPoints":

@@ -84,14 +84,29 @@ class _System:
     shape_slope: Float[Tensor, "b 10"]
 
 
+@dataclass(frozen=True)
+class Matrices:
+    """Gauss-Newton matrices of B frames: of the points alone, the Cholesky factor with priors, by betas."""
+
+    data: Float[Tensor, "b d d"]
+    factor: Float[Tensor, "b d d"]
+    mixed: Float[Tensor, "b d 10"]
+    shape: Float[Tensor, "b 10 10"]
+
+
 class Solver:
     """Fits a body to points; one solver serves any number of frames with the same points."""
 
     def __init__(
-        self, body: BodyModel, points: BodyPoints, prior: PosePrior, options: FitOptions
+        self,
+        body: BodyModel,
+        points: BodyPoints,
+        prior: PosePrior,
+        options: FitOptions,
+        moves_all: bool = False,
     ) -> None:
         self.body, self.points, self.prior, self.options = body, points, prior, options
-        self._jacobian = PointJacobian(body, points)
+        self._jacobian = PointJacobian(body, points, moves_all)
         self._active = self._jacobian.active
         # the root has no prior
         self._posed = self._active[self._active > 0] - 1
@@ -106,33 +121,39 @@ class Solver:
         seen: Observation,
         subjects: Int[Tensor, "b"] | None = None,
         fit_shape: bool = True,
+        means: Float[Tensor, "b 23 3 3"] | None = None,
     ) -> Fit:
         """Return the bodies that fit best what was seen, from a start that is roughly right.
 
         `subjects` numbers the subject of each frame from 0; None: each frame has betas of its own. Frames
-        of one subject must start with the same betas.
+        of one subject must start with the same betas. `means` are mean poses of the prior, one per frame, in
+        place of its own.
         """
         groups = _numbered(len(start), subjects, start.translation.device)
-        state = self._evaluate(start, seen)
+        state = self._evaluate(start, seen, means)
         count = int(groups.max()) + 1 if len(groups) else 0
         damping = start.translation.new_full((count,), FIRST_DAMPING)
         settled = torch.zeros(count, dtype=torch.bool, device=groups.device)
         placed, cost = start, state.cost
-        rows = torch.arange(len(start), device=groups.device)  # frames that still move
+        rows = every = torch.arange(len(start), device=groups.device)  # frames that still move
         for _ in range(self.options.iterations):
-            own, own_of_row = groups[rows].unique(return_inverse=True)
+            own, own_of_row = rows, every[: len(rows)]
+            if subjects is not None:
+                own, own_of_row = groups[rows].unique(return_inverse=True)
             held = damping[own]
             tried = self._evaluate(
-                self._stepped(state, own_of_row, held, fit_shape), seen.select(rows)
+                self._stepped(state, own_of_row, held, fit_shape),
+                seen.select(rows),
+                None if means is None else means[rows],
             )
-            gain = _sum(state.cost - tried.cost, own_of_row)
+            gain = _sum(state.cost - tried.cost, own_of_row, len(own))
             better = gain >= 0  # false for NaN
             state = _chosen(better[own_of_row], tried, state)
             placed = _written(placed, rows, state.placed)
             cost = cost.index_copy(0, rows, state.cost)
             held = torch.where(better, held / 10, held * 10)
             damping[own] = held.clamp(min=LEAST_DAMPING)
-            frames = _sum(torch.ones_like(state.cost), own_of_row)
+            frames = _sum(torch.ones_like(state.cost), own_of_row, len(own))
             settled[own] = (better & (gain < self.options.tolerance * frames)) | (
                 held > MOST_DAMPING
             )
@@ -143,17 +164,39 @@ class Solver:
                 rows, state = rows[kept], _rows_of(state, kept)
         return Fit(placed, cost, settled[groups])
 
+    def data_cost(
+        self, placed: Placed, seen: Observation
+    ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+        """Return the cost of the observation alone, and how many numbers were observed."""
+        posed = self.points.posed(self.body, placed.params) + placed.translation[:, None]
+        return seen.at(posed)[0], seen.count
+
+    def matrices(self, placed: Placed, seen: Observation) -> "Matrices":
+        """Return the undamped Gauss-Newton matrices of frames, with pose prior and limits."""
+        state = self._evaluate(placed, seen)
+        data = self._data_matrix(state)
+        system = self._system(state, fit_shape=True)
+        system.motion.diagonal(dim1=1, dim2=2).add_(GROUND)
+        factor = torch.linalg.cholesky_ex(system.motion)[0]
+        return Matrices(data, factor, system.mixed, system.shape)
+
     # --- costs
 
-    def _evaluate(self, placed: Placed, seen: Observation) -> _State:
+    def _evaluate(
+        self,
+        placed: Placed,
+        seen: Observation,
+        means: Float[Tensor, "b 23 3 3"] | None = None,
+    ) -> _State:
         forward = self._jacobian.forward(placed.params)
         cost, gradient, information = seen.at(forward.points + placed.translation[:, None])
         pose = placed.params.rotmats[:, 1:]
-        from_mean = log((self._means(pose).mT @ pose)[:, self._posed])
+        own = self._means(pose) if means is None else means
+        from_mean = log((own.mT @ pose)[:, self._posed])
         u = from_mean.flatten(1)
         cost = cost + 0.5 * self.options.prior * ((u @ self._precision) * u).sum(1)
         from_limits = from_mean
-        if len(self.prior.means) > 1:
+        if len(self.prior.means) > 1 or means is not None:
             from_limits = log((self.prior.limit_mean.mT @ pose)[:, self._posed])
         excess = from_limits - from_limits.clamp(self._low, self._high)
         cost = cost + 0.5 * self.options.limits * excess.square().sum((1, 2))
@@ -209,6 +252,10 @@ class Solver:
             shape_slope=down[:, d:] + self.options.betas * betas,
         )
 
+    def _data_matrix(self, state: _State) -> Float[Tensor, "b d d"]:
+        slopes = self._jacobian.by_motion(state.forward)
+        return _weighed(slopes, state.information) @ slopes.mT
+
     def _add_prior(
         self, state: _State, motion: Float[Tensor, "b d d"], slope: Float[Tensor, "b d"]
     ) -> None:
@@ -234,13 +281,13 @@ class Solver:
 def _turned_precision(
     precision: Float[Tensor, "d d"], turn: Float[Tensor, "b j 3 3"]
 ) -> Float[Tensor, "b d d"]:
-    """Return T^T P T of the block diagonal T; sums of products are quicker than many small products."""
+    """Return T^T P T of the block diagonal T: P T a joint's columns at a time, then T^T a joint's rows."""
     b, count = turn.shape[:2]
-    by_axis = precision.view(-1, count, 3)
-    half = sum(by_axis[None, :, :, axis, None] * turn[:, None, :, axis] for axis in range(3))
-    rows = torch.as_tensor(half).view(b, count, 3, -1)
-    whole = sum(turn[:, :, axis, :, None] * rows[:, :, axis, None] for axis in range(3))
-    return torch.as_tensor(whole).view(b, 3 * count, -1)
+    d = 3 * count
+    columns = precision.view(d, count, 3).transpose(0, 1)
+    half = columns @ turn.permute(1, 2, 0, 3).reshape(count, 3, 3 * b)
+    rows = half.view(count, d, b, 3).permute(2, 1, 0, 3).reshape(b * count, 3, d)
+    return (turn.reshape(b * count, 3, 3).mT @ rows).view(b, d, d)
 
 
 def _weighed(slopes: Float[Tensor, "b d k"], information: Tensor) -> Float[Tensor, "b d k"]:
@@ -264,25 +311,40 @@ def _solved(
     if failed.any():
         factor = torch.where((failed == 0)[:, None, None], factor, torch.nan)
     count = len(damping)
+    right = system.motion_slope[..., None]
+    if fit_shape:
+        right = torch.cat([right, system.mixed], 2)
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    slope = half[..., 0]
     if not fit_shape:
-        motion = torch.cholesky_solve(system.motion_slope[..., None], factor)[..., 0]
-        return -motion, motion.new_zeros(count, 10)
-    right = torch.cat([system.motion_slope[..., None], system.mixed], 2)
-    solved = torch.cholesky_solve(right, factor)
-    less = system.mixed.mT @ solved
+        return -_back(factor, slope), slope.new_zeros(count, 10)
+    less = half[..., 1:].mT @ half
     eye = torch.eye(10, dtype=less.dtype, device=less.device)
-    matrix = _sum(system.shape - less[..., 1:], groups) + GROUND * eye
+    matrix = _sum(system.shape - less[..., 1:], groups, count) + GROUND * eye
     shape = torch.linalg.solve_ex(
-        matrix, -_sum(system.shape_slope - less[..., 0], groups)[..., None]
+        matrix, -_sum(system.shape_slope - less[..., 0], groups, count)[..., None]
     )[0][..., 0]
-    return -solved[..., 0] - (solved[..., 1:] @ shape[groups, :, None])[..., 0], shape
+    moved = slope + (half[..., 1:] @ shape[groups, :, None])[..., 0]
+    return -_back(factor, moved), shape
 
 
-def _sum(values: Float[Tensor, "b *r"], groups: Int[Tensor, "b"]) -> Float[Tensor, "g *r"]:
-    """Return the sums over the frames of each subject; every subject has a frame."""
-    count = int(groups.max()) + 1 if len(groups) else 0
-    if count == len(groups):  # one frame each: they are numbered in order
-        return values
+def _back(factor: Float[Tensor, "b d d"], half: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+    """Return x with L^T x = half."""
+    return torch.linalg.solve_triangular(factor.mT, half[..., None], upper=True)[..., 0]
+
+
+def solved_by(
+    factor: Float[Tensor, "b d d"], right: Float[Tensor, "b d k"]
+) -> Float[Tensor, "b d k"]:
+    """Return x with L L^T x = right; on a GPU `torch.cholesky_solve` may take one matrix after the other."""
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)
+
+
+def _sum(
+    values: Float[Tensor, "b *r"], groups: Int[Tensor, "b"], count: int
+) -> Float[Tensor, "g *r"]:
+    """Return the sums over the frames of each of `count` subjects; `groups` has the subject of each frame."""
     return values.new_zeros(count, *values.shape[1:]).index_add_(0, groups, values)
 
 

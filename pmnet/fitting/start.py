@@ -18,7 +18,7 @@ from pmnet.body.parts import PARENTS
 from pmnet.fitting.points import BodyPoints
 from pmnet.fitting.prior import PosePrior
 from pmnet.fitting.rotating import nearest_rotation
-from pmnet.fitting.solver import Placed
+from pmnet.fitting.solver import Placed, solved_by
 
 ANYWHERE_M2: Final = 1e4  # variance of where a body stands: far larger than a body
 NOISE_M2: Final = 1e-4  # variance of a point around its place on the body
@@ -43,7 +43,7 @@ class JointMap:
         eye = torch.eye(len(self.points)).to(self.points)
         both = seen[:, :, None] * seen[:, None, :]
         matrix = both * self.points + (NOISE_M2 + 1 - seen)[:, :, None] * eye
-        shares = torch.cholesky_solve(seen[..., None] * self.joints, torch.linalg.cholesky(matrix))
+        shares = solved_by(torch.linalg.cholesky(matrix), seen[..., None] * self.joints)
         shares = shares / shares.sum(1, keepdim=True)
         return (shares.mT @ (seen[..., None] * targets.to(shares))).to(targets)
 

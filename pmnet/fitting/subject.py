@@ -18,15 +18,16 @@ from pmnet.body import BodyModel, BodyParams
 from pmnet.core.device import in_threads
 from pmnet.core.errors import InputError
 from pmnet.fitting.mistaken import set_right
-from pmnet.fitting.observations import Positions
+from pmnet.fitting.observations import Observation, Positions
 from pmnet.fitting.options import FitOptions
 from pmnet.fitting.places import best_shifts
 from pmnet.fitting.points import BodyPoints
 from pmnet.fitting.prior import PosePrior
 from pmnet.fitting.solver import Fit, Placed, Solver
 from pmnet.fitting.start import FEWEST, Starter
+from pmnet.fitting.uncertainty import JointUncertainty, Uncertainty
 
-CPU_CHUNK, GPU_CHUNK = 128, 4096  # frames at a time
+CPU_CHUNK, GPU_CHUNK = 128, 8192  # frames at a time
 PLACE_ROUNDS: Final = 4  # of stage I: shape and poses, then places
 Result = TypeVar("Result")
 SMOOTH_ROUNDS: Final = 4
@@ -40,6 +41,7 @@ class SubjectFit:
     `points` are the points at the places that were found. `residuals` (m) are their distances from what was
     seen, NaN where nothing was; `swapped` points had another's label, `dropped` points were not used. A frame
     with fewer than three points has the body of the nearest frame that has more, and is not `fitted`.
+    `uncertainty` is that of the joints; it knows nothing of `smooth`, which makes joints surer.
     """
 
     placed: Placed
@@ -49,6 +51,16 @@ class SubjectFit:
     residuals: Float[Tensor, "t m"]
     swapped: Bool[Tensor, "t m"]
     dropped: Bool[Tensor, "t m"]
+    uncertainty: Uncertainty
+
+
+@dataclass(frozen=True)
+class SubjectShape:
+    """What stage I gives, once for all recordings of a subject: betas, and points at their places."""
+
+    points: BodyPoints
+    betas: Float[Tensor, "1 10"]
+    covariance: Float[Tensor, "10 10"]  # of the betas
 
 
 @dataclass(frozen=True)
@@ -89,21 +101,18 @@ class SubjectFitter:
         targets: Float[Tensor, "t m 3"],
         weights: Float[Tensor, "t m"],
         is_sequence: bool = False,
+        shape: SubjectShape | None = None,
     ) -> SubjectFit:
         """Return the fitted frames; a weight of 0 and NaN mark missing points (m).
 
-        `is_sequence` says that frames follow each other, so that `smooth` couples them.
-        Raises InputError where no frame shows three points.
+        `is_sequence` says that frames follow each other, so that `smooth` couples them. With the `shape` of
+        the subject there is no stage I. Raises InputError where no frame shows three points.
         """
-        weights = torch.where(torch.isfinite(targets).all(2), weights, 0)
-        targets = torch.where(weights[..., None] > 0, targets, 0)
-        fitted = (weights > 0).sum(1) >= FEWEST
-        if not fitted.any():
-            raise InputError(f"no frame shows {FEWEST} known points; look at labels and gaps")
-        seen = _Seen(targets, weights)[fitted.nonzero()[:, 0]]
-        start = self._start(seen)
-        with one_thread():
-            points, betas = self._stage_one(start, seen)
+        fitted, seen, start = self._begin(targets, weights)
+        if shape is None:
+            with one_thread():
+                shape, start = self._stage_one(start, seen)
+        points, betas = shape.points, shape.betas
         solver = Solver(self._body, points, self._prior, self._options)
         start = Placed(
             BodyParams(start.params.rotmats, betas.expand(len(seen), 10)), start.translation
@@ -112,6 +121,10 @@ class SubjectFitter:
         fit, seen, swapped, dropped = self._set_right(solver, fit, seen)
         if is_sequence and self._options.smooth > 0 and fitted.all():
             fit = self._smoothed(solver, fit, seen)
+        uncertainty = measured_uncertainty(
+            JointUncertainty(self._body, points, self._prior, self._options),
+            *(fit.placed, self._positions(seen), shape.covariance),
+        )
         residuals = (self._posed(points, fit.placed) - seen.targets).norm(dim=2)
         residuals = torch.where(seen.weights > 0, residuals, torch.nan)
         rows = _nearest_true(fitted)
@@ -123,9 +136,30 @@ class SubjectFitter:
             residuals=torch.where(fitted[:, None], residuals[rows], torch.nan),
             swapped=swapped[rows] & fitted[:, None],
             dropped=dropped[rows] & fitted[:, None],
+            uncertainty=uncertainty.of_rows(rows, fitted),
         )
 
+    def shape(
+        self, targets: Float[Tensor, "t m 3"], weights: Float[Tensor, "t m"]
+    ) -> tuple[SubjectShape, Placed]:
+        """Return what stage I gives, and the closed-form starts of the frames that show three points."""
+        _, seen, start = self._begin(targets, weights)
+        with one_thread():
+            return self._stage_one(start, seen)[0], start
+
     # --- stages
+
+    def _begin(
+        self, targets: Float[Tensor, "t m 3"], weights: Float[Tensor, "t m"]
+    ) -> tuple[Bool[Tensor, "t"], _Seen, Placed]:
+        """Return which frames can be fitted, their points, and their starts."""
+        weights = torch.where(torch.isfinite(targets).all(2), weights, 0)
+        targets = torch.where(weights[..., None] > 0, targets, 0)
+        fitted = (weights > 0).sum(1) >= FEWEST
+        if not fitted.any():
+            raise InputError(f"no frame shows {FEWEST} known points; look at labels and gaps")
+        seen = _Seen(targets, weights)[fitted.nonzero()[:, 0]]
+        return fitted, seen, self._start(seen)
 
     def _start(self, seen: _Seen) -> Placed:
         parts = self._chunks(
@@ -133,8 +167,8 @@ class SubjectFitter:
         )
         return Placed.cat(parts)
 
-    def _stage_one(self, start: Placed, seen: _Seen) -> tuple[BodyPoints, Float[Tensor, "1 10"]]:
-        """Return the points at their places on the subject, and its betas."""
+    def _stage_one(self, start: Placed, seen: _Seen) -> tuple[SubjectShape, Placed]:
+        """Return the shape of the subject, and the starts, of which those of stage I are fitted."""
         rows = varied_frames(self._body, start, seen.weights, self._options.shape_frames)
         placed, seen, points = start[rows], seen[rows], self._points
         one = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
@@ -149,14 +183,19 @@ class SubjectFitter:
                     self._body, self._points, placed, positions, self._normals, spread
                 )
                 points = self._points.moved(shifts)
-        return points, placed.params.betas[:1]
+        measure = JointUncertainty(self._body, points, self._prior, self._options)
+        covariance = measure.of_shape(placed, self._positions(seen))
+        shape = SubjectShape(points, placed.params.betas[:1], covariance)
+        rotmats = start.params.rotmats.index_copy(0, rows, placed.params.rotmats)
+        translation = start.translation.index_copy(0, rows, placed.translation)
+        return shape, Placed(BodyParams(rotmats, start.params.betas), translation)
 
     def _solve(self, solver: Solver, start: Placed, seen: _Seen) -> Fit:
         fits = self._chunks(
             len(start),
             lambda rows: solver.solve(start[rows], self._positions(seen[rows]), fit_shape=False),
         )
-        return _joined(fits)
+        return joined(fits)
 
     def _set_right(
         self, solver: Solver, fit: Fit, seen: _Seen
@@ -193,7 +232,7 @@ class SubjectFitter:
                 )
                 return few.solve(placed[rows], positions, fit_shape=False)
 
-            fit = replace(_joined(self._chunks(len(seen), solve)), converged=fit.converged)
+            fit = replace(joined(self._chunks(len(seen), solve)), converged=fit.converged)
         return fit
 
     # --- parts
@@ -212,11 +251,29 @@ class SubjectFitter:
         return torch.cat(parts)
 
     def _chunks(self, count: int, work: Callable[[slice], Result]) -> list[Result]:
-        if self._body.faces.device.type == "cuda":
-            return [work(slice(a, a + GPU_CHUNK)) for a in range(0, count, GPU_CHUNK)]
-        # as many chunks as threads even where there are few frames
-        size = min(CPU_CHUNK, -(-count // torch.get_num_threads()))
-        return list(in_threads(work, [slice(a, a + size) for a in range(0, count, size)]))
+        return in_chunks(count, self._body.faces.device, work)
+
+
+def in_chunks(count: int, device: torch.device, work: Callable[[slice], Result]) -> list[Result]:
+    """Return what `work` makes of each chunk of `count` frames, in order; a CPU works on several at once."""
+    if device.type == "cuda":
+        return [work(slice(a, a + GPU_CHUNK)) for a in range(0, count, GPU_CHUNK)]
+    # as many chunks as threads even where there are few frames
+    size = min(CPU_CHUNK, -(-count // torch.get_num_threads()))
+    return list(in_threads(work, [slice(a, a + size) for a in range(0, count, size)]))
+
+
+def measured_uncertainty(
+    measure: JointUncertainty, placed: Placed, seen: Observation, shape: Float[Tensor, "10 10"]
+) -> Uncertainty:
+    """Return the uncertainty of the joints of all frames; `shape` is the covariance of the betas."""
+    noise = measure.noise(placed, seen)
+    parts = in_chunks(
+        len(placed),
+        placed.translation.device,
+        lambda rows: measure.of_frames(placed[rows], seen.select(rows), noise, shape),
+    )
+    return Uncertainty(torch.cat(parts), float(noise))
 
 
 @contextmanager
@@ -239,12 +296,12 @@ def varied_frames(
     pose = BodyParams(placed.params.rotmats[rows].clone(), placed.params.betas[rows])
     pose.rotmats[:, 0] = torch.eye(3).to(pose.rotmats)  # a turn of the whole body shows nothing new
     joints = body.joints(pose).flatten(1)
-    chosen = [0]
+    chosen = [torch.zeros_like(rows[0])]
     away = (joints - joints[0]).norm(dim=1)
     for _ in range(min(count, len(rows)) - 1):
-        chosen.append(int(away.argmax()))
+        chosen.append(away.argmax())
         away = torch.minimum(away, (joints - joints[chosen[-1]]).norm(dim=1))
-    return rows[torch.tensor(chosen, device=rows.device)]
+    return rows[torch.stack(chosen)]
 
 
 def pulled_by_neighbours(points: Float[Tensor, "t m 3"]) -> Float[Tensor, "t m 3"]:
@@ -270,7 +327,8 @@ def _nearest_true(flags: Bool[Tensor, "t"]) -> Int[Tensor, "t"]:
     return torch.where(nearer, before, after)
 
 
-def _joined(fits: list[Fit]) -> Fit:
+def joined(fits: list[Fit]) -> Fit:
+    """Return the frames of all fits, in order."""
     return Fit(
         Placed.cat([fit.placed for fit in fits]),
         torch.cat([fit.cost for fit in fits]),
@@ -282,5 +340,5 @@ def _replaced(fit: Fit, rows: Int[Tensor, "n"], part: Fit) -> Fit:
     """Return a fit with some of its frames replaced."""
     order = torch.arange(len(fit.cost), device=rows.device)
     order[rows] = len(fit.cost) + torch.arange(len(rows), device=rows.device)
-    both = _joined([fit, part])
+    both = joined([fit, part])
     return Fit(both.placed[order], both.cost[order], both.converged[order])

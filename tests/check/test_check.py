@@ -265,7 +265,7 @@ def test_a_folder_is_walked_once_for_all_adapters(coco, monkeypatch):
 def test_an_empty_folder_is_told_what_is_known(tmp_path):
     done = run(str(tmp_path))
     assert done.exit_code == 1
-    assert "no data set recognised; known are amass, bedlam, coco" in done.output
+    assert "no data set recognised; known are amass, bedlam, c3d, coco" in done.output
     with pytest.raises(InputError, match="no such folder"):
         dataset_report.find_all(tmp_path / "none")
 

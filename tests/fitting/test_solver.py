@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fitted import markers, one_shape, poses, prior, worn
+from fitted import four_cameras, markers, one_shape, poses, prior, worn
 from people import open_body
 
 from pmnet.body import BodyModel, BodyParams
@@ -78,6 +78,9 @@ def test_frames_of_a_subject_share_their_betas():
     assert torch.equal(shared[6:], shared[6:7].expand(6, 10))
     alone = solver.solve(near(truth, 0.1), seen).placed.params.betas
     assert (shared - truth.betas).abs().mean() < (alone - truth.betas).abs().mean()
+    # subjects of one frame each, in any order, are frames alone
+    mixed = solver.solve(near(truth, 0.1), seen, torch.arange(12).flip(0)).placed.params.betas
+    assert torch.allclose(mixed, alone, atol=1e-3)
     fixed = solver.solve(near(truth, 0.1), seen, fit_shape=False).placed.params.betas
     assert torch.equal(fixed, torch.zeros(12, 10))
 
@@ -97,18 +100,6 @@ def test_the_closed_start_is_near_whatever_is_missing_or_turned():
     assert vertex_error_mm(moved, truth[slice(0, 1)]).max() < 100
 
 
-def cameras() -> torch.Tensor:
-    """Return four cameras 4 m around the origin, 1000 px of focal length."""
-    views = []
-    for angle in (0.0, 1.6, 3.1, 4.7):
-        forward = torch.tensor([-torch.tensor(angle).sin(), 0.0, -torch.tensor(angle).cos()])
-        down = torch.tensor([0.0, 1.0, 0.0])
-        turn = torch.stack([torch.linalg.cross(down, forward), down, forward])
-        inside = torch.tensor([[1000.0, 0, 500], [0, 1000, 500], [0, 0, 1]])
-        views.append(inside @ torch.cat([turn, torch.tensor([[0.0], [0], [4]])], 1))
-    return torch.stack(views)
-
-
 def body_and_joints() -> tuple[BodyModel, BodyPoints]:
     return open_body(), joint_points(open_body())
 
@@ -116,7 +107,13 @@ def body_and_joints() -> tuple[BodyModel, BodyPoints]:
 def test_joints_in_four_cameras_give_joints_within_centimetres():
     truth, (body, points) = poses(10, seed=5), body_and_joints()
     joints = points.posed(body, truth)
-    empty = Pixels(torch.zeros(10, 4, 24, 2), torch.ones(10, 4, 24), cameras(), 1 / 9, 0.0)
+    empty = Pixels(
+        torch.zeros(10, 4, 24, 2),
+        torch.ones(10, 4, 24),
+        four_cameras().projections.float(),
+        1 / 9,
+        0.0,
+    )
     generator = torch.Generator().manual_seed(0)
     pixels = empty.project(joints)[0]
     seen = replace(empty, targets=pixels + 3 * torch.randn(pixels.shape, generator=generator))
@@ -134,7 +131,7 @@ def test_pixels_have_the_right_slope():
     seen = Pixels(
         torch.full((3, 4, 5, 2), 480.0).double(),
         torch.ones(3, 4, 5).double(),
-        cameras().double(),
+        four_cameras().projections,
         1 / 9,
         40.0,
     )

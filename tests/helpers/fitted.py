@@ -8,6 +8,7 @@ from people import FAMILIES, VIEW, open_body
 
 from pmnet.body import BodyParams
 from pmnet.datasets import synthetic
+from pmnet.fitting.cameras import Cameras
 from pmnet.fitting.markers import OFFSET_M, marker_points, read_table, vertices_of
 from pmnet.fitting.points import BodyPoints, vertex_normals
 from pmnet.fitting.prior import PosePrior, learn_prior
@@ -55,3 +56,22 @@ def worn(params: BodyParams) -> torch.Tensor:
 def one_shape(params: BodyParams) -> BodyParams:
     """Return the poses with the shape of the first."""
     return BodyParams(params.rotmats, params.betas[:1].expand(len(params), 10))
+
+
+def four_cameras(distortion: tuple[float, ...] = (0.0,) * 5) -> Cameras:
+    """Return four cameras 4 m around the origin, 1,000 px of focal length, y down."""
+    turns = []
+    for angle in torch.tensor([0.0, 1.6, 3.1, 4.7], dtype=torch.float64):
+        forward = torch.stack([-angle.sin(), angle * 0, -angle.cos()])
+        down = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+        turns.append(torch.stack([torch.linalg.cross(down, forward), down, forward]))
+    inside = torch.tensor([[1000.0, 0, 500], [0, 1000, 500], [0, 0, 1]], dtype=torch.float64)
+    away = torch.tensor([0.0, 0.0, 4.0], dtype=torch.float64)
+    bends = torch.tensor(distortion, dtype=torch.float64)
+    return Cameras(
+        ("cam01", "cam02", "cam03", "cam04"),
+        inside.expand(4, 3, 3),
+        torch.stack(turns),
+        away.expand(4, 3),
+        bends.expand(4, 5),
+    )

@@ -6,18 +6,19 @@ belong to another shape space than SMPL's: draw them (options.betas) for clips o
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeGuard
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.camera import View
-from pmnet.body.parts import mirror_rotmats
+from pmnet.body.parts import MIRRORED_JOINTS, mirror_rotmats
 from pmnet.body.rotations import axis_rotation
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
@@ -33,6 +34,8 @@ from pmnet.datasets.amass.clips import (
     clip_folders,
     read_motion,
 )
+from pmnet.datasets.amass.fitted import COLUMNS as FIT_COLUMNS
+from pmnet.datasets.amass.fitted import ClipFit, FittedSamples, unknown_fit
 
 LAYOUT: Final = "expected AMASS's SUBJECT/CLIP_poses.npz, or MoSh++'s CLIP_stageii.npz or .pkl"
 SMPLX_BETAS: Final = "clips with betas of SMPL-X"
@@ -70,6 +73,7 @@ class Clip:
     betas: Float[Tensor, "10"]
     gender: str
     surface_model: str
+    fit: ClipFit | None = None
 
 
 def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
@@ -82,6 +86,7 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     for path in track(find_clips(source, options.subjects), f"{name}: reading clips"):
         if clip := read_clip(path, source, options):
             clips.append(clip)
+            _check_body(path, clip, options, body)
         else:
             foreign.append(path)
     if not clips:
@@ -93,9 +98,10 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     origin = torch.arange(len(clips)).repeat_interleave(
         torch.tensor([len(clip.rotvecs) for clip in clips])
     )
+    frames = torch.arange(len(rotvecs))
     if 0 < options.max_samples < len(rotvecs):
-        rows = torch.randperm(len(rotvecs), generator=generator)[: options.max_samples].sort()[0]
-        rotvecs, betas, origin = rotvecs[rows], betas[rows], origin[rows]
+        frames = torch.randperm(len(rotvecs), generator=generator)[: options.max_samples].sort()[0]
+        rotvecs, betas, origin = rotvecs[frames], betas[frames], origin[frames]
     upright = BodyParams.from_rotvecs(rotvecs, betas)
     z_up_to_y_up = axis_rotation(0, torch.full((1,), -math.pi / 2))
     upright.rotmats[:, 0] = z_up_to_y_up @ upright.rotmats[:, 0]
@@ -114,7 +120,43 @@ def read(name: str, source: Path, options: Options, body: BodyModel) -> Samples:
     about = About(name, joints="smpl24", pixels="render", body=body.sha256, counts=counts)
     seen = [clips[row] for row in origin.tolist()]
     columns = ([getattr(clip, key) for clip in seen] for key in ("subject", "name", "gender"))
-    return posed_samples(about, upright, options.view, body, generator, *columns)
+    samples = posed_samples(about, upright, options.view, body, generator, *columns)
+    if not any(clip.fit for clip in clips):
+        return samples
+    counts |= _fit_counts(clips)
+    return _with_fits(samples, clips, frames, options)
+
+
+def _fit_counts(clips: Sequence[Clip]) -> dict[str, int]:
+    fits = [clip.fit for clip in clips if clip.fit is not None]
+    return {
+        "frames left out: too few points for a fit": sum(fit.unfitted for fit in fits),
+        "frames whose fit did not settle": sum(int((~fit.converged).sum()) for fit in fits),
+        "points that had another's label": sum(fit.swapped for fit in fits),
+        "points dropped, far from their places": sum(fit.dropped for fit in fits),
+    }
+
+
+def _with_fits(
+    samples: Samples, clips: Sequence[Clip], frames: Int[Tensor, "f"], options: Options
+) -> FittedSamples:
+    """Return samples with how good the fits of their frames are; clips that pmnet has not fitted have NaN."""
+    fits = [clip.fit or unknown_fit(len(clip.rotvecs)) for clip in clips]
+    quality: dict[str, Any] = {
+        name: torch.from_numpy(np.concatenate([getattr(fit, name) for fit in fits]))[frames]
+        for name in FIT_COLUMNS
+    }
+    if options.mirrored:
+        sides = list(MIRRORED_JOINTS)
+        quality = {
+            name: torch.cat([values, values[:, sides] if values.ndim == 2 else values])
+            for name, values in quality.items()
+        }
+    seen: dict[str, Any] = {
+        name: values.repeat(options.views, *[1] * (values.ndim - 1))
+        for name, values in quality.items()
+    }
+    return FittedSamples(**vars(samples), **seen)
 
 
 def find_clips(source: Path, subjects: list[str] | None) -> list[Path]:
@@ -138,6 +180,9 @@ def read_clip(path: Path, source: Path, options: Options) -> Clip | None:
     rotvecs = torch.zeros(len(motion.poses), 24, 3)
     rotvecs[:, : USED // 3] = torch.from_numpy(motion.poses.astype(np.float32)).view(-1, 22, 3)
     kept = _thin(rotvecs, _step(path, motion.rate_hz, options.framerate_hz), options.min_change_deg)
+    fit = motion.fit
+    if fit is not None:
+        kept = [frame for frame in kept if fit.fitted[frame]]
     return Clip(
         subject=path.parent.name,
         name=path.relative_to(folder).with_suffix("").as_posix(),
@@ -145,7 +190,16 @@ def read_clip(path: Path, source: Path, options: Options) -> Clip | None:
         betas=_betas(path, motion, options),
         gender=motion.gender if options.betas == "file" else "neutral",
         surface_model=motion.surface_model,
+        fit=None if fit is None else fit[kept],
     )
+
+
+def _check_body(path: Path, clip: Clip, options: Options, body: BodyModel) -> None:
+    if options.betas == "file" and clip.fit is not None and clip.fit.body != body.sha256:
+        raise InputError(
+            f"{path}: was fitted with another body model, whose betas mean another shape; fit it again with "
+            "this one, or set options.betas to drawn"
+        )
 
 
 def _betas(path: Path, motion: ClipMotion, options: Options) -> Float[Tensor, "10"]:

@@ -6,6 +6,7 @@
 - MoSh++ stage ii pickle: `fullpose`, `betas`, `stageii_debug_details` {`mocap_frame_rate`, `cfg`
   {`surface_model` {`gender`, `type`}}}; `cfg` is a dict, or the OmegaConf that MoSh++ itself writes;
 - MoSh pickle: `pose_est_fullposes` (T, 156 or 165), `shape_est_betas`, `mocap_framerate`, `ps` {`gender`};
+- what `pmnet fit` writes: AMASS's layout, and how good the fits are (`fitted.py`);
 - neutrMosh pickle, neutrSMPL_CMU/01/01_01.pkl: `poses` or `new_poses` (T, 72) of SMPL, `betas` of the
   neutral body, no frame rate.
 
@@ -23,6 +24,8 @@ import numpy as np
 from pmnet.core.errors import InputError
 from pmnet.datasets._shared.discovery import ALIGNED, files_below
 from pmnet.datasets._shared.units import GENDERS
+from pmnet.datasets.amass.fitted import KEYS as FIT_KEYS
+from pmnet.datasets.amass.fitted import ClipFit, clip_fit
 from pmnet.formats.kinds import is_damaged
 from pmnet.formats.npz import npz_keys, read_npz
 from pmnet.formats.pickles import read_pickle
@@ -55,6 +58,7 @@ class ClipMotion:
     rate_hz: Any
     gender: str
     surface_model: str  # smplh, smplx; empty: unknown
+    fit: ClipFit | None = None  # where pmnet has fitted the clip
 
 
 def clip_files(source: Path) -> list[Path]:
@@ -101,7 +105,7 @@ def read_motion(path: Path) -> ClipMotion | None:
     if path.suffix == ".npz":
         if not named and (keys := npz_keys(path)) and not keys & (POSES | RATES):
             return None
-        values: Mapping[str, Any] = read_npz(path, KEYS)
+        values: Mapping[str, Any] = read_npz(path, (*KEYS, *FIT_KEYS))
         key = "root_orient" if "poses" not in values and "root_orient" in values else "poses"
         rate = _first(values, "mocap_framerate", "mocap_frame_rate")
         gender, betas = values.get("gender"), values.get("betas")
@@ -123,12 +127,14 @@ def read_motion(path: Path) -> ClipMotion | None:
         gender = _plain(_first({**_dict(values, "ps"), **model}, "gender"))
         gender = "neutral" if key in ("poses", "new_poses") and gender is None else gender
         betas, kind = _first(values, "betas", "shape_est_betas"), _plain(model.get("type"))
+    poses = _poses(path, values, key)
     return ClipMotion(
-        poses=_poses(path, values, key),
+        poses=poses,
         betas=betas,
         rate_hz=rate,
         gender=_gender(path, gender),
         surface_model=_text(kind).lower(),
+        fit=clip_fit(path, values, len(poses)) if path.suffix == ".npz" else None,
     )
 
 
@@ -157,7 +163,7 @@ def _poses(path: Path, values: Mapping[str, Any], key: str) -> np.ndarray:
 
 def _there(path: Path, values: Mapping[str, Any], key: str) -> np.ndarray:
     if values.get(key) is None:
-        keys = ", ".join(sorted(values)) or "nothing"
+        keys = ", ".join(sorted(set(values) - set(FIT_KEYS))) or "nothing"
         raise InputError(f"{path}: key {key!r} is missing; found {keys}")
     return np.asarray(values[key])
 

@@ -1,0 +1,1 @@
+"""Recordings of markers and joints: what is fitted before it becomes samples."""
