@@ -24,6 +24,7 @@ from pmnet.core.yaml_files import read_yaml
 from pmnet.runs.board import Board, seconds_between_lines
 from pmnet.runs.compare import headline
 from pmnet.runs.inputs import refuse_missing_inputs
+from pmnet.runs.stage_server import stage_server
 
 # DVC locks the project while it reads the graph and while it records results, for seconds
 REPRO = (sys.executable, "-m", "dvc", "--wait-for-lock", "repro")
@@ -163,7 +164,7 @@ def run_tasks(tasks: list[Task], jobs: int, gpus: Sequence[str]) -> None:
     ready: list[Task] = []
     running: dict[Future[int], list[Task]] = {}
     left = len(tasks)
-    with Board() as board, ThreadPoolExecutor(jobs) as pool:
+    with Board() as board, stage_server(), ThreadPoolExecutor(jobs) as pool:
         while True:
             ready += [by_name[name] for name in order.get_ready()]
             while ready and len(running) < jobs:
