@@ -58,6 +58,7 @@ def _ask(server: str, module: str, options: list[str]) -> None:
     import signal
     import socket
 
+    request: dict[str, object]
     request = {"python": sys.executable, "module": module, "options": options}
     request |= {"folder": os.getcwd(), "environment": dict(os.environ)}
     connection = socket.socket(socket.AF_UNIX)
