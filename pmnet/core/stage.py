@@ -148,19 +148,23 @@ def as_command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def command(function: Callable[..., None]) -> None:
-    """Run a stage function with the options of this process, and end the process."""
-    gc.enable()  # `stages/__main__.py` imports without it
-    gc.freeze()
+    """Run a stage function with the options of this process; end the process that is only for the stage."""
+    own_process = function.__module__ == "__main__"
+    if own_process:
+        gc.enable()  # `stages/__main__.py` imports without it
+        gc.freeze()
     app = typer.Typer(add_completion=False)
     app.command()(as_command(function))
     try:
         with user_errors():
             app()
     except SystemExit as end:
-        _leave(end.code)
+        if own_process:
+            _leave(end.code)
         raise
     finally:
-        gc.unfreeze()
+        if own_process:
+            gc.unfreeze()  # else libraries say at the end that they were not taken apart
 
 
 def _leave(code: object) -> None:
