@@ -1,17 +1,22 @@
 """Rates of training loops: windows of steps, the most memory, and how busy the GPU was."""
 
+import csv
 import gc
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import torch
 from torch.autograd import DeviceType
 
+from pmnet.core.files import replacing
+
 TOP: Final = 20  # kernels that are printed
+COLUMNS: Final = ("what", "images_per_s", "machine")
 
 
 @dataclass(frozen=True)
@@ -132,3 +137,15 @@ def start_afresh() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def write_rates(file: Path, found: dict[str, float], machine: str) -> None:
+    """Write the table of rates; rows of other cases that are there stay."""
+    rows = {what: [what, f"{rate:.1f}", machine] for what, rate in found.items()}
+    if file.exists():
+        with file.open(newline="") as stream:
+            rows = {row[0]: row for row in [*csv.reader(stream)][1:]} | rows
+    with replacing(file) as partial, partial.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(rows.values())

@@ -1,6 +1,7 @@
 """The benchmark of predict measures its encoder and itself, and writes a row for each."""
 
-from benchmarks.predict.__main__ import Case, parsed, rates, write_rates
+from benchmarks.predict.__main__ import Case, parsed, rates
+from benchmarks.rates import write_rates
 
 
 def test_each_case_has_two_rows(tmp_path):

@@ -16,7 +16,6 @@ same images of the open data.
 """
 
 import argparse
-import csv
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -29,11 +28,11 @@ from PIL import Image
 
 from benchmarks.measuring import machine_name, seconds
 from benchmarks.predict.silhouettes import compare_silhouettes
+from benchmarks.rates import write_rates
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.body.camera import View
 from pmnet.clustering.poses import cluster_poses
 from pmnet.core.device import Machine
-from pmnet.core.files import replacing
 from pmnet.core.torch_files import save_torch
 from pmnet.datasets import synthetic
 from pmnet.model.network import NetworkConfig, PMNet
@@ -43,7 +42,6 @@ from pmnet.predict.pipeline import PictureSource
 from pmnet.predict.trained import TrainedRun, find_run
 
 K = 24
-COLUMNS = ("what", "images_per_s", "machine")
 
 
 def write_untrained(project: Path, encoder: str, size_px: int) -> Path:
@@ -118,18 +116,6 @@ def rates(case: Case, options: argparse.Namespace, folder: Path) -> dict[str, fl
             if window:  # the first one warms up
                 measured[what].append(case.images / took)
     return {what: median(found) for what, found in measured.items()}
-
-
-def write_rates(file: Path, found: dict[str, float], machine: str) -> None:
-    """Write the table of rates; rows of other cases that are there stay."""
-    rows = {what: [what, f"{rate:.1f}", machine] for what, rate in found.items()}
-    if file.exists():
-        with file.open(newline="") as stream:
-            rows = {row[0]: row for row in [*csv.reader(stream)][1:]} | rows
-    with replacing(file) as partial, partial.open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(rows.values())
 
 
 def parsed(words: list[str] | None = None) -> argparse.Namespace:

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams, read_body
-from pmnet.core.device import Machine
+from pmnet.core.device import Machine, workers_of
 from pmnet.core.distributed import device_among, gather_in_order, rank_and_world_size
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
@@ -53,13 +53,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """The memory and the trained networks of a run, the mean body, and the settings of evaluation."""
+    """The memory and the trained networks of a run, the mean body, and the settings of evaluation.
+
+    `workers` processes read images where a GPU computes.
+    """
 
     body: BodyModel
     memory: PrototypeMemory
     mean: BodyParams
     networks: dict[int, PMNet]
     options: Evaluate
+    workers: int = 1
 
     @staticmethod
     def load(
@@ -72,8 +76,8 @@ class Evaluator:
     ) -> "Evaluator":
         """Return the evaluator of a run.
 
-        Inference is in the precision of the training. Raises InputError for files that are missing,
-        broken, or do not belong together.
+        Inference is in float32, with TF32 convolutions on a GPU where the training had them.
+        Raises InputError for files that are missing, broken, or do not belong together.
         """
         extra_metrics(options.extra, EXTRA)  # refused before any work is done
         arrays = read_body(body)
@@ -85,7 +89,8 @@ class Evaluator:
         mean = read_mean(Path(options.mean), model, where)
         device = device_among(machine, precision_of(model_file(models, seeds[0])))
         networks = {s: load_network(model_file(models, s), prototypes).to(device) for s in seeds}
-        return Evaluator(model.to(device), prototypes, mean.to(device), networks, options)
+        fixed = model.to(device), prototypes, mean.to(device), networks, options
+        return Evaluator(*fixed, workers_of(machine))
 
     def errors(self, samples: Path, images: Path) -> pd.DataFrame:
         """Return the errors of the samples of a test set, per seed and kind of inference.
@@ -99,14 +104,19 @@ class Evaluator:
         rows = measurable_rows(table, pixels.present, protocol, samples)
         first, step = rank_and_world_size()
         mine = rows.split(BLOCK)[first::step]
-        own = [self._errors(table.select(b), pixels, b, protocol) for b in mine]
+        device = self.body.faces.device
+        ahead = prediction.images_of(pixels, mine, device, self.workers)
+        own = [
+            self._errors(table.select(block), seen, block, protocol)
+            for block, seen in zip(mine, ahead, strict=True)
+        ]
         tables: list[pd.DataFrame] = gather_in_order(own)
         return pd.concat(tables, ignore_index=True)
 
     def _errors(
-        self, table: Samples, pixels: Pixels, rows: Tensor, protocol: Protocol
+        self, table: Samples, images: Tensor, rows: Tensor, protocol: Protocol
     ) -> pd.DataFrame:
-        """Return the errors of the samples in `table`, whose images are `rows`."""
+        """Return the errors of the samples in `table`, which are `rows` of the data set."""
         truth = prediction.truth_of(table, self.body, protocol)
         how = self.options.distance
         distance = prediction.distance_to_mean_mm(truth, self.mean, self.body, how)
@@ -114,7 +124,7 @@ class Evaluator:
         shown = torch.full_like(rows, -1) if assigned is None else assigned
         tables = []
         for seed, selector in self._selectors.items():
-            encoded = prediction.encode(selector.network, pixels, rows, self.body.faces.device)
+            encoded = prediction.encode(selector.network, images)
             seeds = {"seed": seed, "memory_seed": self.memory.clustering_seed}
             model: Measured | None = (
                 None  # the first inference; some others equal it in most samples

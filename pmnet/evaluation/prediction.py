@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import Literal
 
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
@@ -24,11 +25,13 @@ from pmnet.evaluation.metrics import (
 )
 from pmnet.evaluation.options import Evaluate
 from pmnet.evaluation.protocols import Protocol
-from pmnet.images.file import Pixels
+from pmnet.images.file import Pixels, centre
+from pmnet.images.store import ImageStore, feed
 from pmnet.model.network import PMNet, unpack
 from pmnet.model.selection import Selector
 
 CPU_BATCH, GPU_BATCH = 64, 512
+READ = 64  # images that a process reads at a time: all processes then work on the first batch
 
 
 def batch_of(device: torch.device) -> int:
@@ -86,14 +89,26 @@ class Inference:
     rows: Int[Tensor, "n"] | None = None
 
 
+def images_of(
+    pixels: Pixels, blocks: Sequence[Int[Tensor, "n"]], device: torch.device, workers: int
+) -> Iterator[UInt8[Tensor, "n 3 s s"]]:
+    """Yield the images of each block of rows on the device.
+
+    For a GPU, `workers` processes read images ahead while it computes.
+    """
+    parts = [rows.split(READ) for rows in blocks]
+    read = feed(ImageStore([pixels]), chain.from_iterable(parts), device, workers, 0.0)
+    for own in parts:
+        stored = torch.cat([images for _, images in islice(read, len(own))])
+        yield centre(stored.permute(0, 3, 1, 2), pixels.size_px)
+
+
 @torch.no_grad()
-def encode(network: PMNet, pixels: Pixels, rows: Int[Tensor, "n"], device: torch.device) -> Encoded:
-    """Return features and scores of the images of `rows`, in order."""
+def encode(network: PMNet, images: UInt8[Tensor, "n 3 s s"]) -> Encoded:
+    """Return features and scores of images, in order."""
     network.eval()
-    parts = []
-    for part in rows.split(batch_of(device)):
-        parts.append(network.encode(pixels.read(part).to(device).float() / 255))
-    features, scores = zip(*parts, strict=True)
+    batches = images.split(batch_of(images.device))
+    features, scores = zip(*(network.encode(part.float() / 255) for part in batches), strict=True)
     return Encoded(torch.cat(features), torch.cat(scores))
 
 

@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
-import torch
 
 from pmnet.core.errors import InputError
 from pmnet.core.files import refuse_unwritable, replacing
@@ -71,8 +70,7 @@ def predict(source: Path, run: TrainedRun, options: PredictOptions) -> PredictRe
         finder = PictureSource(root, boxes, run.files.size_px)
         keys, predictions, problems, anew = _numbers(finder, names, run, options, kept)
         problems = [*missing, *problems]
-        body = run.body.to(torch.device("cpu"))
-        outputs = Outputs(kept, root, labels_of(names), body, run.memory, options)
+        outputs = Outputs(kept, root, labels_of(names), run.body, run.memory, options)
         for key, part in track(list(zip(keys, predictions, strict=True)), "writing files"):
             outputs.write_each(part, key)
         whole = Predictions.cat(predictions)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -68,11 +69,11 @@ class TrainedRun:
         device = device_among(machine, precision_of(files.weights))
         self.network: PMNet = load_network(files.weights, self.memory).to(device)
         self.mean = self._mean().to(device)
-        self.body = self.body.to(device)
         self.device = device
-        self.selector = Selector(self.network, self.memory, self.body)
+        self._posed = deepcopy(self.body).to(device)  # `body` stays on the CPU, for what is written
+        self.selector = Selector(self.network, self.memory, self._posed)
         # half the work of `BodyModel.vertices`, for the same numbers in another order
-        self._blocks = VertexBlocks(self.body, torch.ones_like(self.body.lbs_weights[:, 0]))
+        self._blocks = VertexBlocks(self._posed, torch.ones_like(self._posed.lbs_weights[:, 0]))
         with torch.no_grad():
             self._mean_vertices = self._vertices(self.mean)
 
@@ -126,7 +127,7 @@ class TrainedRun:
         return PredictedBodies(
             predicted.params.to(cpu),
             field_camera(predicted.camera).to(cpu),
-            self.body.joints(predicted.params).to(cpu),
+            self._posed.joints(predicted.params).to(cpu),
             prototype.to(cpu),
             chosen.to(cpu),
             distance.to(cpu),

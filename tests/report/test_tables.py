@@ -15,7 +15,17 @@ from pmnet.report.options import ReportOptions
 from pmnet.report.pages import to_page
 from pmnet.report.run_errors import RunErrors
 from pmnet.report.statistics import balanced_bins, tail
-from pmnet.report.tables import COLUMNS, paper, table2, table3, table4, table5, table6, write_table
+from pmnet.report.tables import (
+    COLUMNS,
+    MEMORIES,
+    paper,
+    table2,
+    table3,
+    table4,
+    table5,
+    table6,
+    write_table,
+)
 
 REPORT = ReportOptions(tails=[5, 10], bins=10, bootstrap=200, seed=0)
 PROTOCOL = "alignment pelvis, hard selection"
@@ -185,9 +195,16 @@ def test_the_sweeps_carry_their_values(tables):
     assert set(tables[6].query("source == 'ours'")["note"]) == {"K = 50"}
 
 
+def test_a_memory_without_errors_has_the_papers_numbers_only(memories, capsys):
+    found = table2(RunErrors.of_rows(memories[memories["method"] != "3dh"]), REPORT)
+    rows = found[found["method"] == MEMORIES["3dh"]]
+    assert set(rows["source"]) == {"published"}
+    assert "no errors of 3DH K-Means" in "".join(capsys.readouterr())
+
+
 def test_missing_or_doubled_runs_are_refused(memories, tmp_path):
-    with pytest.raises(InputError, match="one run of the method 3dh, got none"):
-        table2(RunErrors.of_rows(memories[memories["method"] != "3dh"]), REPORT)
+    with pytest.raises(InputError, match="one run of the method p3dh, got none"):
+        table2(RunErrors.of_rows(memories[memories["method"] != "p3dh"]), REPORT)
     twice = read_errors(
         [
             fake_errors.write(tmp_path / "a.parquet", fake_errors.frame_of("a", 0.1)),

@@ -156,18 +156,18 @@ def _of_set(
     index = torch.tensor(rows["sample"].to_numpy())
     if int(index.max()) >= len(whole):
         raise InputError(f"{samples}: fewer samples than were evaluated; run the stage evaluate")
-    table, pixels = whole.select(index), Pixels(images)
+    table, seen = whole.select(index), Pixels(images).read(index)
     predicted, errors = [], []
     for files in runs:
         network = load_network(model_file(files.models, files.run.seed), files.memory)
-        encoded = encode(network, pixels, index, torch.device("cpu"))
+        encoded = encode(network, seen)
         selector = Selector(network, files.memory, body)
         start, _ = selector.start(encoded.features, encoded.scores, files.rows["selection"].iloc[0])
         prediction = unpack(network.regress(encoded.features, start))
         predicted.append((prediction.params, prediction.camera))
         own = files.rows.set_index(KEY)
         errors.append(own.loc[pd.MultiIndex.from_frame(rows[KEY])].reset_index())
-    pictures = list(_pictures(pixels.read(index), options))
+    pictures = list(_pictures(seen, options))
     true = table.body_params() if table.has_smpl.all() else None
     return _SetPart(rows, table, pictures, true, predicted, errors)
 

@@ -319,7 +319,12 @@ def test_drafts_know_the_graph_and_leave_lines_as_they_are(folder, packed, runs)
         ("single_ce,control,single", "single_ce,control,double", "compared with double"),
         ("single_ce,control,single", "single_ce,control,single_ce", "compared with single_ce"),
         ("single_ce,control,single,single_ce,\n", "", "no line for single_ce; pmnet errors pack"),
-        ("3dh_k50,main", "3dh_k50,sweep", "the group main needs one run each of single, naive"),
+        ("single,main", "single,sweep", "the group main needs one run each of single and p3dh"),
+        (
+            "p3dh_ramp,beyond",
+            "p3dh_ramp,main",
+            "other memory, got 3dh, naive, p3dh, p3dh",
+        ),
         ("run,group", "name,group", "not run,group,against,label,settings"),
     ],
 )
