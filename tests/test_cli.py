@@ -99,6 +99,18 @@ def test_help_waits_for_no_library_of_the_stages():
     assert "Usage:" in done.stdout
 
 
+def test_a_memory_and_a_body_are_described_without_torch(world):
+    describe = "for file in sys.argv[1:]: print(*describe(Path(file)), sep='\\n')"
+    code = (
+        "import sys; from pathlib import Path; from pmnet.report.describe import describe\n"
+        f"{describe}\n"
+        "assert not {'torch', 'pandas'} & set(sys.modules)"
+    )
+    done = python("-c", code, str(world.memory), str(OPEN_BODY))
+    assert done.returncode == 0, done.stderr
+    assert "prototypes of" in done.stdout and "a body model in SMPL layout" in done.stdout
+
+
 @pytest.mark.parametrize("module", ["pmnet", "pmnet.cli"])
 def test_the_module_is_the_command(module):
     done = python("-m", module, "--version")

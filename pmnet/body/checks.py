@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pmnet.body.parts import PARENTS
+from pmnet.body.skeleton import PARENTS
 
 VERTICES: Final = 6890
 FACES: Final = 13776

@@ -24,7 +24,7 @@ from pmnet.clustering.sums import DISTANCE, Sums, moved, summed
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say
 from pmnet.core.torch_files import load_torch, save_torch
-from pmnet.memory.prototypes import Iteration
+from pmnet.memory.files import Iteration
 
 SAVE_EVERY_S = 5.0
 

@@ -20,8 +20,8 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from pmnet.body import BodyParams
+from pmnet.memory.files import Iteration
 from pmnet.memory.nearest import TIE
-from pmnet.memory.prototypes import Iteration
 from pmnet.memory.spaces import Space
 
 BLOCK: Final = 256  # bodies whose float64 points are in memory at a time

@@ -145,7 +145,7 @@ def _run(
         _start(*setup)
         yield from map(_make, jobs)
         return
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")  # torch takes seconds to import again
     pool = ProcessPoolExecutor(workers, context, _start, setup)
     try:
         yield from pool.map(_make, jobs)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -12,45 +12,11 @@ from torch import Tensor
 
 from pmnet.body import BodyParams
 from pmnet.body.rotations import rotmat_to_rot6d
-from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
-from pmnet.core.header import read_header
-from pmnet.core.ranges import Amount
-from pmnet.formats.npz import read_npz
+from pmnet.memory.files import VERSION, Iteration, read_memory
 from pmnet.memory.spaces import SpaceName
 
-VERSION: Final = 1
 NO_SEED: Final = -1
-CURE: Final = "run the cluster stage"
-ARRAYS: Final = {
-    "rotvecs": ("f", (None, 24, 3)),
-    "betas": ("f", (None, 10)),
-    "assignments": ("i", (None,)),
-    "distances": ("f", (None,)),
-    "camera": ("f", (3,)),
-    "vertex_weights": ("f", (None,)),
-}
-KEYS: Final = ("header", *ARRAYS)
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """One row of the history, after an assignment: how many bodies changed, how many clusters are empty."""
-
-    iteration: Amount
-    mean_distance: float
-    changed: Amount
-    empty: Amount
-
-
-@dataclass(frozen=True)
-class _Header:
-    """The header of a file of prototypes."""
-
-    version: Literal[1]
-    body: str
-    history: list[Iteration]
-    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -114,29 +80,18 @@ class PrototypeMemory:
     @staticmethod
     def load(path: Path) -> "PrototypeMemory":
         """Return the memory in a file. Raises InputError if the file is missing, damaged or no memory."""
-        if not path.exists():
-            raise InputError(f"{path}: no such prototype memory; run the cluster stage")
-        try:
-            values = read_npz(path, KEYS)
-            header: _Header = read_header(
-                _Header, str(values["header"]), path, "not a prototype memory", CURE
-            )
-            arrays = {k: torch.from_numpy(v) for k, v in _checked(values).items()}
-            return PrototypeMemory(
-                prototypes=BodyParams.from_rotvecs(arrays["rotvecs"], arrays["betas"]),
-                assignments=arrays["assignments"],
-                distances=arrays["distances"],
-                vertex_weights=arrays.get("vertex_weights"),
-                camera=arrays["camera"],
-                body=header.body,
-                history=header.history,
-                settings=header.settings,
-            )
-        except InputError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise InputError(f"{path}: not a prototype memory ({reason}); {CURE}") from None
+        header, values = read_memory(path)
+        arrays = {name: torch.from_numpy(value) for name, value in values.items()}
+        return PrototypeMemory(
+            prototypes=BodyParams.from_rotvecs(arrays["rotvecs"], arrays["betas"]),
+            assignments=arrays["assignments"],
+            distances=arrays["distances"],
+            vertex_weights=arrays.get("vertex_weights"),
+            camera=arrays["camera"],
+            body=header.body,
+            history=header.history,
+            settings=header.settings,
+        )
 
     def export_spin(self, path: Path) -> None:
         """Write the prototypes in the layout of SPIN's smpl_mean_params.npz, K rows instead of one.
@@ -157,38 +112,3 @@ class PrototypeMemory:
             arrays = {key: value[0] for key, value in arrays.items()}
         with replacing(path) as partial, partial.open("wb") as stream:
             np.savez(stream, **arrays)  # type: ignore[arg-type]
-
-
-def _checked(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays as float32 and int64; ValueError for a wrong shape, kind or value."""
-    arrays: dict[str, np.ndarray] = {}
-    for key, (kind, shape) in ARRAYS.items():
-        if key == "vertex_weights" and key not in values:
-            continue
-        array = values[key]
-        fits = len(shape) == array.ndim and all(
-            n in (None, m) for n, m in zip(shape, array.shape, strict=False)
-        )
-        if array.dtype.kind != kind or not fits or not np.isfinite(array).all():
-            raise ValueError(
-                f"{key} is {array.dtype} {array.shape}; expected finite {kind} {shape}"
-            )
-        with np.errstate(over="ignore"):
-            arrays[key] = array.astype(np.float32 if kind == "f" else np.int64, copy=False)
-        if not np.isfinite(arrays[key]).all():
-            raise ValueError(f"{key} has numbers beyond float32")
-    for one, other in (("rotvecs", "betas"), ("assignments", "distances")):
-        if len(values[one]) != len(values[other]):
-            raise ValueError(
-                f"{one} has {len(values[one])} rows, {other} {len(values[other])}; expected as many"
-            )
-    k, assigned = len(values["betas"]), values["assignments"]
-    if not k:
-        raise ValueError("it has no prototypes")
-    if assigned.size and not 0 <= assigned.min() <= assigned.max() < k:
-        raise ValueError(
-            f"assignments name {assigned.min()} to {assigned.max()}; expected 0 to {k - 1}"
-        )
-    if not arrays["camera"][0]:
-        raise ValueError("camera has the scale 0")
-    return arrays

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from pmnet.core.errors import InputError
@@ -30,6 +29,8 @@ def build_encoder(name: str, pooling: int, weights: str = "") -> nn.Sequential:
 
 
 def _of_torchvision(name: str, weights: str) -> list[nn.Module]:
+    import torchvision  # takes seconds to import
+
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         raise InputError(
@@ -91,6 +92,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 
 def _fetched(name: str, weights: str) -> Mapping[str, Tensor]:
+    import torchvision
+
     kinds: Any = torchvision.models.get_model_weights(name)
     names = [kind.name for kind in kinds]
     if weights not in (*names, "DEFAULT"):

@@ -1,6 +1,7 @@
 """What is in a file: samples, images, a memory, weights, errors, a body model, a table, a report.
 
-Each reader imports its own readers of files: errors and bodies are described without torch's start-up.
+Each reader imports its own readers of files: memories, errors and bodies are described without torch, which
+takes seconds to import.
 """
 
 import json
@@ -69,21 +70,20 @@ def _images(file: Path) -> Iterator[str]:
 
 
 def _memory(file: Path) -> Iterator[str]:
-    from pmnet.memory.prototypes import PrototypeMemory
+    import numpy as np
 
-    memory = PrototypeMemory.load(file)
-    sizes = memory.sizes
-    yield f"{file}: {len(memory)} prototypes of {len(memory.assignments)} samples"
-    yield f"body {memory.body[:12]}, settings {memory.settings}"
-    if sizes.numel():
-        yield (
-            f"samples per prototype: {int(sizes.min())} to {int(sizes.max())}, "
-            f"{int((sizes == 0).sum())} empty"
-        )
-    mean = f"{memory.distances.mean():.4f}" if memory.distances.numel() else "unknown"
-    yield f"{len(memory.history)} iterations, mean distance {mean}"
-    if memory.history:
-        yield f"last iteration: {memory.history[-1].changed} assignments changed"
+    from pmnet.memory.files import read_memory
+
+    header, arrays = read_memory(file)
+    k, distances = len(arrays["betas"]), arrays["distances"]
+    sizes = np.bincount(arrays["assignments"], minlength=k)
+    yield f"{file}: {k} prototypes of {len(arrays['assignments'])} samples"
+    yield f"body {header.body[:12]}, settings {header.settings}"
+    yield f"samples per prototype: {sizes.min()} to {sizes.max()}, {(sizes == 0).sum()} empty"
+    mean = f"{distances.mean(dtype=np.float64):.4f}" if distances.size else "unknown"
+    yield f"{len(header.history)} iterations, mean distance {mean}"
+    if header.history:
+        yield f"last iteration: {header.history[-1].changed} assignments changed"
 
 
 def _body(file: Path) -> Iterator[str]:

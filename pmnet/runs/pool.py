@@ -15,6 +15,7 @@ from threading import Thread
 from pmnet.core.progress import duration
 from pmnet.runs.board import Board, seconds_between_lines
 from pmnet.runs.graph import HERE, REPRO, TRIES, Task, environment, owners
+from pmnet.runs.stage_server import stage_server
 
 
 def run_tasks(tasks: list[Task], jobs: int, gpus: Sequence[str], project: Path = HERE) -> None:
@@ -32,7 +33,7 @@ def run_tasks(tasks: list[Task], jobs: int, gpus: Sequence[str], project: Path =
     ready: list[Task] = []
     running: dict[Future[int], list[Task]] = {}
     left = len(tasks)
-    with Board() as board, ThreadPoolExecutor(jobs) as pool:
+    with Board() as board, stage_server(), ThreadPoolExecutor(jobs) as pool:
         while True:
             ready += [by_name[name] for name in order.get_ready()]
             while ready and len(running) < jobs:

@@ -1,15 +1,18 @@
 """What differs between steps: the rows, their images and the random draws."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Int, UInt8
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from pmnet.images.augmentation import Draws, draw
 from pmnet.training.batches import combined_seed
 from pmnet.training.options import Train
+
+if TYPE_CHECKING:
+    import lightning_fabric
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def inputs_of(
     images: UInt8[Tensor, "b s s 3"],
     options: Train,
     seed: int,
-    fabric: Fabric,
+    fabric: "lightning_fabric.Fabric",
 ) -> Inputs:
     """Return the inputs of a step; a sample gets the same draws, however many devices share the batch."""
     generator = torch.Generator().manual_seed(combined_seed(seed, 2, number))

@@ -1,8 +1,7 @@
 """Everything that one training works with."""
 
 from dataclasses import dataclass, fields
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING
 
 from pmnet.body import BodyModel
 from pmnet.core.device import Machine
@@ -10,6 +9,9 @@ from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.network import NetworkConfig, PMNet
 from pmnet.training.data import TrainingData
 from pmnet.training.options import Train
+
+if TYPE_CHECKING:
+    import lightning_fabric
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class TrainingRun:
     body: BodyModel
     options: Train
     machine: Machine
-    fabric: Fabric
+    fabric: "lightning_fabric.Fabric"
     seed: int
 
 

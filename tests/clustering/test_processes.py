@@ -15,12 +15,14 @@ from pmnet.body.camera import View
 from pmnet.body.parts import PartWeights
 from pmnet.clustering.exact import chunks
 from pmnet.clustering.options import Cluster
+from pmnet.core import checkpoints
 from pmnet.core.device import Machine
 from pmnet.datasets import synthetic
 from pmnet.memory.prototypes import PrototypeMemory
 from stages.cluster import cluster
 
 PARTS = PartWeights(torso=1.0, foot=0.5, head=0.3, hand=0.3)
+CHUNK = 32  # bodies
 OPTIONS = Cluster(5, 5.0, PARTS, 6, 0.0, 0, "random", 2, "mean")
 
 
@@ -29,8 +31,8 @@ def stage(sets: Path, out: Path, device: str) -> None:
     cluster(sets, OPEN_BODY, out, OPTIONS, machine)
 
 
-def launch(sets: Path, out: Path, device: str, ranks: int) -> list[int]:
-    """Return the exit codes of processes started as torchrun starts them."""
+def launch(sets: Path, out: Path, device: str) -> list[int]:
+    """Return the exit codes of two processes started as torchrun starts them."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
@@ -38,12 +40,12 @@ def launch(sets: Path, out: Path, device: str, ranks: int) -> list[int]:
     common = {
         "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parents[1]), *sys.path]),
         "PMNET_WORK": str(sets.parent / "work"),
-        "WORLD_SIZE": str(ranks),
+        "WORLD_SIZE": "2",
         "MASTER_ADDR": "localhost",
         "MASTER_PORT": port,
     }
     workers = []
-    for rank in range(ranks):
+    for rank in range(2):
         own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         command = [sys.executable, __file__, str(sets), str(out), device]
         workers.append(subprocess.Popen(command, env=os.environ | common | own))
@@ -60,8 +62,10 @@ def test_the_stage_in_two_processes_writes_what_one_writes(body, tmp_path, monke
     synthetic.read("toy", Path(), options, body).save(tmp_path / "toy.arrow")
     sets = tmp_path / "sets.json"
     sets.write_text(json.dumps({"samples": [str(tmp_path / "toy.arrow")], "images": []}))
-    assert launch(sets, tmp_path / "two.npz", device, 2) == [0, 0]
-    assert launch(sets, tmp_path / "one.npz", device, 1) == [0]
+    assert launch(sets, tmp_path / "two.npz", device) == [0, 0]
+    monkeypatch.setattr(chunks, "CHUNK", CHUNK)
+    monkeypatch.setattr(checkpoints, "FOLDER", tmp_path / "work")
+    stage(sets, tmp_path / "one.npz", device)
     one, two = (PrototypeMemory.load(tmp_path / f"{name}.npz") for name in ("one", "two"))
     assert torch.equal(one.assignments, two.assignments)
     assert torch.equal(one.prototypes.rotmats, two.prototypes.rotmats)
@@ -72,5 +76,5 @@ def test_the_stage_in_two_processes_writes_what_one_writes(body, tmp_path, monke
 
 
 if __name__ == "__main__":
-    chunks.CHUNK = 32
+    chunks.CHUNK = CHUNK
     stage(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -1,5 +1,6 @@
 """A stage function as a command: options, sections of params.yaml, overrides, errors."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -248,3 +249,27 @@ def test_a_script_says_its_error_in_one_line(folder):
     assert done.stderr.startswith("error: params.yaml: figures is missing")
     assert done.stderr.count("\n") == 1
     assert not (folder / "a.png").exists()
+
+
+SCRIPT = """
+import atexit
+from pathlib import Path
+from pmnet.core.stage import command
+
+def stage(out: Path) -> None:
+    atexit.register(lambda: print("at the end", end=""))
+    print(out, end=" ")
+    raise SystemExit(%s)
+
+command(stage)
+"""
+
+
+@pytest.mark.parametrize(("leaves", "code"), [("None", 0), ("7", 7), ("'a sentence'", 1)])
+def test_a_process_that_ends_at_once_has_written_all(tmp_path, leaves, code):
+    (script := tmp_path / "script.py").write_text(SCRIPT % leaves)
+    command = [sys.executable, str(script), "--out", "here"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert (done.returncode, done.stdout) == (code, "here at the end"), done.stderr
+    assert ("a sentence" in done.stderr) == (code == 1)

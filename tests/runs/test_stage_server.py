@@ -1,0 +1,136 @@
+"""The server of stages: its processes are like those of `python -m`, and nothing depends on its life."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pmnet.runs.stage_server import VARIABLE, stage_server
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the server")
+STAGE = """
+import json, os, sys, time
+text = sys.stdin.read()
+print(json.dumps({
+    "options": sys.argv[1:], "folder": os.getcwd(), "word": os.environ["WORD"], "read": text,
+    "path": sys.path[:2], "parent": os.getppid(), "preloaded": "colorsys" in sys.modules,
+}))
+print("to standard error", file=sys.stderr)
+sys.exit(int(os.environ.get("CODE", 0)))
+"""
+SLEEPER = """
+import os, sys, time
+from pathlib import Path
+Path("process").write_text(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """Return a folder with two stages of its own."""
+    (folder := tmp_path / "stages").mkdir()
+    shutil.copy(ROOT / "stages/__main__.py", folder)
+    for name, text in {"__init__": "", "asked": STAGE, "sleeper": SLEEPER}.items():
+        (folder / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+def start(project: Path, stage: str, *options: str, **env: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, str(project / "stages"), stage, *options],
+        cwd=project,
+        env={**os.environ, "WORD": "w\udce4", **env},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(project: Path, *options: str, **env: str) -> tuple[int | None, dict[str, object], str]:
+    process = start(project, "asked", *options, **env)
+    out, err = process.communicate("a line")
+    return process.returncode, json.loads(out), err
+
+
+def sleeping(project: Path) -> int:
+    """Return the process of a stage that sleeps, once it does."""
+    file = project / "process"
+    for _ in range(500):
+        if file.exists() and file.read_text():
+            return int(file.read_text())
+        time.sleep(0.02)
+    raise AssertionError("the stage has not begun")
+
+
+def lives(process: int) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def ends(process: int) -> bool:
+    for _ in range(500):
+        if not lives(process):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_stage_of_the_server_is_as_one_of_its_own(project):
+    (code, alone, err) = run(project, "--a", "b c", CODE="3")
+    with stage_server(["colorsys"]):
+        assert run(project, "--a", "b c", CODE="3")[0] == code == 3
+        served = run(project, "--a", "b c", CODE="0")
+    assert served[0] == 0 and served[2] == err == "to standard error\n"
+    assert served[1].pop("parent") != alone.pop("parent") == os.getpid()
+    assert served[1].pop("preloaded") and not alone.pop("preloaded")
+    assert served[1] == alone
+    assert alone["options"] == ["--a", "b c"] and alone["read"] == "a line"
+    assert alone["path"] == [str(project), str(project)] and alone["word"] == "w\udce4"
+
+
+def test_a_stage_runs_the_code_that_lies_there_when_it_starts(project):
+    with stage_server(["colorsys"]):
+        run(project)
+        (project / "stages/asked.py").write_text("print('{}')")
+        assert run(project)[1] == {}
+
+
+@pytest.mark.parametrize("ended", [signal.SIGTERM, signal.SIGKILL])
+def test_a_stage_ends_with_the_process_that_asked_for_it(project, ended):
+    with stage_server(["colorsys"]):
+        asker = start(project, "sleeper")
+        process = sleeping(project)
+        asker.send_signal(ended)
+        assert asker.wait() == -ended and ends(process)
+
+
+def test_a_stage_that_is_killed_has_failed(project):
+    with stage_server(["colorsys"]):
+        asker = start(project, "sleeper")
+        os.kill(sleeping(project), signal.SIGKILL)
+        assert asker.wait() == -signal.SIGKILL
+        assert run(project)[0] == 0  # the server goes on
+
+
+def test_stages_run_without_the_server_where_it_has_ended(project, monkeypatch, capfd):
+    with stage_server(["no_such_library"]):
+        assert run(project)[1]["parent"] == os.getpid()
+    assert "no_such_library" in capfd.readouterr().err
+    monkeypatch.setenv(VARIABLE, str(project / "nowhere"))
+    assert run(project)[1]["parent"] == os.getpid()
+
+
+def test_a_launcher_needs_no_server(project):
+    shutil.copy(project / "stages/asked.py", project / "stages/train.py")
+    with stage_server(["colorsys"]):
+        process = start(project, "train", PMNET_LAUNCH="env")
+        assert f'"parent": {os.getpid()}' in process.communicate("")[0]
