@@ -4,6 +4,7 @@ Empty fields and three zeros mean that a joint was not seen. The signs between n
 dot, a space or none (LHip.X, LHip X, LHipX); other columns are left out.
 """
 
+import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,9 +26,16 @@ def read_joints_csv(path: Path, unit: str = "") -> Trajectories:
     Raises InputError naming the column or the line that is wrong.
     """
     try:
-        table = pd.read_csv(path, skipinitialspace=True)
+        text = path.read_text(encoding="utf-8-sig")
+        table = pd.read_csv(io.StringIO(text), skipinitialspace=True)
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise InputError(f"{path}: not a readable .csv ({error}); export it anew") from None
+        why = str(error).strip()
+        raise InputError(f"{path}: not a readable .csv ({why}); export it anew") from None
+    lines = text.strip().splitlines()
+    if lines[-1].count(",") < lines[0].count(","):
+        raise InputError(
+            f"{path}: its last line has fewer fields than line 1; the file is cut short"
+        )
     axes = labels_of_columns(table.columns)
     labels = list(axes)
     if not labels:

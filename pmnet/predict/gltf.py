@@ -30,6 +30,7 @@ COMPONENTS: Final = {"u1": 5121, "u2": 5123, "f4": 5126}
 SKIN: Final = [0.62, 0.64, 0.70, 1.0]
 
 
+# pygltflib has classes for the document, but no accessors of arrays and no skins: it would save these lines
 class GlbFile:
     """A glTF document and its buffer, which grow array by array."""
 

@@ -1,5 +1,6 @@
 """Adapters c3d, trc and joints, and annot3 of MPI-INF-3DHP: recordings become bodies with residuals."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import layouts_studio as studio
 import numpy as np
 import pytest
 import torch
+import typer
 from fitted import poses, prior
 from layouts_studio import LAYOUTS
 from people import draw_people, open_body
@@ -14,15 +16,18 @@ from recorded import scene, write_c3d, write_csv, write_npz, write_trc
 from typer.testing import CliRunner
 
 from pmnet import cli, datasets
+from pmnet.body import OPEN_BODY
 from pmnet.body.parts import JOINTS, MIRRORED_JOINTS
 from pmnet.check.dataset_report import check, find_all
-from pmnet.check.fits import fit_finding
+from pmnet.check.fits import fit_finding, fit_findings
 from pmnet.core.errors import InputError
+from pmnet.core.stage import as_command
 from pmnet.data.samples import Samples
 from pmnet.datasets import Dataset, mpi_inf_3dhp
 from pmnet.datasets._recordings import adapter, annot3, fits
 from pmnet.datasets.amass.fitted import FittedSamples
 from pmnet.memory.prototypes import PrototypeMemory
+from stages import fit
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +119,31 @@ def test_a_subject_becomes_a_memory_in_one_command(c3ds, tmp_path, monkeypatch):
     assert len(PrototypeMemory.load(tmp_path / "m.npz")) == 2
     done = CliRunner().invoke(cli.app, ["memory", "build", str(c3ds), *out, "--adapter", "bvh"])
     assert "bvh" in str(done.exception)
+
+
+MACHINE = {
+    **{"device": "cpu", "workers": 1, "threads": 1, "cache_gib": 1.0, "resident_gib": 1.0},
+    **{"checkpoint_every": 1, "log_every": 1},
+}
+
+
+def test_the_stage_writes_motions_that_amass_reads(c3ds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fit, "FOLDER", tmp_path / ".work/checkpoints")
+    options = {"fit": {}, "markers": None, "poses": None, "unit": "", "up": "auto"}
+    entry = {"adapter": "c3d", "source": str(c3ds / "ben"), "options": options}
+    sections = {"machine": MACHINE, "fits": {"people": entry, "wrong": {**entry, "options": {}}}}
+    Path("params.yaml").write_text(json.dumps(sections))
+    app = typer.Typer()
+    app.command()(as_command(fit.fit))
+    words = ["--body", str(OPEN_BODY), "--out", "motions", "--name"]
+    done = CliRunner().invoke(app, [*words, "people"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in Path("motions").rglob("*.npz")] == ["a_poses.npz"]
+    (found,) = find_all(tmp_path / "motions")
+    assert (found.adapter, found.split) == ("amass", "train")
+    done = CliRunner().invoke(app, [*words, "wrong"])
+    assert "params.yaml: fits.wrong.options" in str(done.exception)
 
 
 BONES = {
@@ -229,6 +259,8 @@ def test_annot3_gives_the_bodies_of_an_npz_in_spins_layout(tmp_path, monkeypatch
         assert torch.equal(own, own[:1].expand_as(own))
     values = np.load(file)
     assert np.nanmedian(values["residuals_mm"]) < 15 and values["converged"].mean() > 0.5
+    (finding,) = fit_findings(samples, file)
+    assert finding.kind == "note" and finding.text.startswith("fits lie")
     # what is done is kept: the same file again without a fit
     monkeypatch.setattr(annot3, "prior_and_people", lambda *_: pytest.fail("was fitted again"))
     before = file.read_bytes()

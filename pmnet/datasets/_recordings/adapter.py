@@ -8,6 +8,7 @@ from pathlib import Path
 from pmnet.body import BodyModel
 from pmnet.body.camera import View
 from pmnet.core.checkpoints import FOLDER
+from pmnet.core.errors import InputError
 from pmnet.data.samples import Samples
 from pmnet.datasets import amass
 from pmnet.datasets._recordings.fits import RecordingFit, find_recordings, fit_below
@@ -34,7 +35,10 @@ def read_recordings(
         / hashlib.sha256(f"{adapter} {source.resolve()} {body.sha256}".encode()).hexdigest()[:20]
     )
     fit_below(adapter, source, options, body, kept, "options")
-    return amass.read(name, kept, options, body)
+    try:
+        return amass.read(name, kept, options, body)
+    except InputError as error:  # users know their recordings, not where fits are kept
+        raise InputError(str(error).replace(str(kept), str(source))) from None
 
 
 def found_recordings(adapter: str, root: Path) -> list[Found]:

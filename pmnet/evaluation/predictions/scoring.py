@@ -1,7 +1,7 @@
 """Errors of predictions, sample by sample, as `evaluate` writes those of a run."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.distance import mean_distance_mm
 from pmnet.body.keypoints import H36M_CURE
+from pmnet.core.device import in_threads
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say, track
 from pmnet.data.samples import Samples
@@ -148,30 +149,30 @@ class Scored:
 
     def errors(self) -> pd.DataFrame:
         """Return the errors of all joined samples, in the columns of `evaluate`."""
-        return pd.concat(list(self._blocks()), ignore_index=True)
+        self._say_skeleton()
+        starts = range(0, len(self.joined.rows), BLOCK)
+        blocks = in_threads(self._of_block, starts)
+        return pd.concat(list(track(blocks, "scoring", len(starts))), ignore_index=True)
 
     @torch.no_grad()
-    def _blocks(self) -> Iterator[pd.DataFrame]:
-        n, scorer = len(self.joined.rows), self.scorer
-        self._say_skeleton()
-        for start in track(range(0, n, BLOCK), "scoring"):
-            rows = torch.from_numpy(self.joined.rows[start : start + BLOCK])
-            found = self.joined.found[start : start + BLOCK]
-            some = self.samples.select(rows)
-            truth = prediction.truth_of(some, scorer.body, self.protocol)
-            points = self.predicted.of(found, self.protocol, truth.genders)
-            if self.predicted.use != "pose":
-                seen = points.vertices
-                seen = points.measured(self.protocol.joints) if seen is None else seen
-                check_sizes(self.predicted, seen, found)
-            errors = prediction.errors_of_points(points, truth, self.protocol, scorer.extra)
-            distance = prediction.distance_to_mean_mm(
-                truth, scorer.mean, scorer.body, scorer.distance
-            )
-            none = torch.full_like(rows, -1)
-            assigned = none if truth.params is None else scorer.assigned(truth.params)
-            table = prediction.error_table(some, rows, MODEL, errors, distance, assigned, none)
-            yield table.assign(seed=0, memory_seed=NO_SEED)
+    def _of_block(self, start: int) -> pd.DataFrame:
+        """Return the errors of the joined samples from `start` on."""
+        scorer = self.scorer
+        rows = torch.from_numpy(self.joined.rows[start : start + BLOCK])
+        found = self.joined.found[start : start + BLOCK]
+        some = self.samples.select(rows)
+        truth = prediction.truth_of(some, scorer.body, self.protocol)
+        points = self.predicted.of(found, self.protocol, truth.genders)
+        if self.predicted.use != "pose":
+            seen = points.vertices
+            seen = points.measured(self.protocol.joints) if seen is None else seen
+            check_sizes(self.predicted, seen, found)
+        errors = prediction.errors_of_points(points, truth, self.protocol, scorer.extra)
+        distance = prediction.distance_to_mean_mm(truth, scorer.mean, scorer.body, scorer.distance)
+        none = torch.full_like(rows, -1)
+        assigned = none if truth.params is None else scorer.assigned(truth.params)
+        table = prediction.error_table(some, rows, MODEL, errors, distance, assigned, none)
+        return table.assign(seed=0, memory_seed=NO_SEED)
 
     def _say_skeleton(self) -> None:
         """Say what a skeleton made of a mesh is worth, where the protocol uses it."""
