@@ -308,14 +308,18 @@ def template(out: Path) -> None:
 @app.command(rich_help_panel=USE)
 def repro(
     jobs: Annotated[
-        int, typer.Option(help="Stages that run at once; 0: one per GPU, or per core.")
+        int,
+        typer.Option(help="Stages that run at once; 0: one per GPU, or per core; on SLURM all."),
     ] = 0,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="As jobs of SLURM, by machine.slurm of params.yaml.")
+    ] = False,
 ) -> None:
     """Run the graph with several stages side by side; `dvc repro` runs them one after the other."""
     _checked("--jobs", jobs, 0)
-    from pmnet.runs.pool import repro_parallel
+    from pmnet.runs.repro import repro_parallel
 
-    repro_parallel(jobs)
+    repro_parallel(jobs, slurm)
 
 
 @app.command(rich_help_panel=USE, context_settings={"ignore_unknown_options": True})
@@ -337,7 +341,9 @@ def sweep(
     group: Annotated[
         list[str] | None, typer.Option(help="Only this group; repeat the option for more.")
     ] = None,
-    devices: Annotated[int, typer.Option(help="Trainings that run at once; 0: one per GPU.")] = 0,
+    devices: Annotated[
+        int, typer.Option(help="Trainings that run at once; 0: one per GPU; on SLURM all.")
+    ] = 0,
     split: Annotated[
         list[str] | None,
         typer.Option(help="validation or test (the default): what is scored; repeat it for both."),
@@ -346,16 +352,21 @@ def sweep(
         list[Path] | None,
         typer.Option(help="Leave out seeds whose errors are packed in this file."),
     ] = None,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="As jobs of SLURM, by machine.slurm of params.yaml.")
+    ] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Write sweeps/dvc.yaml, count what is to do, run nothing.")
+    ] = False,
 ) -> None:
     """Train and evaluate experiments that differ from params.yaml, one per GPU at a time."""
     from pmnet.core.params import parse
 
     _checked("--devices", devices, 0)
-    from pmnet.core.stage import PARAMS
-    from pmnet.runs.experiments import run_experiments
+    from pmnet.runs.sweep import run_experiments
 
     splits = parse(list[Literal["validation", "test"]], split or ["test"], "--split")
-    run_experiments(experiments, PARAMS, group or [], devices, splits, packed or [])
+    run_experiments(experiments, group or [], devices, splits, packed or [], slurm, dry)
 
 
 @app.command(rich_help_panel=USE)

@@ -15,6 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = {
     "pmnet": (),
     "pmnet/body/build": ("build-body",),
+    "pmnet/runs": ("slurm",),
     "stages": (),
     "tests": ("dev",),
     "benchmarks": ("bench",),

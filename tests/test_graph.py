@@ -32,6 +32,7 @@ from pmnet.report.options import (
     ReportOptions,
     VectorFormat,
 )
+from pmnet.runs.slurm import SlurmOptions
 from pmnet.training.options import Train
 from stages.fit import Recordings
 
@@ -397,6 +398,7 @@ def test_every_params_file_is_read_by_the_dataclasses(profile):
     file = PROFILES[profile] / "params.yaml"
     for section, kind in SECTIONS.items():
         params.load(file, section, kind, {})
+    params.load(file, "machine.slurm", SlurmOptions, {})
     for name in ("distance", "reduction", "k_sweep", "limb_sweep"):
         params.load(file, f"figures.{name}", FigureSize, {})
     params.load(file, "figures.vector", VectorFormat, {})

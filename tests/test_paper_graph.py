@@ -163,7 +163,7 @@ def paper(tmp_path_factory) -> Path:
     wanted = ["body", "sets", "cluster@single", *(f"run {run}" for run in RUNS)]
     wanted += [f"data {name}" for name in params["datasets"]]
     runs = (
-        "from pmnet.runs import pool; tasks = pool.tasks_to_do(); "
+        "from pmnet.runs import graph, pool; tasks = graph.tasks_to_do(); "
         f"pool.run_tasks([task for task in tasks if task.name in {wanted}], 2, [])"
     )
     for command in (
@@ -341,7 +341,7 @@ def test_a_change_of_another_system_reruns_its_score_and_two_tables(paper):
     changed["comparators"]["spin"]["label"] = "SPIN (2019)"
     with file.open("w") as stream:
         YAML_FILE.dump(changed, stream)
-    code = "from pmnet.runs import pool; print([task.name for task in pool.tasks_to_do()])"
+    code = "from pmnet.runs import graph; print([task.name for task in graph.tasks_to_do()])"
     env = {**os.environ, "PYTHONPATH": str(paper.parent), "DVC_NO_ANALYTICS": "1"}
     todo = subprocess.run(
         [sys.executable, "-c", code], cwd=paper, env=env, capture_output=True, text=True

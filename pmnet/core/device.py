@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from annotated_types import Interval
@@ -23,7 +23,7 @@ OTHER_GPUS = ("mps", "xpu", "hip", "rocm")
 class Machine:
     """How a stage uses this machine; no result depends on it, so no stage is rerun for it.
 
-    `checkpoint_every` and `log_every` are steps of training.
+    `checkpoint_every` and `log_every` are steps of training. `slurm` is read by `pmnet.runs.slurm`.
     """
 
     device: str
@@ -33,6 +33,7 @@ class Machine:
     resident_gib: Weight
     checkpoint_every: Count
     log_every: Count
+    slurm: dict[str, Any] = field(default_factory=dict)
 
 
 Item = TypeVar("Item")

@@ -69,7 +69,7 @@ def processes(
 def _engine(device: torch.device, precision: Precision) -> "lightning_fabric.Fabric":
     """Return a launched engine; several processes have then connected (NCCL on GPUs, else gloo)."""
     from lightning_fabric import Fabric  # takes a second to import
-    from lightning_fabric.plugins.environments import TorchElasticEnvironment
+    from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
     world = world_size()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
@@ -80,7 +80,8 @@ def _engine(device: torch.device, precision: Precision) -> "lightning_fabric.Fab
         num_nodes=world // local,
         strategy="ddp" if world > 1 else "auto",
         precision="32-true" if precision == "tf32" else precision,
-        plugins=[TorchElasticEnvironment()] if world > 1 else None,
+        # named, else the engine takes a process that is alone in a job of SLURM for one of many
+        plugins=[TorchElasticEnvironment() if world > 1 else LightningEnvironment()],
     )
     engine.launch()
     return engine

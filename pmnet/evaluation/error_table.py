@@ -9,8 +9,9 @@ the clustering that made the memory of that training, -1 where the memory depend
 runs beside them, but of each data set the same samples, measured in the same way.
 """
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,13 +128,15 @@ def _difference(column: str, frame: pd.DataFrame, shared: pd.Series) -> tuple[st
     return (here, there) if here != there else None
 
 
-def merge_errors(parts: Sequence[Path], out: Path) -> None:
-    """Write the rows of several files of one run, one per seed, as one file."""
+def merge_errors(parts: Sequence[Path], out: Path, about: dict[str, Any]) -> None:
+    """Write the rows of several files of one run, one per seed, as one file; `about` adds to its header."""
     tables = [_read_table(part) for part in parts]
     merged = pa.concat_tables([table.replace_schema_metadata() for table in tables])
+    header = dict(tables[0].schema.metadata or {})
+    known = asdict(read_about(parts[0], tables[0].schema))
+    header[b"pmnet.errors"] = json.dumps(known | about).encode()
     with replacing(out) as partial:
-        about = tables[0].schema.metadata
-        pq.write_table(merged.replace_schema_metadata(about), partial, compression="zstd")
+        pq.write_table(merged.replace_schema_metadata(header), partial, compression="zstd")
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:

@@ -145,7 +145,7 @@ class Toy:
     def repro(self, *, side_by_side: bool = False) -> set[str]:
         """Run the graph and return the stages that ran."""
         if side_by_side:
-            pool = "from pmnet.runs.pool import repro_parallel; repro_parallel(2)"
+            pool = "from pmnet.runs.repro import repro_parallel; repro_parallel(2)"
             return stages_in(self.run(sys.executable, "-c", pool, PYTHONPATH=str(self.root)))
         return stages_in(self.dvc("repro"))
 

@@ -40,7 +40,7 @@ def test_batches_come_in_order_with_their_rows(tmp_path):
 
 @pytest.fixture(params=["fork", "spawn"])
 def usual_start(request):
-    """How this process starts others by default: one of `pmnet sweep` has it from its parent."""
+    """How this process starts others by default, which it may have from its parent."""
     before = multiprocessing.get_start_method()
     multiprocessing.set_start_method(request.param, force=True)
     yield

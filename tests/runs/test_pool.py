@@ -10,7 +10,9 @@ import pytest
 from dvc.repo import Repo
 
 from pmnet.core.errors import InputError
-from pmnet.runs.pool import _start, repro_parallel, tasks_to_do
+from pmnet.runs.graph import tasks_to_do
+from pmnet.runs.pool import _start
+from pmnet.runs.repro import repro_parallel
 
 GRAPH = """
 stages:
