@@ -14,7 +14,7 @@ median of the iterations after the first, of ours and scikit-learn in the faster
 and flash_kmeans it is the assignment alone.
 `wrong` counts labels that are not the nearest in float64 at the method's own centres, out of `checked`.
 On a GPU `--job` more bodies, each a sample that is turned and changed a little, are clustered by ours
-alone. Kernels and libraries are made ready by a small run before. Loads on the machine disturb: run it
+alone. The committed tables are of real poses (`--mocap FOLDER`). Kernels and libraries are made ready by a small run before. Loads on the machine disturb: run it
 alone.
 """
 
@@ -179,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     on_gpu = torch.cuda.is_available()
     parser.add_argument("--quick", action="store_true", help="a small comparison; writes nothing")
-    parser.add_argument("--mocap", type=Path, default=Path("../shared/mocap"))
+    parser.add_argument("--mocap", type=Path, help="clips in AMASS's layout; else random poses")
     parser.add_argument("--device", default="cuda" if on_gpu else "cpu")
     parser.add_argument("--samples", type=int, default=300_000 if on_gpu else 174_000)
     parser.add_argument("--subset", type=int, default=4_000, help="bodies that peers get on a CPU")

@@ -48,13 +48,13 @@ def _product(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return (first[..., None] * second[..., None, :, :]).sum(-2)
 
 
-def bodies(folder: Path, count: int) -> BodyParams:
+def bodies(folder: Path | None, count: int) -> BodyParams:
     """Return `count` bodies before a camera (y down): clips of AMASS's layout and their mirror images.
 
     Each view of a pose is from another side (yaw). At most as many views are made as `count` needs.
-    Where the folder holds no clip the poses are random.
+    Without a folder, or where it holds no clip, the poses are random.
     """
-    files = sorted(folder.rglob("*.npz"))
+    files = sorted(folder.rglob("*.npz")) if folder else []
     if not files:
         return random_bodies(count)
     clips = [np.load(file) for file in files]
