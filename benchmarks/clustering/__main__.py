@@ -14,8 +14,8 @@ median of the iterations after the first, of ours and scikit-learn in the faster
 and flash_kmeans it is the assignment alone.
 `wrong` counts labels that are not the nearest in float64 at the method's own centres, out of `checked`.
 On a GPU `--job` more bodies, each a sample that is turned and changed a little, are clustered by ours
-alone. The committed tables are of real poses (`--mocap FOLDER`). Kernels and libraries are made ready by a small run before. Loads on the machine disturb: run it
-alone.
+alone. The committed tables are of real poses (`--mocap FOLDER`). Kernels and libraries are made ready by a
+small run before. Loads on the machine disturb: run it alone.
 """
 
 import argparse
