@@ -1,6 +1,7 @@
 """An edit of the code changes the stages that depend on its folder, and no other: what `dvc status` says."""
 
 import pytest
+from case_names import case_name
 from dvc.repo import Repo
 from toy import RUNS, Toy
 
@@ -59,7 +60,7 @@ def append(toy: Toy, file: str, text: str) -> None:
         stream.write(text)
 
 
-@pytest.mark.parametrize(("file", "expected"), EDITS.items(), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("file", "expected"), EDITS.items(), ids=case_name)
 def test_a_comment_changes_the_stages_of_its_folder(toy, status, file, expected):
     append(toy, file, "# a comment\n")
     assert status() == expected

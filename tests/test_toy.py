@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from case_names import case_name
 from dvc.repo import Repo
 from toy import RUNS
 
@@ -130,7 +131,7 @@ DIRECT = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "expected"), DIRECT, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(("key", "value", "expected"), DIRECT, ids=case_name)
 def test_a_change_touches_what_the_readme_says(changed, key, value, expected):
     assert changed(key, value) == expected
 

@@ -12,6 +12,7 @@ import layouts_wild
 import numpy as np
 import pytest
 import torch
+from case_names import case_name
 from people import draw_people, open_body
 from scipy.spatial.transform import Rotation
 from typer.testing import CliRunner
@@ -175,7 +176,7 @@ WRONG: list[tuple[str, Callable[[Path], None], str]] = [
 MIRROR = (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, *range(12, 20), 21, 20, 23, 22)
 
 
-@pytest.mark.parametrize(("what", "change", "word"), WRONG, ids=lambda v: str(v)[:30])
+@pytest.mark.parametrize(("what", "change", "word"), WRONG, ids=case_name)
 def test_what_can_be_read_and_is_wrong_is_found(coco, tmp_path, what, change, word):
     root = tmp_path / "root"
     shutil.copytree(coco, root)

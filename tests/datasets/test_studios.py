@@ -3,13 +3,14 @@
 import sys
 
 import pytest
+from case_names import case_name
 from layouts_studio import BROKEN, LAYOUTS
 from people import draw_people
 
 from pmnet.core.errors import InputError
 
 
-@pytest.mark.parametrize(("name", "what", "damage", "message"), BROKEN, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(("name", "what", "damage", "message"), BROKEN, ids=case_name)
 def test_what_is_broken_is_refused(body, tmp_path, name, what, damage, message):
     layout = LAYOUTS[name]
     layout.write(tmp_path, draw_people(7))
