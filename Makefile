@@ -6,8 +6,7 @@ export DVC_NO_ANALYTICS := 1
 # else every stage compiles the Python files of torch again, which takes 5 s
 unexport PYTHONDONTWRITEBYTECODE
 
-# processes of `make test`; the tests of GRAPHS run whole graphs and are most of its time
-JOBS ?= 2
+# these tests run whole graphs and take as long as all others: `make test` runs both halves at once
 GRAPHS := tests/test_toy.py tests/test_edits.py tests/test_dvc_day.py tests/test_paper_graph.py tests/test_plots_page.py
 
 .DEFAULT_GOAL := help
@@ -27,8 +26,8 @@ setup: .venv/ready  ## install pmnet and everything that it needs into .venv
 repro: setup  ## run the whole graph, several stages at once
 	pmnet repro
 
-test: setup  ## run all tests, JOBS=2 files at a time
-	python -m pytest --numprocesses=$(JOBS) --dist=loadgroup --no-loadscope-reorder
+test: setup  ## run all tests
+	$(MAKE) --jobs=2 test-graphs test-units
 
 test-graphs: setup  ## run the tests that run whole graphs
 	python -m pytest $(GRAPHS)

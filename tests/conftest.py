@@ -1,8 +1,4 @@
-"""What the tests share: one thread, the open body read once, and the order of their files.
-
-pytest-xdist gives a process whole files, and all that need the toy: one process makes it, once. Whole graphs
-take the longest, so they begin.
-"""
+"""What the tests share: one thread, and the open body read once."""
 
 import gc
 
@@ -13,16 +9,6 @@ from toy import Toy, finished_toy
 from pmnet.body import OPEN_BODY, BodyModel
 
 torch.set_num_threads(1)
-GRAPHS = ("test_toy", "test_edits", "test_dvc_day", "test_paper_graph", "test_plots_page")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the graphs first, and mark which tests one process runs."""
-    for item in items:
-        needs_toy = "toy" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("toy" if needs_toy else str(item.path)))
-    items.sort(key=lambda item: item.path.stem not in GRAPHS)
 
 
 def pytest_collection_finish() -> None:
