@@ -227,7 +227,7 @@ def predicted(paper: Path, run: str, dataset: str) -> tuple[Samples, BodyParams]
     body = BodyModel.load(paper / "data/body.npz")
     memory = load_memory(paper / f"runs/{run}/memory.npz", body)
     network = load_network(paper / f"runs/{run}/train/seed_0.pt", memory)
-    encoded = encode(network, pixels, torch.arange(len(samples)), torch.device("cpu"))
+    encoded = encode(network, pixels.read(torch.arange(len(samples))))
     rows = network.from_prototypes(encoded.scores.argmax(1))
     with torch.no_grad():
         return samples, unpack(network.regress(encoded.features, rows)).params
