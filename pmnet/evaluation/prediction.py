@@ -90,8 +90,8 @@ class Inference:
 
 
 def images_of(
-    pixels: Pixels, blocks: Sequence[Int[Tensor, "n"]], device: torch.device, workers: int
-) -> Iterator[UInt8[Tensor, "n 3 s s"]]:
+    pixels: Pixels, blocks: Sequence[Int[Tensor, "_"]], device: torch.device, workers: int
+) -> Iterator[UInt8[Tensor, "_ 3 s s"]]:
     """Yield the images of each block of rows on the device.
 
     For a GPU, `workers` processes read images ahead while it computes.

@@ -122,6 +122,7 @@ def test_a_subject_becomes_a_memory_in_one_command(c3ds, tmp_path, monkeypatch):
 
 
 MACHINE = {
+    "slurm": {},
     **{"device": "cpu", "workers": 1, "threads": 1, "cache_gib": 1.0, "resident_gib": 1.0},
     **{"checkpoint_every": 1, "log_every": 1},
 }
