@@ -23,7 +23,7 @@ from pmnet.core.errors import InputError
 from pmnet.runs.graph import Task, owners
 from pmnet.runs.slurm import SlurmOptions, SlurmQueue, with_one_for_reports
 
-STEPS = 20
+STEPS = 60
 CLUSTER = (
     "python 'ROOT/stages' cluster --sets data/train.json --body data/body.npz --out runs/a/memory.npz "
     "--k 3 --limb-weight 5.0 --max-iterations 2 --space vertex --weights parts"
@@ -193,9 +193,11 @@ def test_killed_jobs_and_a_killed_scheduler_end_with_the_bytes_of_one_process(
     first = there.start()
     wait_until(lambda: "job 3: train@a-1" in first.said)
     one, two = (re.search(rf"job (\d+): train@a-{seed}", first.said)[1] for seed in (0, 1))
-    for seed, job in ((0, one), (1, two)):
-        wait_until(lambda seed=seed: there.steps_of(seed) > 3)
-        there.slurm("scontrol", "suspend", job)  # it would end before it is killed
+    running = {0: one, 1: two}
+    while running:  # each is suspended as soon as it trains, else it would end before it is killed
+        wait_until(lambda: any(there.steps_of(seed) > 3 for seed in running))
+        for seed in [seed for seed in running if there.steps_of(seed) > 3]:
+            there.slurm("scontrol", "suspend", running.pop(seed))
     first.process.kill()  # the jobs go on
     first.process.wait()
     second = there.start()
