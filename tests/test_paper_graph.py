@@ -4,11 +4,8 @@ From all data sets to Tables II to VI and the galleries; its other leaves are th
 licensed files are stand-ins made for the open body: regressors, gendered bodies, SPIN's mean body, weights.
 """
 
-import ast
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,7 @@ from people import People, draw_people
 from predicted import Predicted, mmhuman3d_json, spin_by_names, spin_by_position
 from regressors import gendered_arrays
 from ruamel.yaml import YAML
-from toy import copy_project
+from toy import Toy, copy_project
 
 from pmnet.body import BodyModel, BodyParams, write_body
 from pmnet.data.samples import Samples
@@ -37,6 +34,8 @@ from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.model.network import unpack
 from pmnet.model.weights import load_memory, load_network
 from pmnet.report.labels import DATASET_NAMES
+from pmnet.runs.graph import tasks_to_do
+from pmnet.runs.stage_server import VARIABLE, stage_server
 
 N = 6
 YAML_FILE = YAML(typ="safe", pure=True)
@@ -150,36 +149,16 @@ def paper(tmp_path_factory) -> Path:
         YAML_FILE.dump(params, stream)
     write_data(root / "paper/data", params["datasets"])
     (root / "paper" / SPIN["source"]).mkdir(parents=True)  # files come later, made of the samples
-    env = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(root),
-        "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(tmp_path_factory.mktemp("site")),
-        "OMP_NUM_THREADS": "1",
-    }
-    git = "git", "-c", "user.name=toy", "-c", "user.email=toy@example.org"
-    dvc = sys.executable, "-m", "dvc", "repro"
-    wanted = ["body", "sets", "cluster@single", *(f"run {run}" for run in RUNS)]
-    wanted += [f"data {name}" for name in params["datasets"]]
-    runs = (
-        "from pmnet.runs import graph, pool; tasks = graph.tasks_to_do(); "
-        f"pool.run_tasks([task for task in tasks if task.name in {wanted}], 2, [])"
-    )
-    for command in (
-        ("git", "init", "-q", ".."),
-        (*git, "add", "-A", ".."),
-        (*git, "commit", "-q", "--no-gpg-sign", "-m", "paper"),
-        (sys.executable, "-c", runs),
-        write_predictions,
-        (*dvc, *(f"table{number}" for number in TABLES), "gallery", "contact_sheet@pw3d"),
-    ):
-        if callable(command):
-            command(root / "paper")
-            continue
-        done = subprocess.run(command, cwd=root / "paper", env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return root / "paper"
+    project = Toy(root, tmp_path_factory.mktemp("site"), "paper")
+    project.git("init", "-q", "..")
+    project.commit("paper")
+    with stage_server():
+        server = {VARIABLE: os.environ.get(VARIABLE, "")}
+        project.dvc("repro", "images", *(f"evaluate@{run}" for run in RUNS), **server)
+        write_predictions(project.folder)
+        tables = (f"table{number}" for number in TABLES)
+        project.dvc("repro", *tables, "gallery", "contact_sheet@pw3d", **server)
+    return project.folder
 
 
 def ours(paper: Path, table: int) -> pd.DataFrame:
@@ -334,21 +313,17 @@ def test_another_system_has_a_block_of_its_own_in_tables_3_and_4(paper):
     assert set(tails["dataset"]) == {"h36m", "pw3d"}  # the third has no bodies, so no distances
 
 
-def test_a_change_of_another_system_reruns_its_score_and_two_tables(paper):
+def test_a_change_of_another_system_reruns_its_score_and_two_tables(paper, monkeypatch, tmp_path):
+    monkeypatch.chdir(paper)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path))
     file = paper / "params.yaml"
     before = file.read_text()
     changed = YAML_FILE.load(before)
     changed["comparators"]["spin"]["label"] = "SPIN (2019)"
     with file.open("w") as stream:
         YAML_FILE.dump(changed, stream)
-    code = "from pmnet.runs import graph; print([task.name for task in graph.tasks_to_do()])"
-    env = {**os.environ, "PYTHONPATH": str(paper.parent), "DVC_NO_ANALYTICS": "1"}
-    todo = subprocess.run(
-        [sys.executable, "-c", code], cwd=paper, env=env, capture_output=True, text=True
-    )
+    names = {task.name for task in tasks_to_do()}
     file.write_text(before)
-    assert todo.returncode == 0, todo.stderr
-    names = set(ast.literal_eval(todo.stdout.strip().splitlines()[-1]))
     asked = {"comparators", "compare@spin", "table3", "table4"}
     assert asked <= names
     ran = {"table2", "table5", "table6", "gallery", "body", "sets"}
