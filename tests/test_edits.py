@@ -1,8 +1,11 @@
 """An edit of the code changes the stages that depend on its folder, and no other: what `dvc status` says."""
 
+from collections.abc import Iterable
+from itertools import zip_longest
+from pathlib import Path
+
 import pytest
 from case_names import case_name
-from dvc.repo import Repo
 from toy import RUNS, Toy
 
 CLUSTER = {f"cluster@{run}" for run in RUNS}
@@ -41,17 +44,9 @@ EDITS = {
 
 
 @pytest.fixture
-def status(toy, monkeypatch):
+def status(toy):
     """Return a function: the stages that DVC calls changed."""
-    monkeypatch.chdir(toy.root)
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", toy.env["DVC_SITE_CACHE_DIR"])
-
-    def changed_stages() -> set[str]:
-        with Repo(str(toy.root)) as repo:
-            return set(repo.status())
-
-    yield changed_stages
+    yield lambda: set(toy.status())
     toy.git("checkout", "--quiet", ".")
 
 
@@ -60,10 +55,44 @@ def append(toy: Toy, file: str, text: str) -> None:
         stream.write(text)
 
 
+def rounds_of(files: Iterable[str]) -> list[list[str]]:
+    """Return the files in rounds: in each, one file of what a stage may depend on."""
+    folders: dict[str, list[str]] = {}
+    for file in files:
+        depth = 3 if file.startswith("pmnet/datasets/") else 2
+        folders.setdefault("/".join(file.split("/")[:depth]), []).append(file)
+    return [list(filter(None, row)) for row in zip_longest(*folders.values())]
+
+
+@pytest.fixture(scope="module")
+def changed_paths(toy) -> list[dict[str, set[str]]]:
+    """Return the changed dependencies of each changed stage, for each round of edits at once."""
+    rounds = []
+    for files in rounds_of(EDITS):
+        for file in files:
+            append(toy, file, "# a comment\n")
+        rounds.append({stage: changed_code(entries) for stage, entries in toy.status().items()})
+        toy.git("checkout", "--quiet", ".")
+    return rounds
+
+
+def changed_code(entries: list[dict[str, dict[str, str]]]) -> set[str]:
+    (entry,) = entries
+    assert list(entry) == ["changed deps"]
+    return set(entry["changed deps"])
+
+
 @pytest.mark.parametrize(("file", "expected"), EDITS.items(), ids=case_name)
-def test_a_comment_changes_the_stages_of_its_folder(toy, status, file, expected):
-    append(toy, file, "# a comment\n")
-    assert status() == expected
+def test_a_comment_changes_the_stages_of_its_folder(changed_paths, file, expected):
+    (number,) = (n for n, files in enumerate(rounds_of(EDITS)) if file in files)
+    above = {file, *(str(folder) for folder in Path(file).parents)}
+    stages = {stage for stage, paths in changed_paths[number].items() if paths & above}
+    assert stages == expected
+
+
+def test_an_edit_changes_nothing_but_the_stages_of_its_folder(changed_paths):
+    for files, changed in zip(rounds_of(EDITS), changed_paths, strict=True):
+        assert set(changed) == set().union(*(EDITS[file] for file in files))
 
 
 def test_a_module_of_its_own_changes_the_stages_of_its_folder(toy, status):

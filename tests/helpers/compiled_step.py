@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tiny_world import MACHINE, OPTIONS, SPIN, World, write_world
+from tiny_world import MACHINE, OPTIONS, SPIN, World
 
 from pmnet.body import OPEN_BODY, BodyModel
 from pmnet.core.distributed import fabric_of
@@ -37,7 +37,7 @@ def measures(world: World, compiled: bool) -> list[float]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    world = write_world(Path(sys.argv[1]), BodyModel.load(OPEN_BODY))
+    world = World(*map(Path, sys.argv[1:]))
     print(measures(world, compiled=False))
     torch.compile = partial(torch.compile, backend="eager", fullgraph=True)
     with torch._dynamo.config.patch(error_on_recompile=True):

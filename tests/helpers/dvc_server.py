@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 
+import quick_dvc
 from dvc.cli import main
 
 
@@ -33,6 +34,7 @@ def answer(words: list[str], folder: str, env: dict[str, str]) -> tuple[int, str
 
 
 if __name__ == "__main__":
+    quick_dvc.install()
     replies = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         print(json.dumps(answer(**json.loads(line))), file=replies, flush=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from pmnet.images.render import Renderer, silhouettes
 HEIGHT, WIDTH = 256, 320  # px of a scene; people stand in its left square
 FAMILIES = {"stand": 4.0, "walk": 3.0, "wave": 2.0, "squat": 1.0, "kick": 1.0, "handstand": 1.0}
 VIEW = View(40.0, 0.3, 8.0, 3.0, margin=0.62, margin_spread=0.08, shift=0.2)
+BACKGROUNDS = 2  # of the 64 that the renderer would draw, each in 0.05 s
 CROP = 128  # px of the crops in which silhouettes are compared
 
 
@@ -86,7 +88,10 @@ def draw_people(n: int, seed: int = 0, alike: int = 1) -> People:
         samples.body_params().rotmats, samples.betas[torch.arange(n) // alike * alike]
     )
     looks = draw_looks(n, 1.0, 0.0, torch.Generator().manual_seed(seed))
-    images = Renderer(body, HEIGHT, 1, 0.3, seed)(params, samples.camera, looks)
+    looks = replace(looks, background=looks.background % BACKGROUNDS)
+    with mock.patch("pmnet.images.render.BACKGROUNDS", BACKGROUNDS):
+        renderer = Renderer(body, HEIGHT, 1, 0.3, seed)
+    images = renderer(params, samples.camera, looks)
     right = (0, WIDTH - HEIGHT)
     vertices = body.vertices(params)
     keypoints, joints = body.keypoints(vertices), body.joints(params)

@@ -1,7 +1,9 @@
 """A tiny world of files: samples, images of noise, memories, and settings that train in seconds."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from pmnet.training.options import Balance, Train
 from pmnet.training.seed import train_seed
 
 N, SIZE_PX = 24, 64
+FILES = ("samples.arrow", "images.arrow", "memory.npz", "single.npz")
 MACHINE = Machine(
     device="cpu",
     workers=1,
@@ -142,9 +145,27 @@ def draw_samples(body: BodyModel, n: int = N) -> Samples:
 
 def write_world(folder: Path, body: BodyModel, samples: Samples | None = None) -> World:
     """Write samples (or some of the open body), images of noise, P3DH with K = 3 and one prototype."""
-    names = ("samples.arrow", "images.arrow", "memory.npz", "single.npz")
-    world = World(*(folder / name for name in names))
-    (samples or draw_samples(body)).save(world.samples)
+    world = World(*(folder / name for name in FILES))
+    folder.mkdir(parents=True, exist_ok=True)
+    if samples is None:
+        for file, content in _usual(body.sha256):
+            (folder / file).write_bytes(content)
+        return world
+    return _write(world, samples)
+
+
+@cache
+def _usual(sha256: str) -> list[tuple[str, bytes]]:
+    """Return the files of the world of the open body's own samples."""
+    body = BodyModel.load(OPEN_BODY)
+    assert body.sha256 == sha256
+    with TemporaryDirectory() as folder:
+        _write(World(*(Path(folder) / name for name in FILES)), draw_samples(body))
+        return [(name, (Path(folder) / name).read_bytes()) for name in FILES]
+
+
+def _write(world: World, samples: Samples) -> World:
+    samples.save(world.samples)
     write_images(world.images, N)
     for path, k in ((world.memory, 3), (world.single, 1)):
         options = replace(CLUSTER, k=k)

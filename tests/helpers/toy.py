@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 from import_closure import ROOT
 from ruamel.yaml import YAML
 
@@ -69,6 +70,12 @@ class _Dvc:
         code, printed = json.loads(self.process.stdout.readline())
         return code, printed
 
+    def busy_seconds(self) -> float:
+        """Return how long the process has worked, however busy the machine is."""
+        assert self.process is not None
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.user + times.system
+
 
 DVC = _Dvc()  # ends with its standard input: with the tests
 
@@ -104,14 +111,23 @@ class Toy:
 
     def change(self, key: str, value: Any) -> None:
         """Write params.yaml with one value that differs from the toy's."""
+        self.change_all({key: value})
+
+    def change_all(self, values: dict[str, Any]) -> None:
+        """Write params.yaml with some values that differ from the toy's, by their keys."""
         params = copy.deepcopy(self.params)
-        *outer, last = key.split(".")
-        section = params
-        for name in outer:
-            section = section[name]
-        assert section[last] != value
-        section[last] = value
+        for key, value in values.items():
+            *outer, last = key.split(".")
+            section = params
+            for name in outer:
+                section = section[name]
+            assert section[last] != value
+            section[last] = value
         self.write(params)
+
+    def status(self) -> dict[str, list[Any]]:
+        """Return what `dvc status` says of each changed stage."""
+        return json.loads(self.dvc("status", "--json"))
 
     def run(self, *command: str, timeout: float = 900, **env: str) -> str:
         """Return what a command printed; it must succeed."""

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pmnet.core.errors import InputError
 from pmnet.runs.graph import tasks_to_do
 from pmnet.runs.pool import _start
 from pmnet.runs.repro import repro_parallel
+from pmnet.runs.stage_server import stage_server
 
 GRAPH = """
 stages:
@@ -42,6 +44,7 @@ def project(tmp_path, monkeypatch) -> Path:
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
     (tmp_path / "dvc.yaml").write_text(GRAPH)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    monkeypatch.setattr("pmnet.runs.pool.stage_server", partial(stage_server, ["json"]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,6 +1,8 @@
 """Experiments as rows of a graph: each is done once for the same settings, code and inputs."""
 
 import json
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from pmnet.evaluation.error_table import read_errors
 from pmnet.report.benchmark.packing import pack
 from pmnet.runs.experiments import read_experiments
 from pmnet.runs.graph import tasks_to_do
+from pmnet.runs.stage_server import stage_server
 from pmnet.runs.sweep import run_experiments
 
 YAML_TEXT = """
@@ -23,6 +26,14 @@ experiments:
   longer: {label: longer, group: second, memories: {p3dh: [0]}, set: {steps: 5, loss.pose: 2.0e-5}}
 """
 MEMORIES = [Path(f"runs/{run}/memory.npz") for run in ("p3dh", "other", "single")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_server() -> Iterator[None]:
+    """Keep one server of stages for all sweeps: each of its own takes seconds to start."""
+    with stage_server(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pmnet.runs.pool.stage_server", nullcontext)
+        yield
 
 
 @pytest.fixture

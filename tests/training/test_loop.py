@@ -454,8 +454,9 @@ def test_the_lock_is_free_after_an_error():
             raise ZeroDivisionError
 
 
-def test_a_compiled_step_is_whole_and_gives_the_same_numbers(tmp_path):
-    command = [sys.executable, str(ROOT / "tests/helpers/compiled_step.py"), str(tmp_path)]
+def test_a_compiled_step_is_whole_and_gives_the_same_numbers(world):
+    files = (world.samples, world.images, world.memory, world.single)
+    command = [sys.executable, str(ROOT / "tests/helpers/compiled_step.py"), *map(str, files)]
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests/helpers")])}
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **path})
     assert done.returncode == 0, done.stderr
