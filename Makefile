@@ -6,8 +6,9 @@ export DVC_NO_ANALYTICS := 1
 # else every stage compiles the Python files of torch again, which takes 5 s
 unexport PYTHONDONTWRITEBYTECODE
 
-# these tests run whole graphs and take as long as all others: `make test` runs both halves at once
-GRAPHS := tests/test_toy.py tests/test_edits.py tests/test_dvc_day.py tests/test_paper_graph.py tests/test_plots_page.py
+# these tests start graphs and processes, and take as long as all others: `make test` runs both halves at once
+GRAPHS := tests/test_toy.py tests/test_edits.py tests/test_dvc_day.py tests/test_paper_graph.py \
+    tests/test_plots_page.py tests/runs tests/training/test_kills.py tests/training/test_processes.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-graphs test-units check lock
@@ -29,7 +30,7 @@ repro: setup  ## run the whole graph, several stages at once
 test: setup  ## run all tests
 	$(MAKE) --jobs=2 test-graphs test-units
 
-test-graphs: setup  ## run the tests that run whole graphs
+test-graphs: setup  ## run the tests that start graphs and processes
 	python -m pytest $(GRAPHS)
 
 test-units: setup  ## run all other tests
