@@ -25,7 +25,12 @@ FORK = multiprocessing.get_context("fork")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, body) -> World:
-    return write_world(tmp_path_factory.mktemp("world"), body)
+    world = write_world(tmp_path_factory.mktemp("world"), body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "FOLDER", tmp_path_factory.mktemp("work"))
+        # imports for seconds what each forked process would else import
+        world.train(tmp_path_factory.mktemp("first"), replace(OPTIONS, steps=1))
+    return world
 
 
 def train(world: World, out: Path, rank: int, processes: int, port: int) -> None:
