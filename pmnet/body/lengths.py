@@ -1,6 +1,6 @@
 """Squared lengths of the weighted vertices of many bodies, without keeping a vertex.
 
-A rotation of vertices among each other (an orthogonal matrix over vertices, the same for x, y and z) keeps the
+A rotation of vertices among each other (an orthogonal matrix over vertices, the same for x, y, z) keeps the
 sum of their squares. The vertices that follow one joint and no pose corrective are combinations of 34 fixed
 columns: three axes of the template and of each beta, and the shift of the joint. So a rotation exists after
 which all but 34 are zero in every body. On the open body 306 points stand for 2,436 of the 6,890 vertices. A
