@@ -12,6 +12,7 @@ from typing import Final
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from pmnet.body.model import BodyModel
 from pmnet.body.params import BodyParams
@@ -30,14 +31,12 @@ class SquaredLengths:
             self._left_out, self._packed = 0.0, vertices.pack(origin.to(vertices.weights))
             return
         body, weights = vertices.body, vertices.weights
-        single = rigid(body) & (weights != 0)[:, None]
+        single = rigid(body, weights != 0)
         others = neighbours(body, (weights != 0) & ~single.any(1))
         parts = [part for some in others for part in cut(some)]
         self._blocks = [block_of(body, weights, part) for part in parts]
         origins = [origin[:, part] for part in parts]
-        self._left_out = (
-            0.0  # what an origin has outside the columns: nothing, if it is a mean of bodies
-        )
+        self._left_out = 0.0  # of an origin, by the columns: nothing of a mean of bodies
         for rows in (some.nonzero()[:, 0] for some in single.T if some.any()):
             block, basis = shortened(block_of(body, weights, rows))
             middle = origin[:, rows]
@@ -62,12 +61,15 @@ class SquaredLengths:
         return squared.to(params.betas)
 
 
-def rigid(body: BodyModel) -> Bool[Tensor, "v 24"]:
-    """Return which vertices follow this joint alone, and no pose corrective."""
+def rigid(body: BodyModel, chosen: Bool[Tensor, "v"]) -> Bool[Tensor, "v 24"]:
+    """Return which of the chosen vertices follow this joint alone, and no pose corrective.
+
+    Joints with no more such vertices than points that would replace them have none.
+    """
     directions = body.rest_shape()[1]
     moves = body.lbs_weights != 0
     alone = (moves.sum(1) == 1) & (directions[BETAS:] == 0).flatten(0, 1).all(0)
-    moves &= alone[:, None]
+    moves &= (alone & chosen)[:, None]
     return moves & (moves.sum(0) > FIELDS)
 
 
@@ -82,7 +84,7 @@ def shortened(block: Block) -> tuple[Block, Float[Tensor, "v 34"]]:
     basis = torch.linalg.qr(fields.T)[0]
     shares = weights @ basis
     equal = torch.full_like(shares, float(shares.norm()) / len(shares) ** 0.5)
-    mirror = (shares - equal) / (shares - equal).norm()
+    mirror = normalize(shares - equal, dim=0)
     basis -= 2 * torch.outer(basis @ mirror, mirror)
     points = ((fields[:-1] @ basis) / equal).to(block.template)
     template, directions = points[:3].flatten(), points[3:].reshape(len(block.directions), -1)
