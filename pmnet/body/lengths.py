@@ -16,7 +16,15 @@ from torch.nn.functional import normalize
 
 from pmnet.body.model import BodyModel
 from pmnet.body.params import BodyParams
-from pmnet.body.skinning import Block, VertexBlocks, at_a_time, block_of, cut, neighbours, posed
+from pmnet.body.skinning import (
+    CPU_VERTICES,
+    Block,
+    VertexBlocks,
+    at_a_time,
+    block_of,
+    neighbours,
+    posed,
+)
 
 BETAS: Final = 10
 FIELDS: Final = 3 * (1 + BETAS) + 1
@@ -33,7 +41,7 @@ class SquaredLengths:
         body, weights = vertices.body, vertices.weights
         single = rigid(body, weights != 0)
         others = neighbours(body, (weights != 0) & ~single.any(1))
-        parts = [part for some in others for part in cut(some)]
+        parts = [part for some in others for part in some.split(CPU_VERTICES)]
         self._blocks = [block_of(body, weights, part) for part in parts]
         origins = [origin[:, part] for part in parts]
         self._left_out = 0.0  # of an origin, by the columns: nothing of a mean of bodies

@@ -30,7 +30,7 @@ NEIGHBOURS = (
     (21, 23),
 )
 CPU_BODIES, GPU_BODIES = 256, 1 << 14  # at a time
-CPU_VERTICES = 100  # of a block: what is made of them at a time stays in a cache
+CPU_VERTICES = 128  # of a block: what is made of them at a time stays in a cache
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class VertexBlocks:
         self.body, self.weights = body, weights
         rows = neighbours(body, weights != 0)
         fused = has_kernels(weights.device)
-        rows = rows if fused else [part for some in rows for part in cut(some)]
+        rows = rows if fused else [part for some in rows for part in some.split(CPU_VERTICES)]
         self._blocks = [block_of(body, weights, some) for some in rows]
         self._order = torch.cat(rows)
         self.fused = Fused(body, self._blocks) if fused else None
@@ -99,12 +99,17 @@ def posed(
     features = body.features(params).T.contiguous()
     # the numbers that an axis and a column of the transforms have for all bodies are side by side
     transforms = body.transforms(params).permute(1, 3, 2, 0).reshape(-1, 12 * b)
+    largest = max((block.skinning.shape[1] for block in blocks), default=0)
+    # the same memory for each block: it is in the cache
+    shapes, turns = features.new_empty(3 * b * largest), features.new_empty(12 * b * largest)
     for block in blocks:
+        v = block.skinning.shape[1]
+        shaped, turned = shapes[: 3 * b * v].view(b, 3 * v), turns[: 12 * b * v].view(12 * b, v)
         moved = features.index_select(0, block.features).T
-        shaped = torch.addmm(block.template, moved, block.directions).view(b, 3, -1)
-        turned = transforms.index_select(0, block.joints).T
-        *columns, made = (turned @ block.skinning).view(4, 3, b, -1)
-        for column, coordinate in zip(columns, shaped.unbind(1), strict=True):
+        torch.addmm(block.template, moved, block.directions, out=shaped)
+        torch.mm(transforms.index_select(0, block.joints).T, block.skinning, out=turned)
+        *columns, made = turned.view(4, 3, b, v)
+        for column, coordinate in zip(columns, shaped.view(b, 3, v).unbind(1), strict=True):
             made.addcmul_(column, coordinate)
         yield made
 
@@ -177,11 +182,6 @@ def neighbours(body: BodyModel, chosen: Bool[Tensor, "v"]) -> list[Int[Tensor, "
     owner = body.lbs_weights.argmax(1)
     members = (torch.isin(owner, owner.new_tensor(joints)) & chosen for joints in NEIGHBOURS)
     return [some.nonzero()[:, 0] for some in members if some.any()]
-
-
-def cut(rows: Int[Tensor, "v"]) -> Sequence[Int[Tensor, "_"]]:
-    """Return the rows in equal parts of at most CPU_VERTICES."""
-    return rows.tensor_split(-(-len(rows) // CPU_VERTICES))
 
 
 def block_of(body: BodyModel, weights: Float[Tensor, "v"], rows: Int[Tensor, "_"]) -> Block:
