@@ -116,6 +116,9 @@ def draw_backgrounds(
 
     `variety` goes from 0, plain grey, to 1.
     """
+    if not variety:
+        grey = torch.tensor(int(PLAIN_BACKGROUND * 255), dtype=torch.uint8)
+        return grey.expand(n, 3, side, side)
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(n, *shape, generator=generator)

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtyping import UInt8
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from pmnet.core.files import replacing
 
 DPI = 100
+# inches
+GAP, NAME_WIDTH, LINE_HEIGHT = 0.04, 0.25, 0.14
 
 
 def grid(
@@ -17,27 +20,45 @@ def grid(
     row_names: Sequence[str],
     titles: Sequence[str] | Sequence[Sequence[str]],
     size_px: int,
+    below_in: float = 0.0,
 ) -> Figure:
-    """Return a figure of pictures in rows, with titles above the first row or above each row."""
+    """Return a figure of pictures in rows, with titles above the first row or above each row.
+
+    `below_in` inches are left free below the pictures. All lie in one pair of axes, since a pair for each
+    takes seconds to lay out.
+    """
     columns, cell = max(len(row) for row in rows), size_px / DPI
-    figure = Figure((columns * cell + 0.4, len(rows) * cell * 1.1 + 0.4), DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # type: ignore
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for index, (row, name) in enumerate(zip(rows, row_names, strict=True)):
-        above: Sequence[str] = titles if index == 0 else [""] * columns  # type: ignore[assignment]
-        if titles and not isinstance(titles[0], str):
-            above = titles[index]
-        for column, axis in enumerate(axes[index]):
-            axis.set_axis_off()
-            if column < len(row):
-                axis.imshow(row[column].permute(1, 2, 0).numpy())
-                axis.set_title(above[column] if column < len(above) else "", fontsize=8)
-        if name:
-            axes[index][0].text(
-                -0.02, 0.5, name, transform=axes[index][0].transAxes, rotation=90,
-                ha="right", va="center", fontsize=9,
-            )  # fmt: skip
+    first = [titles, *[[]] * len(rows)] if not titles or isinstance(titles[0], str) else titles
+    above: list[Sequence[str]] = [first[index] for index in range(len(rows))]  # type: ignore[misc]
+    lines = [max((text.count("\n") + 1 for text in texts if text), default=0) for texts in above]
+    left = NAME_WIDTH if any(row_names) else GAP
+    width = left + columns * (cell + GAP)
+    height = sum(lines) * LINE_HEIGHT + len(rows) * (cell + GAP) + GAP
+    figure = Figure((width, height + below_in), DPI)
+    axes = figure.add_axes((0, 0, 1, 1))
+    y = GAP
+    for row, name, texts, count in zip(rows, row_names, above, lines, strict=True):
+        y += count * LINE_HEIGHT
+        axes.text(left / 2, y + cell / 2, name, rotation=90, ha="center", va="center", fontsize=9)
+        for column, picture in enumerate(row):
+            x = left + column * (cell + GAP)
+            _show(axes, picture, x, y, cell)
+            if column < len(texts):
+                axes.text(
+                    x + cell / 2, y - 0.03, texts[column], ha="center", va="bottom", fontsize=8
+                )
+        y += cell + GAP
+    axes.set(xlim=(0, width), ylim=(height + below_in, 0))
+    axes.set_axis_off()
     return figure
+
+
+def _show(axes: Axes, picture: UInt8[Tensor, "3 _ _"], x: float, y: float, cell: float) -> None:
+    """Show a picture in the middle of a square cell with its upper left corner at (x, y)."""
+    tall, wide = (side * cell / max(picture.shape[1:]) for side in picture.shape[1:])
+    x, y = x + (cell - wide) / 2, y + (cell - tall) / 2
+    pixels = picture.permute(1, 2, 0).numpy()
+    axes.imshow(pixels, extent=(x, x + wide, y + tall, y), aspect="auto")
 
 
 def save_picture(figure: Figure, path: Path) -> None:

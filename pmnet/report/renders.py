@@ -19,6 +19,8 @@ from pmnet.images.sheet import grid
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.report.options import Pictures
 
+LEGEND_HEIGHT = 0.8  # inches
+
 
 def parts_figure(body: BodyModel, weights: dict[str, float], size: Pictures) -> Figure:
     """Return the body from the front and the back, its parts coloured by weight (Fig. 3)."""
@@ -29,12 +31,13 @@ def parts_figure(body: BodyModel, weights: dict[str, float], size: Pictures) -> 
     views = BodyParams.cat([from_the_front(rest), orbited(from_the_front(rest), math.pi)])
     views = views[slice(0, size.bodies)]
     images = render_plain(body, views, size.size_px, materials=body.parts, palette=palette.float())
-    figure = grid([images], [""], ["front", "back"][: size.bodies], size.size_px)
+    names = ["front", "back"][: size.bodies]
+    figure = grid([images], [""], names, size.size_px, LEGEND_HEIGHT)
     handles = [
         mpl.patches.Patch(color=tuple(colour.tolist()), label=f"{part} {weights[part]:g}")
         for part, colour in zip(BODY_PARTS, palette, strict=True)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, title="weight of the part")
+    figure.legend(handles=handles, loc="lower center", ncols=5, title="weight of the part")
     return figure
 
 
