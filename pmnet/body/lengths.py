@@ -42,13 +42,13 @@ class SquaredLengths:
         single = rigid(body, weights != 0)
         others = neighbours(body, (weights != 0) & ~single.any(1))
         parts = [part for some in others for part in some.split(CPU_VERTICES)]
-        self._blocks = [block_of(body, weights, part) for part in parts]
+        self.blocks = [block_of(body, weights, part) for part in parts]
         origins = [origin[:, part] for part in parts]
         self._left_out = 0.0  # of an origin, by the columns: nothing of a mean of bodies
         for rows in (some.nonzero()[:, 0] for some in single.T if some.any()):
             block, basis = shortened(block_of(body, weights, rows))
             middle = origin[:, rows]
-            self._blocks.append(block)
+            self.blocks.append(block)
             origins.append(middle @ basis)
             self._left_out += float((middle - middle @ basis @ basis.T).square().sum())
         self._origins = [some[:, None].to(weights) for some in origins]
@@ -63,7 +63,7 @@ class SquaredLengths:
             if self._vertices.fused:
                 squared[rows] = self._vertices.fused.squared_norms(params[rows], self._packed)
                 continue
-            made = posed(self._vertices.body, self._blocks, params[rows])
+            made = posed(self._vertices.body, self.blocks, params[rows])
             for points, origin in zip(made, self._origins, strict=True):
                 squared[rows] += points.sub_(origin).square_().sum((0, 2))
         return squared.to(params.betas)

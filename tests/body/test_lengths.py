@@ -32,7 +32,7 @@ def test_rigid_parts_are_a_few_points(body: BodyModel):
     lengths = SquaredLengths(VertexBlocks(body, torch.ones(6890)), torch.zeros(3, 6890).double())
     single = rigid(body, torch.ones(6890) > 0).sum(0)
     assert single.sum() > 2000
-    made = sum(block.skinning.shape[1] for block in lengths._blocks)
+    made = sum(block.skinning.shape[1] for block in lengths.blocks)
     assert made == 6890 - single.sum() + FIELDS * (single > 0).sum()
 
 
