@@ -203,6 +203,13 @@ def test_samples_without_a_camera_are_not_rendered(world):
         run_images(world)
 
 
+def test_upright_pictures_of_an_unknown_data_set(world):
+    Path("params.yaml").write_text("datasets: {mine: {}}")
+    options = replace(RENDER, upright=["mine", "theirs"])
+    with refused("images.upright: no data set theirs; there are: mine"):
+        images(world.samples, world.body, Path("new.arrow"), "test", options, MACHINE)
+
+
 def test_no_samples_at_all(world):
     write_sets(world)
     none = torch.empty(0, dtype=torch.long)

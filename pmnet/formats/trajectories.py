@@ -10,6 +10,7 @@ from pmnet.core.errors import InputError
 
 METRES: Final = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 SPELLED: Final = {"meters": "m", "metres": "m", "millimeters": "mm", "millimetres": "mm"}
+CURE: Final = "give the right unit by --unit, or by options.unit of the data set"
 SMALLEST_M, LARGEST_M = 0.3, 3.0  # of the spread of a person's markers
 
 
@@ -29,7 +30,7 @@ def in_metres(path: Path, points: np.ndarray, unit: str) -> np.ndarray:
     """
     unit = SPELLED.get(unit.strip().lower(), unit.strip().lower())
     if unit not in METRES:
-        raise InputError(f"{path}: unit {unit!r} is none of {', '.join(METRES)}; give --unit")
+        raise InputError(f"{path}: unit {unit!r} is none of {', '.join(METRES)}; {CURE}")
     missing = ~np.isfinite(points).all(-1) | (points == 0).all(-1)
     points = np.where(missing[..., None], np.nan, points * METRES[unit])
     shown = points[(~missing).sum(1) > 1]
@@ -39,6 +40,6 @@ def in_metres(path: Path, points: np.ndarray, unit: str) -> np.ndarray:
     if not SMALLEST_M <= size <= LARGEST_M:
         raise InputError(
             f"{path}: its points span {size:.3g} m if they are in {unit}; expected a person, "
-            f"{SMALLEST_M} to {LARGEST_M:g} m. Give the right unit by --unit ({', '.join(METRES)})"
+            f"{SMALLEST_M} to {LARGEST_M:g} m; one of {', '.join(METRES)} is right: {CURE}"
         )
     return points
