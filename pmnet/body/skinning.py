@@ -5,11 +5,11 @@ products of `BodyModel.vertices`. Only exact zeros are left out: a body with den
 products. The numbers are the same either way.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pmnet.body.model import BodyModel
@@ -29,7 +29,8 @@ NEIGHBOURS = (
     (20, 22),  # hands
     (21, 23),
 )
-CPU_BODIES, GPU_BODIES = 128, 1 << 14  # at a time
+CPU_BODIES, GPU_BODIES = 256, 1 << 14  # at a time
+CPU_VERTICES = 128  # of a block: what is made of them at a time stays in a cache
 
 
 @dataclass(frozen=True)
@@ -48,81 +49,69 @@ class VertexBlocks:
     """The vertices of a body times their weights; vertices of weight zero are left out."""
 
     def __init__(self, body: BodyModel, weights: Float[Tensor, "v"]) -> None:
-        self._body = body
-        owner = body.lbs_weights.argmax(1)
-        members = (
-            torch.isin(owner, owner.new_tensor(joints)) & (weights != 0) for joints in NEIGHBOURS
-        )
-        self._blocks = [
-            _block(body, weights, some.nonzero()[:, 0]) for some in members if some.any()
-        ]
-        self._order = torch.cat([block.vertices for block in self._blocks])
-        self._fused: Fused | None = None
-        if has_kernels(weights.device):
-            self._fused = Fused(body, self._blocks)
+        self.body, self.weights = body, weights
+        rows = neighbours(body, weights != 0)
+        fused = has_kernels(weights.device)
+        rows = rows if fused else [part for some in rows for part in some.split(CPU_VERTICES)]
+        self._blocks = [block_of(body, weights, some) for some in rows]
+        self._order = torch.cat(rows)
+        self.fused = Fused(body, self._blocks) if fused else None
 
     def points(self, params: BodyParams) -> Float[Tensor, "b 3 v"]:
         """Return the weighted vertices (weighted m) in their order, with the axis before the vertex."""
         packed = self.packed(params)
-        points = packed.new_zeros(len(params), 3, len(self._body.parts))
+        points = packed.new_zeros(len(params), 3, len(self.body.parts))
         return points.index_copy_(2, self._order, packed.view(len(params), 3, -1))
 
     def packed(self, params: BodyParams) -> Float[Tensor, "b p"]:
         """Return the same numbers block by block, without the vertices of weight zero."""
         packed = params.betas.new_empty(len(params), 3 * len(self._order))
-        for rows in self._chunks(len(params)):
-            if self._fused:
-                self._fused.pack(params[rows], packed[rows])
-            else:
-                points = packed[rows].view(-1, 3, len(self._order))
-                for _ in self._made(params[rows], points):
-                    pass
+        for rows in at_a_time(params):
+            if self.fused:
+                self.fused.pack(params[rows], packed[rows])
+                continue
+            parts = (
+                packed[rows]
+                .view(-1, 3, len(self._order))
+                .split([len(block.vertices) for block in self._blocks], 2)
+            )
+            made = posed(self.body, self._blocks, params[rows])
+            for part, vertices in zip(parts, made, strict=True):
+                part.copy_(vertices.transpose(0, 1))
         return packed
 
     def pack(self, point: Float[Tensor, "3 v"]) -> Float[Tensor, "p"]:
         """Return one point in the order of `packed`."""
         return point[:, self._order].flatten()
 
-    def squared_norms(self, params: BodyParams, origin: Float[Tensor, "p"]) -> Float[Tensor, "b"]:
-        """Return the squared length of each body's `packed` minus a packed origin.
 
-        The sums are pairwise: at most 32 roundings, whatever the number of vertices.
-        """
-        squared = torch.zeros_like(params.betas[:, 0])
-        for rows in self._chunks(len(params)):
-            if self._fused:
-                squared[rows] = self._fused.squared_norms(params[rows], origin)
-                continue
-            for part, made in self._made(params[rows]):
-                middle = origin.view(3, -1)[:, part]
-                squared[rows] += _square(made.sub_(middle)).sum((1, 2))
-        return squared
+def at_a_time(params: BodyParams) -> list[slice]:
+    """Return the rows of the bodies that are made at a time."""
+    size = CPU_BODIES if params.betas.device.type == "cpu" else GPU_BODIES
+    return [slice(start, min(start + size, len(params))) for start in range(0, len(params), size)]
 
-    def _chunks(self, count: int) -> list[slice]:
-        size = CPU_BODIES if self._body.faces.device.type == "cpu" else GPU_BODIES
-        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
-    def _made(
-        self, params: BodyParams, points: Float[Tensor, "b 3 p"] | None = None
-    ) -> Iterator[tuple[slice, Float[Tensor, "b 3 v"]]]:
-        """Yield the range and the weighted vertices of each block; they are written to `points`, if given."""
-        b = len(params)
-        features = self._body.features(params).T.contiguous()
-        transforms = self._body.transforms(params).transpose(0, 1).reshape(-1, b * 12)
-        first = 0
-        for block in self._blocks:
-            part = slice(first, first + len(block.vertices))
-            first = part.stop
-            moved = features.index_select(0, block.features).T
-            shaped = torch.addmm(block.template, moved, block.directions).view(b, 3, -1)
-            turned = transforms.index_select(0, block.joints).T
-            blended = (turned @ block.skinning).view(b, 3, 4, -1)
-            made = blended[:, :, 3]
-            if points is not None:
-                made = points[:, :, part].copy_(made)
-            for axis in range(3):
-                made.addcmul_(blended[:, :, axis], shaped[:, axis : axis + 1])
-            yield part, made
+def posed(
+    body: BodyModel, blocks: Sequence[Block], params: BodyParams
+) -> Iterator[Float[Tensor, "3 b v"]]:
+    """Yield the weighted vertices (weighted m) of each block, with the axis first."""
+    b = len(params)
+    features = body.features(params).T.contiguous()
+    # the numbers that an axis and a column of the transforms have for all bodies are side by side
+    transforms = body.transforms(params).permute(1, 3, 2, 0).reshape(-1, 12 * b)
+    largest = max((block.skinning.shape[1] for block in blocks), default=0)
+    # the same memory for each block: it is in the cache
+    shapes, turns = features.new_empty(3 * b * largest), features.new_empty(12 * b * largest)
+    for block in blocks:
+        v = block.skinning.shape[1]
+        shaped, turned = shapes[: 3 * b * v].view(b, 3 * v), turns[: 12 * b * v].view(12 * b, v)
+        moved = features.index_select(0, block.features).T
+        torch.addmm(block.template, moved, block.directions, out=shaped)
+        torch.mm(transforms.index_select(0, block.joints).T, block.skinning, out=turned)
+        *columns, made = turned.view(4, 3, b, v)
+        for column, coordinate in zip(columns, shaped.view(b, 3, v).unbind(1), strict=True):
+            made.addcmul_(column, coordinate)
+        yield made
 
 
 @dataclass(frozen=True)
@@ -188,11 +177,15 @@ class Fused:
         run_concurrently(params.betas.device, lambda: shape(every[::2]), lambda: shape(every[1::2]))
 
 
-def _square(values: Tensor) -> Tensor:
-    return values.mul_(values)
+def neighbours(body: BodyModel, chosen: Bool[Tensor, "v"]) -> list[Int[Tensor, "_"]]:
+    """Return the chosen vertices, those of neighbouring joints together."""
+    owner = body.lbs_weights.argmax(1)
+    members = (torch.isin(owner, owner.new_tensor(joints)) & chosen for joints in NEIGHBOURS)
+    return [some.nonzero()[:, 0] for some in members if some.any()]
 
 
-def _block(body: BodyModel, weights: Tensor, rows: Tensor) -> Block:
+def block_of(body: BodyModel, weights: Float[Tensor, "v"], rows: Int[Tensor, "_"]) -> Block:
+    """Return some vertices as a block."""
     template, directions = body.rest_shape()
     skinning, directions = body.lbs_weights[rows], directions[:, :, rows]
     joints = (skinning != 0).any(0).nonzero()[:, 0]

@@ -9,6 +9,7 @@ import torch
 from bodies import embedding, mirrored, random_bodies
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
+from pmnet.body.lengths import SquaredLengths
 from pmnet.body.parts import vertex_weights
 from pmnet.body.rotations import mean_rotation, moments_of_rotmats, unitquat_to_rotmat
 from pmnet.body.skinning import VertexBlocks
@@ -46,12 +47,13 @@ def interpreted(plain, monkeypatch):
 def test_vertices_and_their_squares(body: BodyModel, monkeypatch):
     weights, params = few_weights(body), random_bodies(19, 3, 0.8)
     plain = VertexBlocks(body, weights)
-    origin = plain.packed(params).mean(0)
-    expected, squared = plain.packed(params), plain.squared_norms(params, origin)
+    origin = plain.points(params).double().mean(0)
+    expected, squared = plain.packed(params), SquaredLengths(plain, origin)(params)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     fused = VertexBlocks(body, weights)
     torch.testing.assert_close(fused.packed(params), expected, atol=4e-6, rtol=0)
-    torch.testing.assert_close(fused.squared_norms(params, origin), squared, atol=0, rtol=1e-5)
+    lengths = SquaredLengths(fused, origin)
+    torch.testing.assert_close(lengths(params), squared, atol=0, rtol=1e-5)
     double = VertexBlocks(body.double_precision(), weights.double())
     exact = double.packed(params.to(torch.float64))
     torch.testing.assert_close(exact, expected.double(), atol=4e-6, rtol=0)
@@ -124,7 +126,8 @@ def test_assignments_are_those_of_brute_force(body: BodyModel, monkeypatch, name
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     if name == "vertex":
         fused = VertexSpace(body, weights)
-        found.space, found._blocks = fused, fused.blocks
+        found.space = fused
+        found._squared_lengths = SquaredLengths(fused.blocks, found.projection.origin)
     points = embed_bodies(found, params, 1.0)
     for tolerance in (0.05,) if name == "vertex" else (0.05, 2e-3):
         labels, between = assign(points, centres, tolerance)

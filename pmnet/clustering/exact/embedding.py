@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pmnet.body import BodyParams
+from pmnet.body.lengths import SquaredLengths
 from pmnet.clustering.exact.bounds import PAIRWISE, Bounds
 from pmnet.clustering.exact.projection import Projection
 from pmnet.core.device import has_kernels
@@ -51,10 +52,11 @@ class VertexEmbedding:
 
     def __init__(self, space: VertexSpace, sample: BodyParams | None = None) -> None:
         self.space: Space = space
-        self._seen, self._blocks = space.seen, space.blocks
+        self._seen = space.seen
         if sample is not None:
             sample = space.seen(sample.to(space.weights.device))
         self.projection = Projection.learn(space.body, space.weights, sample, RANK)
+        self._squared_lengths = SquaredLengths(space.blocks, self.projection.origin)
         self._origin = space.blocks.pack(self.projection.origin.to(space.weights))
 
     def coordinates(self, params: BodyParams) -> Float[Tensor, "b d"]:
@@ -69,7 +71,7 @@ class VertexEmbedding:
     ) -> Bounds:
         """Return the bounds from |e|^2 = |x|^2 - |y|^2; the vertices x are made and not kept."""
         if points is None:
-            squared = self._blocks.squared_norms(self._seen(params), self._origin)
+            squared = self._squared_lengths(self._seen(params))
         else:
             squared = _squared_lengths(points, self._origin)
         noise = COORD_NOISE_FACTOR * self.space.noise_of(params)

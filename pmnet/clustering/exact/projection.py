@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
@@ -28,13 +28,23 @@ JOINT_SPREAD_RAD = 0.4
 
 
 @dataclass(frozen=True)
+class Map:
+    """The map from features to the columns `products`; features whose map is zero are left out."""
+
+    products: slice
+    features: Int[Tensor, "f"]
+    template: Float[Tensor, "m"]
+    directions: Float[Tensor, "f m"]
+
+
+@dataclass(frozen=True)
 class Projection:
     """Orthonormal columns U shared by the three axes, and the maps that give U^T x of a body."""
 
     body: BodyModel
     columns: Float[Tensor, "v r"]
     origin: Float[Tensor, "3 v"]
-    maps: Float[Tensor, "218 m"]
+    maps: "list[Map]"
     shifts: Float[Tensor, "24 r"]
     offset: Float[Tensor, "3 r"]
 
@@ -65,7 +75,7 @@ class Projection:
             body,
             columns,
             origin,
-            maps.to(weights),
+            _cut(maps.to(weights), joints=24 if has_kernels(weights.device) else 1),
             shifts.to(weights),
             (origin @ columns).to(weights),
         )
@@ -74,7 +84,7 @@ class Projection:
         """Return U^T (x - origin), float32: x, y, z of the first column, then of the next."""
         b, rank = len(params), self.shifts.shape[1]
         axes, joints = self._posed(params)
-        features = self.body.features(params)
+        features = self.body.features(params).T.contiguous()
         made = torch.baddbmm(
             -self.offset.expand(b, -1, -1), joints.transpose(1, 2), self.shifts.expand(b, -1, -1)
         )
@@ -83,7 +93,10 @@ class Projection:
         for start in range(0, b, size):
             rows = slice(start, min(start + size, b))
             part = blended[: rows.stop - start]
-            torch.addmm(self.maps[0], features[rows], self.maps[1:], out=part)
+            for some in self.maps:
+                moved = features[:, rows].index_select(0, some.features).T
+                out = part[:, some.products]
+                torch.addmm(some.template, moved, some.directions, out=out)
             made[rows].baddbmm_(axes[rows], part.view(-1, 72, rank))
         return made.transpose(1, 2).flatten(1)
 
@@ -117,6 +130,17 @@ def _joint_maps(
         maps.append(rest @ share)
         shifts.append(share.sum(0))
     return torch.stack(maps, 1).flatten(1), torch.stack(shifts)
+
+
+def _cut(maps: Float[Tensor, "218 m"], joints: int) -> list[Map]:
+    """Return the maps of so many joints at a time."""
+    width, cuts = maps.shape[1] // 24 * joints, []
+    for start in range(0, maps.shape[1], width):
+        own = slice(start, start + width)
+        template, directions = maps[0, own], maps[1:, own]
+        features = (directions != 0).any(1).nonzero()[:, 0]
+        cuts.append(Map(own, features, template, directions[features]))
+    return cuts
 
 
 def random_bodies(count: int) -> BodyParams:
