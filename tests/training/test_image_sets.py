@@ -372,8 +372,6 @@ def test_a_gallery_shows_sets_with_and_without_bodies(folder):
     paths = write_run(folder, "p3dh"), sets, folder / "p3dh.npz", folder / "p3dh", OPEN_BODY
     drawn = {name: figure for figure, name in draw_gallery(*paths, Pictures(bodies=2, size_px=32))}
     assert tuple(drawn) == TEST
-    grids = {
-        name: figure.axes[0].get_subplotspec().get_gridspec() for name, figure in drawn.items()
-    }
-    rows = {name: grid.nrows for name, grid in grids.items()}
+    pictures = {name: figure.axes[0].images for name, figure in drawn.items()}
+    rows = {name: len({image.get_extent()[2] for image in of}) for name, of in pictures.items()}
     assert rows == {"pw3d": 5, "mpi_inf_3dhp": 4}
