@@ -81,7 +81,7 @@ def test_a_row_runs_once_for_the_same_settings_code_and_inputs(folder, capsys):
     assert sweep() == [] and "0 of 3 rows to do" in capsys.readouterr().err
 
     # what a row does not depend on, what it sets itself, and what it depends on
-    change(folder / "params.yaml", "steps: 1700", "steps: 1701")
+    change(folder / "params.yaml", "steps: 900", "steps: 901")
     change(folder / "params.yaml", "log_every: 50", "log_every: 51")
     assert sweep() == every[1:]
     (folder / "runs/other/memory.npz").write_text("another")
