@@ -5,9 +5,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PUBLIC_API = (
-    ROOT / "pmnet/__init__.py"
-)  # imports its names when they are first used: no stage uses them
+# imports its names when they are first used: no stage uses them
 PUBLIC_API = ROOT / "pmnet/__init__.py"
 
 
@@ -23,11 +21,9 @@ def import_closure(start: Path) -> set[str]:
         if path in seen or path == PUBLIC_API:
             continue
         seen.add(path)
-        if path == PUBLIC_API:  # what it imports for editors is not run
-            continue
         for module in _imported(path):
             queue += _files_of(module)
-    own = {path for path in seen if not _is_docstring(path)} - {PUBLIC_API}
+    own = {path for path in seen if not _is_docstring(path)}
     return {path.relative_to(ROOT).as_posix() for path in own}
 
 
