@@ -125,12 +125,16 @@ def predict(
     ] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:N")] = "auto",
     readers: Annotated[
-        int, typer.Option(help="Threads that open pictures; 0: one per core, at most 8.")
+        int,
+        typer.Option(
+            help="Threads, or processes beside a GPU, that open pictures; 0: one per core, at most 16."
+        ),
     ] = 0,
     threads: Annotated[int, typer.Option(help="Torch threads of the network on a CPU.")] = 1,
 ) -> None:
     """Predict the bodies of people in pictures: numbers, meshes, overlays. Exit code 1: some had errors."""
     from pmnet.core import params
+    from pmnet.core.ahead import MAX_WORKERS
     from pmnet.core.device import Machine, set_threads, workers_of
     from pmnet.predict.command import predict as predict_pictures
     from pmnet.predict.options import PredictOptions
@@ -150,7 +154,7 @@ def predict(
             "fps": fps,
             "save": [word.strip() for word in save.split(",")],
             "glb": glb,
-            "readers": readers or min(workers_of(machine), 8),
+            "readers": readers or min(workers_of(machine), MAX_WORKERS),
         },
         "pmnet predict",
     )

@@ -94,7 +94,7 @@ def rates(case: Case, options: argparse.Namespace, folder: Path) -> dict[str, fl
     write_pictures(folder / "in", case.images, case.size_px)
     finder = PictureSource(folder / "in", None, case.size_px)
     names = sorted(path.name for path in (folder / "in").iterdir())
-    crops = torch.cat([finder.cut(name).crops for name in names])
+    crops = finder.cut(names).crops
     chosen = PredictOptions(
         folder / "out", "whole", 1.2, 0.7, None, None, ["npz"], "skeleton", options.readers
     )
@@ -125,7 +125,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="pictures per case, instead of its own number")
     parser.add_argument("--only", default="", help="one encoder, such as resnet50")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--readers", type=int, help="threads: 1 on a CPU, 16 on a GPU")
+    parser.add_argument("--readers", type=int, help="1 thread on a CPU, 16 processes on a GPU")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--silhouettes", type=Path, help="a project with the finished open default")

@@ -6,12 +6,10 @@ from typing import Final
 import torch
 from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from pmnet.core.errors import InputError
+from pmnet.core.ahead import ahead
 from pmnet.images.file import Pixels
 
-MAX_WORKERS: Final = 16  # processes; each has two batches in shared memory
 BLOCK: Final = 1024  # images per batch when all images are copied to the device
 
 
@@ -103,42 +101,12 @@ def _streamed(
 def loaded(
     store: ImageStore, order: Iterable[Tensor], workers: int, pinned: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches in order, read ahead by processes: threads would wait for Python's lock.
+    """Yield batches in order, read ahead by processes.
 
     Raises InputError where an image is damaged, or a process was ended.
     """
-    batches = DataLoader(
-        _Batches(store),
-        batch_sampler=(rows.tolist() for rows in order),  # type: ignore[arg-type]
-        num_workers=min(workers, MAX_WORKERS),
-        multiprocessing_context="fork",  # children share the open files, which cannot be pickled
-        collate_fn=lambda batch: batch,
-        pin_memory=pinned,
-        generator=torch.Generator(),  # otherwise it draws from torch's global generator
-    )
-    try:
-        for batch in batches:
-            if isinstance(batch, InputError):
-                raise batch
-            yield batch
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise InputError(
-            f"a process that reads images was ended ({str(error).splitlines()[0]}); set machine.workers to a "
-            "smaller number"
-        ) from None
 
+    def read(rows: list[int]) -> tuple[Tensor, Tensor]:
+        return (wanted := torch.tensor(rows)), store.read(wanted)
 
-class _Batches(Dataset[Tensor]):
-    """The store as the data set of a DataLoader."""
-
-    def __init__(self, store: ImageStore) -> None:
-        self._store = store
-
-    def __getitems__(self, rows: list[int]) -> tuple[Tensor, Tensor] | InputError:
-        wanted = torch.tensor(rows)
-        try:
-            return wanted, self._store.read(wanted)
-        except InputError as error:  # the loader would add a traceback to its message
-            return error
+    return ahead(read, (rows.tolist() for rows in order), workers, "machine.workers", pinned)

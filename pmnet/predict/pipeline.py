@@ -1,9 +1,12 @@
 """From pictures to predictions: readers work ahead of the network, and bodies are finished behind it."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -13,6 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pmnet.body import BodyParams
+from pmnet.core.ahead import ahead
 from pmnet.core.progress import track
 from pmnet.images.crops import MAX_WIDTH, cut_square
 from pmnet.predict.boxes import PeopleInPicture, whole_picture
@@ -21,7 +25,8 @@ from pmnet.predict.pictures import NoImageError, read_picture
 from pmnet.predict.predictions import Predictions
 from pmnet.predict.trained import PredictedBodies, TrainedRun
 
-AHEAD: Final = 4  # pictures per reader that may wait for the network
+PIECE: Final = 8  # pictures that a reader opens at a time
+AHEAD: Final = 2  # pieces per thread that may wait for the network, beside those of a batch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,15 +40,20 @@ class Problem(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
-class CutPicture:
-    """What is read of one picture: a crop per person, and the problems of the others."""
+class SeenPicture(NamedTuple):
+    """The name and size of a picture, the people in it that are predicted, and the problems of the others."""
 
     name: str
     size: tuple[int, int]
     people: PeopleInPicture
-    crops: UInt8[Tensor, "p 3 s s"]
     problems: tuple[Problem, ...] = ()
+
+
+class Piece(NamedTuple):
+    """Pictures in a row, and one crop for each person in them."""
+
+    pictures: list[SeenPicture]
+    crops: UInt8[Tensor, "p 3 s s"]
 
 
 @dataclass(frozen=True)
@@ -63,17 +73,23 @@ class PictureSource:
     boxes: Mapping[str, PeopleInPicture] | None
     size_px: int
 
-    def cut(self, name: str) -> CutPicture:
-        """Return the crops of one picture; what cannot be read is a problem, not an error."""
-        nobody = PeopleInPicture((), np.zeros((0, 4)))
+    def cut(self, names: Sequence[str]) -> Piece:
+        """Return the crops of pictures; what cannot be read is a problem, not an error."""
+        crops = list[UInt8[Tensor, "3 s s"]]()
+        pictures = [self._cut(name, crops) for name in names]
         none = torch.zeros(0, 3, self.size_px, self.size_px, dtype=torch.uint8)
+        return Piece(pictures, torch.stack(crops) if crops else none)
+
+    def _cut(self, name: str, crops: list[Tensor]) -> SeenPicture:
+        """Return what is seen in one picture; its crops are added."""
+        nobody = PeopleInPicture((), np.zeros((0, 4)))
         try:
             picture = read_picture(self.root / name)
         except NoImageError as error:
-            return CutPicture(name, (0, 0), nobody, none, (Problem(name, -1, str(error)),))
+            return SeenPicture(name, (0, 0), nobody, (Problem(name, -1, str(error)),))
         boxes = self.boxes
         people = whole_picture(picture.size) if boxes is None else boxes.get(name, nobody)
-        kept, crops, problems = list[int](), [none], list[Problem]()
+        kept, problems = list[int](), list[Problem]()
         for row, (number, square) in enumerate(zip(people.numbers, people.squares, strict=True)):
             if reason := _outside(square, picture.size):
                 problems.append(Problem(name, number, reason))
@@ -81,11 +97,11 @@ class PictureSource:
             center = (square[:2] + square[2:]) / 2
             width = float(square[2] - square[0])
             crop = cut_square(picture, (float(center[0]), float(center[1])), width, self.size_px)
-            crops.append(torch.from_numpy(np.array(crop)).permute(2, 0, 1)[None])
+            crops.append(torch.from_numpy(np.array(crop)).permute(2, 0, 1))
             kept.append(row)
         numbers = tuple(people.numbers[row] for row in kept)
         seen = PeopleInPicture(numbers, people.squares[kept])
-        return CutPicture(name, picture.size, seen, torch.cat(crops), tuple(problems))
+        return SeenPicture(name, picture.size, seen, tuple(problems))
 
 
 def _outside(square: Float[np.ndarray, "4"], size: tuple[int, int]) -> str:
@@ -108,36 +124,51 @@ def predict_chunks(
 ) -> Iterator[Chunk]:
     """Yield the predictions of numbered lists of pictures, one list after the other.
 
-    `readers` threads open pictures ahead of the network; another thread poses the bodies behind it. The
-    batches never reach over the end of a list, so that each list gives the same bytes however often the
-    work was interrupted.
+    `readers` open pictures ahead of the network: processes where a GPU computes, else threads. Another
+    thread poses the bodies behind it. The batches never reach over the end of a list, so that each list gives
+    the same bytes however often the work was interrupted.
     """
-    names = [name for _, own in chunks for name in own]
-    with ThreadPoolExecutor(readers) as pool, ThreadPoolExecutor(1) as behind:
-        cuts = ahead(pool, source.cut, track(names, "predicting"), readers * AHEAD + run.batch)
+    pieces = _pieces(chunks)
+    if run.device.type == "cuda":
+        cut = ahead(source.cut, pieces, readers, "--readers")
+    else:
+        cut = _ahead_by_threads(source.cut, pieces, readers, run.batch // PIECE)
+    with closing(cut), ThreadPoolExecutor(1) as behind:
         yield from _one_behind(
-            _encode(run, behind, index, [next(cuts) for _ in own], focal_px)
+            _encode(
+                run, behind, index, [next(cut) for _ in range(ceil(len(own) / PIECE))], focal_px
+            )
             for index, own in chunks
         )
+
+
+def _pieces(chunks: Sequence[tuple[int, Sequence[str]]]) -> Iterator[list[str]]:
+    """Yield the names of each list in pieces, and show the progress."""
+    names = track([name for _, own in chunks for name in own], "predicting")
+    for _, own in chunks:
+        mine = islice(names, len(own))
+        while piece := list(islice(mine, PIECE)):
+            yield piece
 
 
 def _encode(
     run: TrainedRun,
     behind: ThreadPoolExecutor,
     index: int,
-    cuts: list[CutPicture],
+    pieces: list[Piece],
     focal_px: float | None,
 ) -> Callable[[], Chunk]:
     """Run the network on a list of pictures; return what waits for its bodies."""
-    crops = torch.cat([cut.crops for cut in cuts])
+    pictures = [picture for piece in pieces for picture in piece.pictures]
+    crops = torch.cat([piece.crops for piece in pieces])
     bodies = [
         behind.submit(run.finish, run.encode(part)) for part in crops.split(run.batch) if len(part)
     ]
 
     def wait() -> Chunk:
-        problems = [problem for cut in cuts for problem in cut.problems]
+        problems = [problem for picture in pictures for problem in picture.problems]
         done = [future.result() for future in bodies]
-        return Chunk(index, _predictions(run, cuts, done, focal_px), problems)
+        return Chunk(index, _predictions(run, pictures, done, focal_px), problems)
 
     return wait
 
@@ -153,34 +184,35 @@ def _one_behind(waiting: Iterable[Callable[[], Result]]) -> Iterator[Result]:
         yield last()
 
 
-def ahead(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], window: int
-) -> Iterator[Result]:
-    """Yield `work(item)` in order; the pool works on at most `window` items ahead of the reader."""
+def _ahead_by_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, more: int
+) -> Generator[Result, None, None]:
+    """Yield `work(item)` in order; threads work a few items, and `more`, ahead of the reader."""
     waiting: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= window:
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= threads * AHEAD + more:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _predictions(
     run: TrainedRun,
-    cuts: Sequence[CutPicture],
+    pictures: Sequence[SeenPicture],
     bodies: Sequence[PredictedBodies],
     focal_px: float | None,
 ) -> Predictions:
-    names = [cut.name for cut in cuts for _ in cut.people.numbers]
+    names = [seen.name for seen in pictures for _ in seen.people.numbers]
     if not names:
         return Predictions.cat([])
-    sizes = np.array([cut.size for cut in cuts for _ in cut.people.numbers], np.int64)
-    squares = np.concatenate([cut.people.squares for cut in cuts])
+    sizes = np.array([seen.size for seen in pictures for _ in seen.people.numbers], np.int64)
+    squares = np.concatenate([seen.people.squares for seen in pictures])
     params = BodyParams.cat([one.params for one in bodies])
 
     def column(name: str) -> np.ndarray:
@@ -190,7 +222,7 @@ def _predictions(
     focal = focal_lengths(focal_px, sizes)
     return Predictions(
         image_name=np.array(names),
-        person=np.array([n for cut in cuts for n in cut.people.numbers], np.int64),
+        person=np.array([n for seen in pictures for n in seen.people.numbers], np.int64),
         box=squares.astype(np.float32),
         pose=params.rotvecs().reshape(-1, 72).numpy(),
         betas=params.betas.numpy(),

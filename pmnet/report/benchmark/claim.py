@@ -89,7 +89,7 @@ def sentence(numbers: dict[str, Any]) -> str:
         for method, cells in numbers["gains"].items()
         if method != "single"
     ]
-    few, many = sorted((seeds["single"], seeds["p3dh"]))
+    few, many = min(seeds.values()), max(seeds.values())
     trained = f"{many} seed{'s' * (many > 1)}" if few == many else f"{few} to {many} seeds"
     return (
         f"P3DH against the single prototype: MPVPE {', '.join(parts)}; "
