@@ -1,6 +1,6 @@
 """Predictions of a trained network, and the errors of each sample under a protocol."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from types import MappingProxyType
@@ -148,14 +148,19 @@ def truth_of(
     )
 
 
-def posed(params: BodyParams, body: BodyModel, genders: Sequence[str] = ()) -> BodyPoints:
+def posed(
+    params: BodyParams,
+    body: BodyModel,
+    genders: Sequence[str] = (),
+    vertices_of: Callable[[BodyModel, BodyParams], Tensor] = BodyModel.vertices,
+) -> BodyPoints:
     """Return posed bodies; rows whose gender the model has are of that gender, all others are neutral."""
-    vertices, joints = body.vertices(params), body.joints(params)
+    vertices, joints = vertices_of(body, params), body.joints(params)
     for gender, model in body.genders.items():
         rows = [row for row, own in enumerate(genders) if own == gender]
         if rows:
             of_gender = params[torch.tensor(rows, device=body.faces.device)]
-            vertices[rows], joints[rows] = model.vertices(of_gender), model.joints(of_gender)  # type: ignore[operator]
+            vertices[rows], joints[rows] = vertices_of(model, of_gender), model.joints(of_gender)  # type: ignore[operator, arg-type]
     return BodyPoints(body, vertices, joints)
 
 

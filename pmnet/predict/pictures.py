@@ -42,11 +42,11 @@ def find_pictures(source: Path, out: Path) -> tuple[Path, list[str]]:
     for folder, inner, names in os.walk(source):
         here = Path(folder)
         inner[:] = [name for name in inner if (here / name).resolve() != ours]
-        found += [
-            (here / name).relative_to(source).as_posix()
-            for name in names
-            if Path(name).suffix.lower() in SUFFIXES and here.resolve() != ours
-        ]
+        if here.resolve() == ours:
+            continue
+        below = here.relative_to(source)
+        pictures = (name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES)
+        found += [(below / name).as_posix() for name in pictures]
     if not found:
         raise InputError(
             f"{source}: no pictures below it; expected files that end in "

@@ -25,7 +25,10 @@ from pmnet.predict.pictures import NoImageError, read_picture
 from pmnet.predict.predictions import Predictions
 from pmnet.predict.trained import PredictedBodies, TrainedRun
 
-PIECE: Final = 8  # pictures that a reader opens at a time
+THREAD_PIECE, PROCESS_PIECE = (
+    8,
+    32,
+)  # pictures that a reader opens at a time; a piece costs processes 1 ms
 AHEAD: Final = 2  # pieces per thread that may wait for the network, beside those of a batch
 
 Item = TypeVar("Item")
@@ -128,26 +131,26 @@ def predict_chunks(
     thread poses the bodies behind it. The batches never reach over the end of a list, so that each list gives
     the same bytes however often the work was interrupted.
     """
-    pieces = _pieces(chunks)
-    if run.device.type == "cuda":
+    on_gpu = run.device.type == "cuda"
+    size = PROCESS_PIECE if on_gpu else THREAD_PIECE
+    pieces = _pieces(chunks, size)
+    if on_gpu:
         cut = ahead(source.cut, pieces, readers, "--readers")
     else:
-        cut = _ahead_by_threads(source.cut, pieces, readers, run.batch // PIECE)
+        cut = _ahead_by_threads(source.cut, pieces, readers, run.batch // size)
     with closing(cut), ThreadPoolExecutor(1) as behind:
         yield from _one_behind(
-            _encode(
-                run, behind, index, [next(cut) for _ in range(ceil(len(own) / PIECE))], focal_px
-            )
+            _encode(run, behind, index, list(islice(cut, ceil(len(own) / size))), focal_px)
             for index, own in chunks
         )
 
 
-def _pieces(chunks: Sequence[tuple[int, Sequence[str]]]) -> Iterator[list[str]]:
+def _pieces(chunks: Sequence[tuple[int, Sequence[str]]], size: int) -> Iterator[list[str]]:
     """Yield the names of each list in pieces, and show the progress."""
     names = track([name for _, own in chunks for name in own], "predicting")
     for _, own in chunks:
         mine = islice(names, len(own))
-        while piece := list(islice(mine, PIECE)):
+        while piece := list(islice(mine, size)):
             yield piece
 
 
@@ -160,7 +163,7 @@ def _encode(
 ) -> Callable[[], Chunk]:
     """Run the network on a list of pictures; return what waits for its bodies."""
     pictures = [picture for piece in pieces for picture in piece.pictures]
-    crops = torch.cat([piece.crops for piece in pieces])
+    crops = torch.cat([piece.crops.to(run.device) for piece in pieces])
     bodies = [
         behind.submit(run.finish, run.encode(part)) for part in crops.split(run.batch) if len(part)
     ]

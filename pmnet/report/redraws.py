@@ -57,11 +57,14 @@ class Clips:
     def at_most(self, most: int) -> "Clips":
         """Return about `most` clips: of more than these, clips of the same subject are joined.
 
-        Where each image is a clip of its own, there are too many to redraw one by one.
+        Where each image is a clip of its own, there are too many to redraw one by one; where it shows a
+        subject of its own too, subjects are joined.
         """
         if len(self.subjects) <= most:
             return self
         sizes = np.bincount(self.subjects)
+        if len(sizes) > most:
+            return Clips((self.subjects % most)[self.of_sample], np.arange(most))
         order = np.argsort(self.subjects, kind="stable")
         within = np.empty_like(order)  # the number of each clip within its subject
         within[order] = np.arange(len(order)) - np.repeat(sizes.cumsum() - sizes, sizes)

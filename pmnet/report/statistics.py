@@ -211,8 +211,8 @@ def interval(
     if clips_only:
         means = [run.mean_over_seeds() for run in runs]
         runs, clips = [means[0].gain_over(means[1]) if means[1:] else means[0]], clips.alone()
-    clips = clips.at_most(MOST_CLIPS)
     redrawn = _redrawn(runs, clips)
+    clips = clips.at_most(MOST_CLIPS)
     if len(clips.subjects) < 2:
         return Interval(float("nan"), float("nan"), redrawn)
     draws = _means_of_draws(runs, clips, report)

@@ -156,6 +156,18 @@ def test_of_too_many_clips_those_of_one_subject_are_joined():
     assert clips.at_most(1000) is clips
 
 
+def test_of_too_many_subjects_some_are_redrawn_together_and_the_interval_stays():
+    clips = Clips(np.arange(6000) // 2, np.arange(3000))  # two images of each
+    few = clips.at_most(100)
+    assert few.subjects.tolist() == list(range(100)) and set(np.bincount(few.of_sample)) == {60}
+    errors = np.random.default_rng(0).normal(100, 20, (1, 6000))
+    low, high, redrawn = interval(
+        Measured(errors, (0,), "run"), clips, replace(REPORT, bootstrap=4000)
+    )
+    assert high - low == pytest.approx(2 * 1.96 * 20 / np.sqrt(6000), rel=0.1)
+    assert redrawn == ("clips",)
+
+
 def test_a_draw_has_as_many_groups_and_their_units():
     groups = np.array([0, 1, 0, 2, 0])  # sizes 3, 1, 1
     counts = redraws(groups, 40_000, (0, 0))

@@ -16,6 +16,7 @@ from pmnet.core.errors import InputError
 from pmnet.evaluation.metrics import HIPS, IN_H36M, BodyPoints, MeasuredPoints
 from pmnet.evaluation.prediction import posed
 from pmnet.evaluation.predictions.options import Turn, Use
+from pmnet.evaluation.predictions.posing import many_vertices
 from pmnet.evaluation.predictions.record import JointKind, Predictions
 from pmnet.evaluation.protocols import Alignment, MeasuredJoints, Protocol
 
@@ -82,7 +83,7 @@ class PredictedPoints:
         """
         if self.use == "pose":
             own = genders if protocol.prediction == "own" else ()
-            return posed(self._turned_params(rows), self.body, own)
+            return posed(self._turned_params(rows), self.body, own, many_vertices)
         if self.use == "vertices":
             meshes = mesh_points(self.body, self._turned(self.predictions.vertices_of(rows)))
             if not self.has_skeleton:

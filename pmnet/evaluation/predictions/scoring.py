@@ -28,13 +28,14 @@ from pmnet.evaluation.predictions.checks import check_plausible, check_sizes
 from pmnet.evaluation.predictions.joins import Join, join
 from pmnet.evaluation.predictions.options import Turn, Use
 from pmnet.evaluation.predictions.points import PredictedPoints, mesh_points
+from pmnet.evaluation.predictions.posing import many_vertices
 from pmnet.evaluation.predictions.record import Predictions
 from pmnet.evaluation.protocols import OF_SKELETON, Protocol
 from pmnet.memory.nearest import assign_exactly
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spaces import Space, space_of
 
-BLOCK: Final = 512  # samples at a time
+BLOCK: Final = 256  # samples at a time
 LARGEST_HASHED: Final = 2_000_000_000  # bytes
 MODEL: Final = "model"  # the inference that a row is of
 NO_SEED: Final = -1
@@ -161,7 +162,7 @@ class Scored:
         rows = torch.from_numpy(self.joined.rows[start : start + BLOCK])
         found = self.joined.found[start : start + BLOCK]
         some = self.samples.select(rows)
-        truth = prediction.truth_of(some, scorer.body, self.protocol)
+        truth = self._truth_of(some)
         points = self.predicted.of(found, self.protocol, truth.genders)
         if self.predicted.use != "pose":
             seen = points.vertices
@@ -173,6 +174,14 @@ class Scored:
         assigned = none if truth.params is None else scorer.assigned(truth.params)
         table = prediction.error_table(some, rows, MODEL, errors, distance, assigned, none)
         return table.assign(seed=0, memory_seed=NO_SEED)
+
+    def _truth_of(self, samples: Samples) -> prediction.EvaluationTruth:
+        body, protocol = self.scorer.body, self.protocol
+        bodies = None
+        if samples.has_smpl.any():
+            genders = [] if protocol.gender == "neutral" else samples.gender
+            bodies = prediction.posed(samples.body_params(), body, genders, many_vertices)
+        return prediction.truth_of(samples, body, protocol, bodies)
 
     def _say_skeleton(self) -> None:
         """Say what a skeleton made of a mesh is worth, where the protocol uses it."""
