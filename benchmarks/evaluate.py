@@ -92,14 +92,14 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--encoder", help="resnet50; on a CPU squeezenet1_1")
     parser.add_argument("--size-px", type=int, help="224; on a CPU 64")
-    parser.add_argument("--samples", type=int, help="8192; on a CPU 1024")
+    parser.add_argument("--samples", type=int, help="16384; on a CPU 1024")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=0, help="processes that read images")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(words)
     cpu = options.device == "cpu"
-    usual = ("squeezenet1_1", 64, 1024) if cpu else ("resnet50", 224, 8192)
+    usual = ("squeezenet1_1", 64, 1024) if cpu else ("resnet50", 224, 16384)
     for name, value in zip(("encoder", "size_px", "samples"), usual, strict=True):
         setattr(options, name, getattr(options, name) or value)
     name = "evaluate_cpu.csv" if cpu else "evaluate_gpu.csv"

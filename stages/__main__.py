@@ -9,7 +9,8 @@ shell splits a variable into words.
 ingest@NAME: the shell never sees such a name, whatever characters it has.
 
 `pmnet repro` keeps a server that has the libraries imported (`pmnet.runs.stage_server`): where
-PMNET_STAGE_SERVER names it, the stage is a process of the server, and this process waits for its end.
+PMNET_STAGE_SERVER names it, the stage is a process of the server, and this process waits for its end. Under
+plain DVC the second stage starts such a server, which ends with DVC. PMNET_STAGE_SERVER=none does without.
 """
 
 import gc
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KEY = "{key}"
 SHARED = ("cluster", "train", "evaluate")  # the stages whose processes share the work
 SERVER = "PMNET_STAGE_SERVER"
+SHELLS = ("sh", "ash", "bash", "dash", "fish", "ksh", "zsh")
 
 
 def main(stage: str, *options: str) -> None:
@@ -30,10 +32,10 @@ def main(stage: str, *options: str) -> None:
     launch = shlex.split(os.environ.get("PMNET_LAUNCH", "")) if stage in SHARED else []
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
-    server = os.environ.pop(SERVER, "")
+    server = os.environ.pop(SERVER, None)
     module, own = f"stages.{stage}", [_with_key(option) for option in options]
     if not launch:
-        if server:
+        if server := _server_of_dvc() if server is None else server:
             _ask(server, module, own)
         _run(module, own)
         return
@@ -50,6 +52,60 @@ def _run(module: str, options: list[str]) -> None:
     sys.path[0:1] = [os.getcwd(), str(ROOT)]
     sys.argv = [module, *options]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _server_of_dvc() -> str:
+    """Return the server that an earlier stage of the same DVC process has started; else "".
+
+    The second stage starts it: for a single one it would not pay. Other users cannot write to the folder of
+    its socket.
+    """
+    code = ROOT / "pmnet/runs/stage_server.py"
+    if sys.platform != "linux" or "DVC_STAGE" not in os.environ or not code.is_file():
+        return ""
+    import socket
+    import subprocess
+    import tempfile
+
+    try:
+        dvc, begun = _process_of_dvc()
+        folder = Path(tempfile.gettempdir(), f"pmnet-{os.getuid()}")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        about = folder.lstat()
+        if about.st_uid != os.getuid() or about.st_mode & 0o077:
+            return ""
+        if (path := folder / f"{dvc}-{begun}").exists():
+            return str(path)
+        if not (once := path.with_suffix(".once")).exists():
+            for old in folder.iterdir():
+                if not Path("/proc", old.name.partition("-")[0]).exists():
+                    old.unlink(missing_ok=True)
+            once.touch()
+            return ""
+        with socket.socket(socket.AF_UNIX) as listener, open(os.pidfd_open(dvc), "rb") as end:
+            listener.bind(str(path))
+            listener.listen(128)
+            subprocess.Popen(
+                [sys.executable, "-P", str(code), str(number := listener.fileno())],
+                stdin=end,  # can be read from when DVC has ended
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[number],
+            )
+    except OSError:  # the temporary folder cannot be written, or its name is too long
+        pass
+    return ""
+
+
+def _process_of_dvc() -> tuple[int, str]:
+    """Return the process that runs this stage, maybe by a shell, and when it began."""
+    process = os.getppid()
+    while True:
+        name, _, rest = Path(f"/proc/{process}/stat").read_text().partition("(")[2].rpartition(")")
+        fields = rest.split()
+        if name not in SHELLS:
+            return process, fields[19]
+        process = int(fields[1])
 
 
 def _ask(server: str, module: str, options: list[str]) -> None:

@@ -1,9 +1,9 @@
 """A process that has imported the libraries of the stages once, and forks itself for each stage.
 
 torch, torchvision and pandas take seconds to import, and a graph has sixty stages. `stages/__main__.py` asks
-the server for a process where PMNET_STAGE_SERVER names one. Only libraries are imported beforehand, never
-pmnet: a stage runs the code that lies there when it starts. The server never touches a GPU, so that its
-children may.
+the server for a process where PMNET_STAGE_SERVER names one, and starts one under plain DVC. Only libraries
+are imported beforehand, never pmnet: a stage runs the code that lies there when it starts. The server never
+touches a GPU, so that its children may.
 """
 
 import gc
@@ -172,12 +172,16 @@ def _main(number: str, *libraries: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the keyboard ends the stages, then the server
     given = {Path(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
     gc.disable()  # a third of the time of imports; a stage enables it
-    for library in libraries:
+    for library in libraries or LIBRARIES:
         importlib.import_module(library)
     paths = [path for path in sys.path if Path(path) not in given]
-    request = _serve(socket.socket(fileno=int(number)))
+    listener = socket.socket(fileno=int(number))
+    name = listener.getsockname()
+    request = _serve(listener)
     if request is not None:
         _run(request, paths)
+    else:
+        Path(name).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

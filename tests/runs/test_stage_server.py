@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -134,3 +135,52 @@ def test_a_launcher_needs_no_server(project):
     with stage_server(["colorsys"]):
         process = start(project, "train", PMNET_LAUNCH="env")
         assert f'"parent": {os.getpid()}' in process.communicate("")[0]
+
+
+DVC = """
+import subprocess, sys
+for stage in sys.argv[1:]:
+    print(subprocess.run(f"python stages {stage}; true", shell=True, text=True, stdout=-1, input="").stdout)
+"""
+
+
+@pytest.fixture
+def under_dvc(project):
+    """Return a function that runs stages one after the other as DVC does, and what each printed."""
+    (server := project / "pmnet/runs/stage_server.py").parent.mkdir(parents=True)
+    text = (ROOT / "pmnet/runs/stage_server.py").read_text()
+    few = re.sub(
+        r"LIBRARIES: Final = \(.*?\n\)", 'LIBRARIES: Final = ("colorsys",)', text, flags=re.DOTALL
+    )
+    server.write_text(few)
+    (project / "dvc.py").write_text(DVC)
+    (project / "temporary").mkdir()
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    settings = {"DVC_STAGE": "a@b", "TMPDIR": str(project / "temporary"), "WORD": "", "PATH": path}
+
+    def run(*stages: str, **env: str) -> list[dict]:
+        command = [sys.executable, "dvc.py", *stages]
+        whole = {**os.environ, **settings, **env}
+        done = subprocess.run(command, cwd=project, env=whole, text=True, stdout=-1, check=True)
+        return [json.loads(line) for line in done.stdout.splitlines() if line]
+
+    return run
+
+
+def test_plain_dvc_gets_a_server_that_ends_with_it(project, under_dvc):
+    alone, starts, third, fourth = under_dvc("asked", "asked", "asked --a", "asked --b")
+    assert not alone["preloaded"] and not starts["preloaded"]
+    assert third["preloaded"] and fourth["preloaded"] and fourth["options"] == ["--b"]
+    assert alone["parent"] != third["parent"] == fourth["parent"]
+    assert ends(third["parent"])
+    (mark,) = (project / "temporary" / f"pmnet-{os.getuid()}").iterdir()
+    under_dvc("asked")
+    assert not mark.exists()
+
+
+def test_stages_run_alone_where_nobody_should_start_a_server(project, under_dvc):
+    for stage in under_dvc("asked", "asked", "asked", PMNET_STAGE_SERVER="none"):
+        assert not stage["preloaded"]
+    (folder := project / "temporary" / f"pmnet-{os.getuid()}").mkdir()
+    folder.chmod(0o777)  # anybody could put a socket there
+    assert not any(stage["preloaded"] for stage in under_dvc("asked", "asked", "asked"))
