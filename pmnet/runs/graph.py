@@ -3,8 +3,10 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,7 @@ from typing import Final
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.index import Index
+from dvc.utils.serialize import LOADERS
 
 from pmnet.core.errors import InputError
 from pmnet.runs.inputs import refuse_missing_inputs
@@ -54,7 +57,7 @@ def tasks_to_do(project: Path = HERE, busy: Collection[str] = ()) -> list[Task]:
     """
     todo, changed, order = set[str](), set(busy), list[str]()
     try:
-        with Repo(str(project), _wait_for_lock=True) as repo, repo.lock:
+        with _yaml_read_once(), Repo(str(project), _wait_for_lock=True) as repo, repo.lock:
             index = Index.from_file(repo, str(project.resolve() / "dvc.yaml"))
             refuse_missing_inputs(index)
             by_name = {_name(stage): stage for stage in index.stages}
@@ -71,6 +74,18 @@ def tasks_to_do(project: Path = HERE, busy: Collection[str] = ()) -> list[Task]:
     for task in tasks:
         task.stages.sort(key=order.index)
     return tasks
+
+
+@contextmanager
+def _yaml_read_once() -> Iterator[None]:
+    """Let DVC read params.yaml once inside the block, not for each stage."""
+    before = dict(LOADERS)
+    LOADERS[".yaml"] = cache(LOADERS[".yaml"])
+    try:
+        yield
+    finally:
+        LOADERS.clear()
+        LOADERS.update(before)
 
 
 def owners(tasks: list[Task]) -> dict[str, set[str]]:

@@ -12,9 +12,7 @@ from pmnet.core.errors import InputError
 from pmnet.core.progress import duration, say
 from pmnet.core.stage import PARAMS
 from pmnet.core.yaml_files import read_yaml
-from pmnet.runs.compare import headline
 from pmnet.runs.graph import REPRO, Task, environment, tasks_to_do
-from pmnet.runs.pool import run_tasks
 
 KINDS: Final = {"run": "runs", "data": "data sets"}
 DONE: Final = "didn't change, skipping"  # how DVC's lines about such stages end
@@ -46,7 +44,9 @@ def repro_parallel(jobs: int, slurm: bool = False) -> None:
 def _by_pool(jobs: int) -> list[Task]:
     """Run the tasks on this machine, where several can run at once; return them."""
     if tasks := tasks_to_do():
-        from pmnet.core.device import visible_gpus  # torch takes seconds to import
+        # torch takes seconds to import, and mostly nothing has changed
+        from pmnet.core.device import visible_gpus
+        from pmnet.runs.pool import run_tasks
 
         gpus = visible_gpus()
         jobs = jobs or len(gpus) or os.cpu_count() or 1
@@ -80,6 +80,8 @@ def _finish() -> int:
 
 def _summary(tasks: list[Task], seconds: float) -> Iterator[str]:
     """Yield what ran, how long it took, and where to look."""
+    from pmnet.runs.compare import headline
+
     stages = sum(len(task.stages) for task in tasks)
     kinds = Counter(task.name.split()[0] for task in tasks if not task.short)
     counts = [f"{count} {KINDS[kind]}" for kind, count in kinds.items() if kind in KINDS]
