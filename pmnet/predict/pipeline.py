@@ -29,7 +29,7 @@ THREAD_PIECE, PROCESS_PIECE = (
     8,
     32,
 )  # pictures that a reader opens at a time; a piece costs processes 1 ms
-AHEAD: Final = 2  # pieces per thread that may wait for the network, beside those of a batch
+AHEAD: Final = 2  # pieces per thread that may wait for the network, beside those of a list
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -137,10 +137,11 @@ def predict_chunks(
     if on_gpu:
         cut = ahead(source.cut, pieces, readers, "--readers")
     else:
-        cut = _ahead_by_threads(source.cut, pieces, readers, run.batch // size)
+        longest = max((len(own) for _, own in chunks), default=0)
+        cut = _ahead_by_threads(source.cut, pieces, readers, longest // size)
     with closing(cut), ThreadPoolExecutor(1) as behind:
         yield from _one_behind(
-            _encode(run, behind, index, list(islice(cut, ceil(len(own) / size))), focal_px)
+            _encode(run, behind, index, islice(cut, ceil(len(own) / size)), focal_px)
             for index, own in chunks
         )
 
@@ -158,14 +159,13 @@ def _encode(
     run: TrainedRun,
     behind: ThreadPoolExecutor,
     index: int,
-    pieces: list[Piece],
+    pieces: Iterable[Piece],
     focal_px: float | None,
 ) -> Callable[[], Chunk]:
     """Run the network on a list of pictures; return what waits for its bodies."""
-    pictures = [picture for piece in pieces for picture in piece.pictures]
-    crops = torch.cat([piece.crops.to(run.device) for piece in pieces])
+    pictures = list[SeenPicture]()
     bodies = [
-        behind.submit(run.finish, run.encode(part)) for part in crops.split(run.batch) if len(part)
+        behind.submit(run.finish, run.encode(batch)) for batch in _batches(run, pieces, pictures)
     ]
 
     def wait() -> Chunk:
@@ -174,6 +174,22 @@ def _encode(
         return Chunk(index, _predictions(run, pictures, done, focal_px), problems)
 
     return wait
+
+
+def _batches(
+    run: TrainedRun, pieces: Iterable[Piece], pictures: list[SeenPicture]
+) -> Iterator[UInt8[Tensor, "b 3 s s"]]:
+    """Yield the crops of pieces in full batches, as soon as they are there; their pictures are added."""
+    crops: Tensor | None = None
+    for piece in pieces:
+        pictures += piece.pictures
+        more = piece.crops.to(run.device)
+        crops = more if crops is None else torch.cat([crops, more])
+        while len(crops) >= run.batch:
+            yield crops[: run.batch]
+            crops = crops[run.batch :]
+    if crops is not None and len(crops):
+        yield crops
 
 
 def _one_behind(waiting: Iterable[Callable[[], Result]]) -> Iterator[Result]:
