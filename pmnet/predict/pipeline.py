@@ -25,10 +25,8 @@ from pmnet.predict.pictures import NoImageError, read_picture
 from pmnet.predict.predictions import Predictions
 from pmnet.predict.trained import PredictedBodies, TrainedRun
 
-THREAD_PIECE, PROCESS_PIECE = (
-    8,
-    32,
-)  # pictures that a reader opens at a time; a piece costs processes 1 ms
+THREAD_PIECE: Final = 8  # pictures that a reader opens at a time
+PROCESS_PIECE: Final = 32  # a process takes 1 ms to hand a piece over
 AHEAD: Final = 2  # pieces per thread that may wait for the network, beside those of a list
 
 Item = TypeVar("Item")
