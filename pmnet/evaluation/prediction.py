@@ -120,7 +120,11 @@ def annotations(samples: Samples) -> AnnotatedPoints:
 
 @torch.no_grad()
 def truth_of(
-    samples: Samples, body: BodyModel, protocol: Protocol, bodies: BodyPoints | None = None
+    samples: Samples,
+    body: BodyModel,
+    protocol: Protocol,
+    bodies: BodyPoints | None = None,
+    vertices_of: Callable[[BodyModel, BodyParams], Tensor] = BodyModel.vertices,
 ) -> EvaluationTruth:
     """Return the ground truth of samples that all have what the protocol compares with.
 
@@ -131,7 +135,7 @@ def truth_of(
     params = samples.body_params().to(device) if samples.has_smpl.any() else None
     genders = [] if protocol.gender == "neutral" else samples.gender
     if params is not None and bodies is None:
-        bodies = posed(params, body, genders)
+        bodies = posed(params, body, genders, vertices_of)
     if protocol.truth == "joints":
         found = annotations(samples)
         joints, known = found.measured(protocol.joints)

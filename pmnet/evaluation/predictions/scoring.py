@@ -162,7 +162,7 @@ class Scored:
         rows = torch.from_numpy(self.joined.rows[start : start + BLOCK])
         found = self.joined.found[start : start + BLOCK]
         some = self.samples.select(rows)
-        truth = self._truth_of(some)
+        truth = prediction.truth_of(some, scorer.body, self.protocol, vertices_of=many_vertices)
         points = self.predicted.of(found, self.protocol, truth.genders)
         if self.predicted.use != "pose":
             seen = points.vertices
@@ -174,14 +174,6 @@ class Scored:
         assigned = none if truth.params is None else scorer.assigned(truth.params)
         table = prediction.error_table(some, rows, MODEL, errors, distance, assigned, none)
         return table.assign(seed=0, memory_seed=NO_SEED)
-
-    def _truth_of(self, samples: Samples) -> prediction.EvaluationTruth:
-        body, protocol = self.scorer.body, self.protocol
-        bodies = None
-        if samples.has_smpl.any():
-            genders = [] if protocol.gender == "neutral" else samples.gender
-            bodies = prediction.posed(samples.body_params(), body, genders, many_vertices)
-        return prediction.truth_of(samples, body, protocol, bodies)
 
     def _say_skeleton(self) -> None:
         """Say what a skeleton made of a mesh is worth, where the protocol uses it."""
