@@ -18,7 +18,7 @@ from pmnet.predict.boxes import PeopleInPicture, read_boxes, square_around
 from pmnet.predict.detection import PREFIX, PersonDetector
 from pmnet.predict.kept import VERSION, KeptResults, chunks_of, key_of
 from pmnet.predict.options import WHOLE, PredictOptions
-from pmnet.predict.outputs import Outputs, labels_of
+from pmnet.predict.outputs import Outputs
 from pmnet.predict.overlays import caption_of
 from pmnet.predict.pictures import find_pictures
 from pmnet.predict.pipeline import PictureSource, Problem, predict_chunks
@@ -70,7 +70,7 @@ def predict(source: Path, run: TrainedRun, options: PredictOptions) -> PredictRe
         finder = PictureSource(root, boxes, run.files.size_px)
         keys, predictions, problems, anew = _numbers(finder, names, run, options, kept)
         problems = [*missing, *problems]
-        outputs = Outputs(kept, root, labels_of(names), run.body, run.memory, options)
+        outputs = Outputs(kept, root, names, run.body, run.memory, options)
         for key, part in track(list(zip(keys, predictions, strict=True)), "writing files"):
             outputs.write_each(part, key)
         whole = Predictions.cat(predictions)

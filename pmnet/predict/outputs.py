@@ -36,18 +36,6 @@ COLUMNS: Final = (
 )
 
 
-def labels_of(names: Sequence[str]) -> dict[str, str]:
-    """Return what the files of each picture are called: its name without the ending, where that is unique."""
-    labels = {name: PurePosixPath(name).with_suffix("").as_posix() for name in names}
-    for longer in (lambda name: name, _with_hash):
-        count = Counter(label.casefold() for label in labels.values())
-        labels = {
-            name: label if count[label.casefold()] == 1 else longer(name)
-            for name, label in labels.items()
-        }
-    return labels
-
-
 def _with_hash(name: str) -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{name}-{digest[:8]}"
@@ -59,11 +47,23 @@ class Outputs:
 
     kept: KeptResults
     root: Path
-    labels: dict[str, str]
+    names: Sequence[str]  # of the pictures
     body: BodyModel
     memory: PrototypeMemory
     options: PredictOptions
     _views: dict[int, Image.Image] = field(default_factory=dict)
+
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        """What the files of each picture are called: its name without the ending, where that is unique."""
+        labels = {name: PurePosixPath(name).with_suffix("").as_posix() for name in self.names}
+        for longer in (lambda name: name, _with_hash):
+            count = Counter(label.casefold() for label in labels.values())
+            labels = {
+                name: label if count[label.casefold()] == 1 else longer(name)
+                for name, label in labels.items()
+            }
+        return labels
 
     @cached_property
     def _exact_body(self) -> BodyModel:
@@ -163,12 +163,12 @@ class Outputs:
             name = f"overlays/{self._name(predictions, row)}.png"
             written += self.kept.made(name, f"{key}:overlay", partial(one, row, mesh))
         if len(rows) > 1:
-            label = self.labels[str(predictions.image_name[rows[0]])]
+            label = self._labels[str(predictions.image_name[rows[0]])]
             written += self.kept.made(f"overlays/{label}_all.png", f"{key}:overlay", all_of_them)
         return written
 
     def _name(self, predictions: Predictions, row: int) -> str:
-        return f"{self.labels[str(predictions.image_name[row])]}_{predictions.person[row]}"
+        return f"{self._labels[str(predictions.image_name[row])]}_{predictions.person[row]}"
 
     def write_all(self, predictions: Predictions, order: dict[str, int], key: str) -> None:
         """Write the files of all people together: numbers, motions, the sheet."""
@@ -241,9 +241,9 @@ def write_table(predictions: Predictions, path: Path) -> None:
     ):
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for row in range(len(predictions)):
-            values = [getattr(predictions, column)[row] for column in COLUMNS]
-            writer.writerow([f"{v:.4g}" if isinstance(v, np.floating) else str(v) for v in values])
+        columns = (getattr(predictions, column).tolist() for column in COLUMNS)
+        for values in zip(*columns, strict=True):
+            writer.writerow([f"{v:.4g}" if isinstance(v, float) else v for v in values])
 
 
 def _save(picture: Image.Image, path: Path) -> None:

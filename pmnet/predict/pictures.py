@@ -44,9 +44,8 @@ def find_pictures(source: Path, out: Path) -> tuple[Path, list[str]]:
         inner[:] = [name for name in inner if (here / name).resolve() != ours]
         if here.resolve() == ours:
             continue
-        below = here.relative_to(source)
-        pictures = (name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES)
-        found += [(below / name).as_posix() for name in pictures]
+        below = "" if here == source else f"{here.relative_to(source).as_posix()}/"
+        found += [below + name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
     if not found:
         raise InputError(
             f"{source}: no pictures below it; expected files that end in "

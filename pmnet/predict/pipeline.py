@@ -181,13 +181,18 @@ def _batches(
     crops: Tensor | None = None
     for piece in pieces:
         pictures += piece.pictures
-        more = piece.crops.to(run.device)
+        more = _on_device(piece.crops, run.device)
         crops = more if crops is None else torch.cat([crops, more])
         while len(crops) >= run.batch:
             yield crops[: run.batch]
             crops = crops[run.batch :]
     if crops is not None and len(crops):
         yield crops
+
+
+def _on_device(crops: UInt8[Tensor, "b 3 s s"], device: torch.device) -> UInt8[Tensor, "b 3 s s"]:
+    """Return crops on a device; only from pinned memory the copy does not wait for the batch before."""
+    return crops.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else crops
 
 
 def _one_behind(waiting: Iterable[Callable[[], Result]]) -> Iterator[Result]:
