@@ -605,19 +605,31 @@ def field(
 
 @errors_app.command("pack")
 def pack_errors(
-    errors: Annotated[list[Path], typer.Argument(help="Error files of runs (.parquet).")],
+    errors: Annotated[
+        list[Path], typer.Argument(help="Error files of runs, or packed ones (.parquet).")
+    ],
     out: Annotated[
         Path, typer.Option(help="An errors*.parquet in the folder of the findings.")
     ] = Path("reports/open/errors.parquet"),
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="Keep the errors on this data set only; repeat it for more."),
+    ] = None,
+    inference: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Beside model, keep only this: INFERENCE or RUN:INFERENCE; repeat it for more."
+        ),
+    ] = None,
 ) -> None:
     """Pack the errors of many runs into one small file, and add each run to runs.csv beside it."""
     _refuse_unwritable(out)
     from pmnet.report.benchmark.listing import add_drafts
     from pmnet.report.benchmark.packed import load_packed
-    from pmnet.report.benchmark.packing import pack
+    from pmnet.report.benchmark.packing import Kept, pack
     from pmnet.report.benchmark.writing import LISTING
 
-    pack(errors, out)
+    pack(errors, out, Kept(dataset, inference))
     beside = load_packed(sorted({out, *out.parent.glob("errors*.parquet")}))
     added = add_drafts(out.parent / LISTING, beside)
     typer.echo(f"{len(load_packed([out]).runs)} runs, {out.stat().st_size / 1e6:.1f} MB -> {out}")
@@ -746,6 +758,26 @@ def score_errors(
     typer.echo(f"{rows} rows -> {out}")
 
 
+@errors_app.command("density")
+def measure_density(
+    test: Annotated[Path, typer.Option(help="The list of test sets.")] = Path("data/test.json"),
+    train: Annotated[Path, typer.Option(help="The list of training sets.")] = Path(
+        "data/train.json"
+    ),
+    body: Annotated[Path, typer.Option(help="The body model of both.")] = Path("data/body.npz"),
+    out: Annotated[
+        Path, typer.Option(help="density.parquet in the folder of the findings.")
+    ] = Path("reports/open/density.parquet"),
+) -> None:
+    """Measure how near training bodies are to each test body, for findings by density."""
+    _refuse_unwritable(out)
+    from pmnet.body import BodyModel
+    from pmnet.evaluation.density import write_density
+
+    table = write_density(test, train, BodyModel.load(body), out)
+    typer.echo(f"{len(table)} samples -> {out}")
+
+
 @body_app.command("import")
 def import_body(
     file: Path,
@@ -838,7 +870,10 @@ app.add_typer(
     memory_app, name="memory", help="Build, export and import memories.", rich_help_panel=USE
 )
 app.add_typer(
-    errors_app, name="errors", help="Pack or average the errors of runs.", rich_help_panel=REPORTS
+    errors_app,
+    name="errors",
+    help="Pack or average the errors of runs, and measure density.",
+    rich_help_panel=REPORTS,
 )
 _add_stages()
 

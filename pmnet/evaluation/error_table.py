@@ -33,6 +33,7 @@ METRICS: Final = ("mpvpe_mm", "mpjpe_mm", "pa_mpjpe_mm")
 OF_BODIES: Final = ("distance_to_mean_mm", "mpvpe_mm")
 NEED_BODIES: Final = ("oracle", "assigned_prototype")
 KEY: Final = ["dataset", "sample"]
+NEIGHBOUR: Final = "neighbour_mm"  # column of a table of densities (`density`)
 TEXTS: Final = ("run", "dataset", "subject", "sequence", "inference")
 INTEGERS: Final = ("seed", "memory_seed", "sample", "assigned", "chosen")
 ADDED: Final = {"subject", "memory_seed"}  # columns that earlier versions did not write

@@ -40,7 +40,7 @@ class RunFacts:
     selection: str
     seeds: Annotated[tuple[Seed, ...], MinLen(1), Distinct()]
     inferences: Annotated[tuple[str, ...], MinLen(1), Distinct()]
-    memory_seeds: tuple[int, ...] = ()
+    memory_seeds: tuple[int, ...]
     label: str = ""  # these three are set by experiments (pmnet sweep)
     group: str = ""
     settings: str = ""

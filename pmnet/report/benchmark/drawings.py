@@ -36,6 +36,13 @@ STARTS: Final = {
     "soft_mm": ("soft", "#0072B2", "s", 3.0),
     "oracle_mm": ("oracle", "#009E73", "D", 4.5),
 }
+# method, half of a decile -> label, colour, marker
+HALVES: Final[dict[tuple[str, str], Look]] = {
+    ("single", "dense"): ("single prototype, dense", "#0072B2", "v"),
+    ("single", "sparse"): ("single prototype, sparse", "#56B4E9", "^"),
+    ("p3dh", "dense"): ("P3DH, dense", "#D55E00", "o"),
+    ("p3dh", "sparse"): ("P3DH, sparse", "#E69F00", "s"),
+}
 FARTHEST: Final = -1.5  # losses beyond this multiple of the largest gain are written, not drawn
 
 
@@ -148,6 +155,31 @@ def accuracy_figure(deciles: pd.DataFrame, main: dict[str, BenchmarkRun]) -> Fig
         axes.set_ylim(0, 100)
         axes.set_ylabel("chosen = assigned [%]")
         _label_deciles(axes, deciles)
+        legend_below(figure)
+    return figure
+
+
+def density_figure(table: pd.DataFrame, main: dict[str, BenchmarkRun]) -> Figure:
+    """Return error and reduction by decile of distance, apart for dense and sparse training bodies.
+
+    `table` is the one that `by_density` returns; P3DH is drawn beside the single prototype.
+    """
+    with new_figure(
+        DECILES, _title("Error where training bodies are dense or sparse,", table)
+    ) as figure:
+        errors, reductions = figure.subplots(1, 2)
+        for (method, half), look in HALVES.items():
+            part = table[(table["run"] == main[method].run) & (table["half"] == half)]
+            band(errors, part["bin"] + 1, part, ("mpvpe_mm", "low", "high"), look, alpha=0.12)
+            if method != "single":
+                columns = "reduction_mm", "reduction_low", "reduction_high"
+                band(reductions, part["bin"] + 1, part, columns, look, alpha=0.12)
+        reductions.axhline(0, color=INK, linewidth=1)
+        for axes, label in ((errors, "MPVPE [mm]"), (reductions, "reduction of MPVPE [mm]")):
+            axes.set_ylabel(label)
+            _label_deciles(axes, table.groupby("bin")[["distance_mm"]].mean().reset_index())
+        errors.set_title("Error")
+        reductions.set_title("Reduction against the single prototype")
         legend_below(figure)
     return figure
 

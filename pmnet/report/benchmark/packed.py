@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pmnet.core.errors import InputError
 from pmnet.core.header import read_header
 from pmnet.evaluation.error_table import METRICS, NEED_BODIES, open_parquet
-from pmnet.report.run_errors import FACTS, NO_SEED, PROTOTYPES, RunErrors, RunFacts
+from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
 
 SAME_MM: Final = 0.01
 METADATA: Final = b"pmnet.packed"
@@ -42,6 +42,15 @@ def load_packed(paths: Sequence[Path]) -> RunErrors:
     for path in paths[1:]:
         first = _joined(first, _read(path), path)
     return RunErrors(first.samples, first.runs, lru_cache(maxsize=KEPT)(first.column))
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a file holds packed errors; False for what is no file of Parquet."""
+    try:
+        with open_parquet(path) as file:
+            return METADATA in (file.schema_arrow.metadata or {})
+    except (InputError, OSError, ValueError, pa.ArrowException):
+        return False  # who reads it says what is wrong
 
 
 def packed_name(metric: str) -> str:
@@ -108,7 +117,6 @@ def _read(path: Path) -> _PackedFiles:
             facts = file.read(columns=[fact for fact in FACTS if fact in types])
             facts.validate(full=True)  # texts of damaged bytes
             samples = facts.to_pandas()
-        samples, about = _completed(samples, about)
     except InputError:
         raise
     except FileNotFoundError:
@@ -116,7 +124,8 @@ def _read(path: Path) -> _PackedFiles:
     except (KeyError, TypeError, ValueError, pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not packed errors, or cut short ({error}); {CURE}") from None
     missing = [name for name in _needed(about.runs) if not _is_stored(name, about.same, types)]
-    if missing or list(samples) != FACTS:
+    missing += [fact for fact in FACTS if fact not in types]
+    if missing:
         raise InputError(f"{path}: columns are missing ({' '.join(sorted(missing)[:3])}); {CURE}")
     files = {f"{run}/{seed}": path for run, facts in about.runs.items() for seed in facts.seeds}
     return _PackedFiles(samples, about.runs, files, about.same)
@@ -124,26 +133,6 @@ def _read(path: Path) -> _PackedFiles:
 
 def _is_stored(name: str, same: dict[str, str], types: dict[str, pa.DataType]) -> bool:
     return pa.types.is_integer(types.get(same.get(name, name), pa.null()))
-
-
-def _completed(samples: pd.DataFrame, about: _Header) -> tuple[pd.DataFrame, _Header]:
-    """Add what earlier versions did not pack: the subjects, and the seeds of the clusterings.
-
-    All such files are of AMASS, whose sequences are SUBJECT/CLIP, and of memories clustered with seed 0.
-    """
-    if "subject" not in samples:
-        subjects = samples["sequence"].str.extract("^(.+)/")[0]
-        if not subjects.isna().any():
-            samples.insert(FACTS.index("subject"), "subject", subjects)
-    runs = {
-        run: facts if facts.memory_seeds else replace(facts, memory_seeds=_seeds_of_memories(facts))
-        for run, facts in about.runs.items()
-    }
-    return samples, replace(about, runs=runs)
-
-
-def _seeds_of_memories(facts: RunFacts) -> tuple[int, ...]:
-    return (NO_SEED if facts.k == 1 else 0,) * len(facts.seeds)
 
 
 def _needed(runs: dict[str, RunFacts]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Packs the error files that `evaluate` writes into one small file; see `packed` for its layout."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,14 @@ from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.core.progress import track
 from pmnet.evaluation.error_table import KEY, METRICS, each_run, read_about
-from pmnet.report.benchmark.packed import METADATA, TENTHS, equal_to, packed_name
+from pmnet.report.benchmark.packed import (
+    METADATA,
+    TENTHS,
+    equal_to,
+    is_packed,
+    load_packed,
+    packed_name,
+)
 from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
 
 LEVEL: Final = 19  # of zstd
@@ -42,26 +49,87 @@ class _Columns:
             self.same[name] = first
 
 
-def pack(paths: Sequence[Path], out: Path) -> None:
+@dataclass(frozen=True)
+class Kept:
+    """What is packed of the errors: some data sets, and `model` beside some inferences; None: all.
+
+    An inference of one run alone is RUN:INFERENCE.
+    """
+
+    datasets: Sequence[str] | None = None
+    inferences: Sequence[str] | None = None
+
+    def of(self, errors: RunErrors, path: Path) -> RunErrors:
+        """Return the errors that are kept; raises InputError where a data set is not in the file."""
+        if self.datasets is not None:
+            there = errors.datasets()
+            if lacking := [name for name in self.datasets if name not in there]:
+                raise InputError(
+                    f"{path}: has no errors on {', '.join(lacking)}; --dataset takes "
+                    f"{', '.join(there)}"
+                )
+            errors = errors.of_samples(np.any([there[name] for name in self.datasets], axis=0))
+        if self.inferences is None:
+            return errors
+        runs = {
+            run: replace(facts, inferences=tuple(self._inferences(run, facts)))
+            for run, facts in errors.runs.items()
+        }
+        return replace(errors, runs=runs)
+
+    def _inferences(self, run: str, facts: RunFacts) -> Iterator[str]:
+        wanted = {"model", *(self.inferences or ())}
+        return (name for name in facts.inferences if wanted & {name, f"{run}:{name}"})
+
+
+EVERYTHING: Final = Kept()
+
+
+def pack(paths: Sequence[Path], out: Path, kept: Kept = EVERYTHING) -> None:
     """Write the errors of some runs as one file for `load_packed`.
 
-    Raises InputError, naming the file, for files that `read_errors` refuses, and for errors and
-    prototypes that are too large. Runs may differ in the selection of the prototype, not in the
+    Files that are packed already are packed again, seeds of a run together. Raises InputError, naming the
+    file, for files that `read_errors` and `load_packed` refuse, for errors and prototypes that are too large,
+    and for names of `kept` that no file has. Runs may differ in the selection of the prototype, not in the
     protocol.
     """
     columns, runs, samples = _Columns(), dict[str, Any](), None
-    frames = each_run(paths, ("protocol",))
-    for path, frame in zip(
-        dict.fromkeys(paths), track(frames, "packing", len(set(paths))), strict=True
-    ):
-        errors = RunErrors.of_rows(frame)
+    there = set[str]()
+    for path, whole in _each_run(paths):
+        for run, facts in whole.runs.items():
+            there.update(facts.inferences, (f"{run}:{name}" for name in facts.inferences))
+        errors = kept.of(whole, path)
         if samples is None:
             samples = errors.samples
-        (run,) = errors.runs
-        runs[run] = asdict(_facts(errors.runs[run], frame, path))
+        ((run, facts),) = errors.runs.items()
+        if run in runs:
+            raise InputError(f"{path}: run {run} is in another file too; give one of the two")
+        runs[run] = asdict(facts)
         _add(columns, run, errors, _order(samples, errors, path), path)
     assert samples is not None
+    if lacking := set(kept.inferences or ()) - there:
+        raise InputError(
+            f"--inference {' '.join(sorted(lacking))}: no run has it; they have "
+            f"{' '.join(sorted(name for name in there if ':' not in name))}"
+        )
     _write(samples, columns, runs, out)
+
+
+def _each_run(paths: Sequence[Path]) -> Iterator[tuple[Path, RunErrors]]:
+    """Yield the errors of one run after another, each with a file that they are from."""
+    files = list(dict.fromkeys(paths))
+    packed = [path for path in files if is_packed(path)]
+    written = [path for path in files if path not in packed]
+    if packed:
+        errors = load_packed(packed)
+        for run in track(list(errors.runs), "packing"):
+            yield packed[0], errors.of_runs([run])
+    if written or not packed:
+        frames = track(each_run(written, ("protocol",)), "packing", len(written))
+        for path, frame in zip(written, frames, strict=True):
+            errors = RunErrors.of_rows(frame)
+            runs = {run: _facts(facts, frame, path) for run, facts in errors.runs.items()}
+            yield path, replace(errors, runs=runs)
 
 
 def _order(samples: pd.DataFrame, errors: RunErrors, path: Path) -> np.ndarray:

@@ -15,6 +15,7 @@ from pmnet.report import figures, tables
 from pmnet.report.benchmark import drawings
 from pmnet.report.benchmark.claim import claim
 from pmnet.report.benchmark.deciles import by_decile
+from pmnet.report.benchmark.density import FILE, by_density, of_density, read_density
 from pmnet.report.benchmark.details import by_choice, by_seed
 from pmnet.report.benchmark.listing import BenchmarkRun, main_of, read_listing
 from pmnet.report.benchmark.packed import load_packed
@@ -43,6 +44,7 @@ def write_findings(
 ) -> dict[str, Any]:
     """Write `tables/`, `figures/` and `claim.json` from `errors*.parquet` and `runs.csv` of a folder.
 
+    With `density.parquet` beside them, errors by the density of training bodies too.
     Returns the claim. Raises InputError where the folder has no packed errors, and, naming the file,
     where packed errors or the list of runs are broken.
     """
@@ -53,6 +55,7 @@ def write_findings(
     runs = read_listing(folder / LISTING, packed)
     protocol = _write_tables(folder, packed, runs, report)
     write_choices(folder)
+    _write_densities(folder, packed, main_of(runs, packed), report)
     claimed = _write_comparisons(folder, packed, runs, also, report, protocol)
     with replacing(folder / "claim.json") as partial:
         partial.write_text(json.dumps(claimed, indent=2) + "\n", encoding="utf-8")
@@ -114,6 +117,23 @@ def _write_comparisons(
             suffix = f"_{dataset}" * (place > 0)  # the first test set has the plain names
             save(figure, folder / "figures" / f"{name}{suffix}.png", size)
     return claim(gains, packed, runs)
+
+
+def _write_densities(
+    folder: Path, packed: RunErrors, main: dict[str, BenchmarkRun], report: ReportOptions
+) -> None:
+    """Write errors by the density of training bodies, where `pmnet errors density` has measured it."""
+    if not (folder / FILE).exists():
+        return
+    say("density")
+    near = read_density(folder / FILE, packed.samples)
+    halves = by_density(packed, near, main, report)
+    write_csv(halves, folder / "tables" / "density.csv")
+    write_csv(of_density(packed, near, main, report), folder / "tables" / "density_effect.csv")
+    for place, (_, part) in enumerate(halves.groupby("dataset", sort=False)):
+        suffix = f"_{part['dataset'].iloc[0]}" * (place > 0)
+        figure = drawings.density_figure(part, main)
+        save(figure, folder / "figures" / f"density{suffix}.png", drawings.DECILES)
 
 
 def _figures(

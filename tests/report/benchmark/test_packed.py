@@ -6,7 +6,6 @@ from pathlib import Path
 import fake_errors
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fake_benchmark import packed_benchmark, to_rows, write_benchmark
@@ -15,7 +14,7 @@ from pmnet.core.errors import InputError
 from pmnet.evaluation.error_table import METRICS, read_errors
 from pmnet.report import tables
 from pmnet.report.benchmark.packed import METADATA, load_packed
-from pmnet.report.benchmark.packing import pack
+from pmnet.report.benchmark.packing import Kept, pack
 from pmnet.report.curves import curves
 from pmnet.report.options import ReportOptions
 from pmnet.report.run_errors import RunErrors
@@ -205,27 +204,61 @@ def test_seeds_of_a_run_in_several_files_are_one_run(tmp_path):
     pd.testing.assert_frame_equal(ordered(to_rows(packed)), ordered(together))
 
 
-def test_a_file_of_an_earlier_version_gets_its_subjects_and_clusterings(tmp_path):
-    """Earlier versions packed neither; their sequences are SUBJECT/CLIP, all memories of seed 0."""
-    rows = fake_errors.frame_of("a", 0, samples=20)
-    rows["sequence"] = rows["subject"] + "/" + rows["sequence"]
-    new = tmp_path / "new.parquet"
+def test_packed_files_are_packed_again_without_what_is_not_kept(tmp_path):
+    shape = {"datasets": ("a", "b"), "samples": 20}
+    rows = fake_errors.frame_of("p", 0, seeds=3, **shape)
+    parts = [packed_seed(tmp_path, rows, seed) for seed in (0, 1, 2)]
+    fresh = fake_errors.write(tmp_path / "q.parquet", fake_errors.frame_of("q", 1, **shape))
+    kept = Kept(["b"], ["oracle", "q:chosen_prototype"])
+    pack([*parts, fresh], out := tmp_path / "again.parquet", kept)
+    found, whole = load_packed([out]), load_packed(parts)
+    assert set(found.samples["dataset"]) == {"b"} and list(found.runs) == ["p", "q"]
+    assert found.facts("p").seeds == (0, 1, 2)
+    assert found.facts("p").inferences == ("model", "oracle")
+    assert set(found.facts("q").inferences) == {"model", "oracle", "chosen_prototype"}
+    for inference in ("model", "oracle"):
+        for metric in METRICS:
+            expected = whole.errors("p", inference, metric)[:, whole.datasets()["b"]]
+            assert (found.errors("p", inference, metric) == expected).all()
+    assert (found.right("p") == whole.right("p")[:, whole.datasets()["b"]]).all()
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (Kept(["c"]), "has no errors on c; --dataset takes cmu"),
+        (Kept(inferences=["orakle"]), "--inference orakle: no run has it; they have .*oracle"),
+    ],
+)
+def test_what_no_file_has_cannot_be_kept(tmp_path, kept, words):
+    path = fake_errors.write(tmp_path / "a.parquet", fake_errors.frame_of("a", 0, samples=10))
+    with pytest.raises(InputError, match=words):
+        pack([path], tmp_path / "packed.parquet", kept)
+    assert not (tmp_path / "packed.parquet").exists()
+
+
+def test_a_run_that_is_packed_and_not_packed_is_refused(tmp_path):
+    rows = fake_errors.frame_of("a", 0, samples=10, seeds=1)
+    path = fake_errors.write(tmp_path / "a.parquet", rows)
+    pack([path], packed := tmp_path / "packed.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: run a is in another file too"):
+        pack([packed, path], tmp_path / "again.parquet")
+
+
+@pytest.mark.parametrize("lacking", ["subject", "memory_seeds"])
+def test_files_of_an_earlier_version_are_refused(tmp_path, lacking):
+    new, old = tmp_path / "new.parquet", tmp_path / "old.parquet"
+    rows = fake_errors.frame_of("a", 0, samples=10)
     pack([fake_errors.write(tmp_path / "run.parquet", rows)], new)
-    for renamed, fits in ((lambda name: name, True), (lambda name: name.replace("/", "_"), False)):
-        table = pq.read_table(new)
-        about = json.loads(table.schema.metadata[METADATA])
-        del about["runs"]["a"]["memory_seeds"]
-        names = [renamed(name) for name in table["sequence"].to_pylist()]
-        place = table.schema.names.index("sequence")
-        table = table.set_column(place, "sequence", pa.array(names)).drop_columns("subject")
-        old = tmp_path / "old.parquet"
-        pq.write_table(table.replace_schema_metadata({METADATA: json.dumps(about)}), old)
-        if fits:
-            pd.testing.assert_frame_equal(load_packed([old]).samples, load_packed([new]).samples)
-            assert load_packed([old]).facts("a").memory_seeds == (0, 0)
-        else:
-            with pytest.raises(InputError, match="columns are missing"):
-                load_packed([old])
+    table = pq.read_table(new)
+    about = json.loads(table.schema.metadata[METADATA])
+    if lacking in table.column_names:
+        table = table.drop_columns(lacking)
+    else:
+        del about["runs"]["a"][lacking]
+    pq.write_table(table.replace_schema_metadata({METADATA: json.dumps(about)}), old)
+    with pytest.raises(InputError, match=rf"{lacking}.*pack the errors of the runs again"):
+        load_packed([old])
 
 
 def test_seeds_of_other_settings_are_refused(tmp_path):

@@ -24,13 +24,9 @@ class Packed:
     def __init__(self) -> None:
         self.files = [pq.ParquetFile(path) for path in sorted(FOLDER.glob("errors*.parquet"))]
         self.about = [json.loads(f.schema_arrow.metadata[b"pmnet.packed"]) for f in self.files]
-        first = self.files[0].read(["dataset", "sample", "sequence", "distance_to_mean_mm"])
-        self.facts = {name: np.array(first[name].to_pylist()) for name in first.column_names}
-        if "subject" in self.files[0].schema_arrow.names:
-            subjects = self.files[0].read(["subject"])["subject"].to_pylist()
-        else:  # the folder of the clip
-            subjects = [sequence.rpartition("/")[0] for sequence in self.facts["sequence"]]
-        self.facts["subject"] = np.array(subjects)
+        names = ["dataset", "sample", "subject", "sequence", "distance_to_mean_mm"]
+        first = self.files[0].read(names)
+        self.facts = {name: np.array(first[name].to_pylist()) for name in names}
 
     def errors(self, run: str, metric: str) -> tuple[np.ndarray, list[int]]:
         """Errors in mm by seed and sample, and the clustering seed of each seed."""
@@ -42,7 +38,7 @@ class Packed:
                 name = f"{run}/{seed}/model/{metric}_tenth_mm"
                 stored = file.read([about["same"].get(name, name)])[0].to_numpy()
                 rows[seed] = np.array(stored, float) / 10
-                memory[seed] = facts.get("memory_seeds", [0] * len(facts["seeds"]))[place]
+                memory[seed] = facts["memory_seeds"][place]
         return np.array([rows[seed] for seed in sorted(rows)]), [memory[s] for s in sorted(rows)]
 
     @cache  # noqa: B019 - the packed files live as long as the tests
