@@ -178,16 +178,16 @@ def _batches(
     run: TrainedRun, pieces: Iterable[Piece], pictures: list[SeenPicture]
 ) -> Iterator[UInt8[Tensor, "b 3 s s"]]:
     """Yield the crops of pieces in full batches, as soon as they are there; their pictures are added."""
-    crops: Tensor | None = None
+    waiting = list[Tensor]()
     for piece in pieces:
         pictures += piece.pictures
-        more = _on_device(piece.crops, run.device)
-        crops = more if crops is None else torch.cat([crops, more])
-        while len(crops) >= run.batch:
+        waiting.append(_on_device(piece.crops, run.device))
+        while sum(map(len, waiting)) >= run.batch:
+            crops = torch.cat(waiting)
             yield crops[: run.batch]
-            crops = crops[run.batch :]
-    if crops is not None and len(crops):
-        yield crops
+            waiting = [crops[run.batch :]]
+    if any(map(len, waiting)):
+        yield torch.cat(waiting)
 
 
 def _on_device(crops: UInt8[Tensor, "b 3 s s"], device: torch.device) -> UInt8[Tensor, "b 3 s s"]:

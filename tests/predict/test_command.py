@@ -3,6 +3,10 @@
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -137,6 +141,31 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(tmp_path, run, mo
     assert all(after[name] == before[name] for name in before)  # not written again
     assert predict(tmp_path / "in", run, out).anew == 0
     assert files_of(tmp_path / "out") == after
+
+
+def test_a_process_that_was_killed_is_continued(tmp_path, run):
+    write_pictures(tmp_path / "in", 40)
+    weights = run.files.weights.parent.parent
+
+    def start(out: str) -> subprocess.Popen:
+        words = ["predict", tmp_path / "in", "--run", weights, "--out", tmp_path / out]
+        words += ["--save", "npz,obj", "--device", "cpu"]
+        return subprocess.Popen([sys.executable, "-m", "pmnet", *map(str, words)])
+
+    with start("out") as process:
+        while len(list((tmp_path / "out").glob("meshes/*.obj"))) < 5 and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    before = {name: at for name, at in files_of(tmp_path / "out").items() if name[0] != "."}
+    assert process.returncode == -signal.SIGKILL and 5 <= len(before) < 40
+    for out in ("out", "whole"):
+        assert start(out).wait() == 0
+    after, whole = files_of(tmp_path / "out"), files_of(tmp_path / "whole")
+    assert {name: content for name, (content, _) in after.items()} == {
+        name: content for name, (content, _) in whole.items()
+    }
+    again = [name for name in before if after.get(name) != before[name]]
+    assert len(again) <= 1  # the one that was killed before it was noted
 
 
 def test_other_settings_replace_all_files(tmp_path, run):
