@@ -609,8 +609,11 @@ def pack_errors(
         list[Path], typer.Argument(help="Error files of runs, or packed ones (.parquet).")
     ],
     out: Annotated[
-        Path, typer.Option(help="An errors*.parquet in the folder of the findings.")
-    ] = Path("reports/open/errors.parquet"),
+        Path,
+        typer.Option(
+            help="The errors*.parquet to write, in a folder of findings; replaced if there."
+        ),
+    ],
     dataset: Annotated[
         list[str] | None,
         typer.Option(help="Keep the errors on this data set only; repeat it for more."),
@@ -650,7 +653,7 @@ def build_memory_of(
     ] = "",
     body: Annotated[Path | None, typer.Option(help="Your SMPL; by default the open body.")] = None,
     limb_weight: Annotated[
-        float, typer.Option(help="Weight of the limbs; 1 for all parts: 3DH.")
+        float, typer.Option(help="Weight of the limbs; the other parts keep the paper's weights.")
     ] = 5.0,
     init: Annotated[str, typer.Option(help="random (the paper) | kmeans++")] = "random",
     restarts: Annotated[int, typer.Option(help="K-Means runs; the best is kept.")] = 1,
@@ -766,8 +769,8 @@ def measure_density(
     ),
     body: Annotated[Path, typer.Option(help="The body model of both.")] = Path("data/body.npz"),
     out: Annotated[
-        Path, typer.Option(help="density.parquet in the folder of the findings.")
-    ] = Path("reports/open/density.parquet"),
+        Path, typer.Option(help="The density.parquet to write, in the folder of the findings.")
+    ] = Path("density.parquet"),
 ) -> None:
     """Measure how near training bodies are to each test body, for findings by density."""
     _refuse_unwritable(out)

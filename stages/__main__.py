@@ -29,6 +29,7 @@ SHELLS = ("sh", "ash", "bash", "dash", "fish", "ksh", "zsh")
 
 def main(stage: str, *options: str) -> None:
     """Become the stage, or PMNET_LAUNCH with the stage behind it."""
+    _refuse_unknown(stage)
     launch = shlex.split(os.environ.get("PMNET_LAUNCH", "")) if stage in SHARED else []
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(path)
@@ -135,6 +136,11 @@ def _ask(server: str, module: str, options: list[str]) -> None:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
+
+
+def _refuse_unknown(stage: str) -> None:
+    if not (Path(__file__).parent / f"{stage}.py").is_file():
+        sys.exit(f"error: no stage {stage!r}; `pmnet --help` lists the stages")
 
 
 def _with_key(option: str) -> str:

@@ -30,7 +30,7 @@ def ahead(
         _Work(work),
         batch_size=None,
         sampler=items,
-        num_workers=min(workers, MAX_WORKERS),
+        num_workers=max(1, min(workers, MAX_WORKERS)),
         multiprocessing_context="fork",
         collate_fn=_as_it_is,
         pin_memory=pinned,
@@ -42,8 +42,8 @@ def ahead(
                 raise result
             yield result
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
+        if "DataLoader worker" not in str(error) or str(error).startswith("Caught "):
+            raise  # an error of `work` itself
         raise InputError(
             f"a process that reads images was ended ({str(error).splitlines()[0]}); set {option} to a "
             "smaller number"

@@ -29,7 +29,9 @@ def write_density(test: Path, train: Path, body: BodyModel, out: Path) -> pd.Dat
     """
     known = torch.cat([_points(_load(path, body), body) for path in samples_of(train)])
     if len(known) < NEIGHBOURS:
-        raise InputError(f"{train}: has {len(known)} bodies, fewer than {NEIGHBOURS} neighbours")
+        raise InputError(
+            f"{train}: has {len(known)} bodies, fewer than {NEIGHBOURS} neighbours; add training sets"
+        )
     parts = []
     for path in samples_of(test):
         samples = _load(path, body)

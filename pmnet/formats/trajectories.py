@@ -38,8 +38,18 @@ def in_metres(path: Path, points: np.ndarray, unit: str) -> np.ndarray:
         raise InputError(f"{path}: no frame shows two points; all are missing, NaN or zero")
     size = float(np.median((np.nanmax(shown, 1) - np.nanmin(shown, 1)).max(1)))
     if not SMALLEST_M <= size <= LARGEST_M:
+        fitting = [
+            name
+            for name, scale in METRES.items()
+            if SMALLEST_M <= size * scale / METRES[unit] <= LARGEST_M
+        ]
+        cure = (
+            f"{' or '.join(fitting)} would fit: {CURE}"
+            if fitting
+            else "no unit fits: see whether the file shows a person"
+        )
         raise InputError(
             f"{path}: its points span {size:.3g} m if they are in {unit}; expected a person, "
-            f"{SMALLEST_M} to {LARGEST_M:g} m; one of {', '.join(METRES)} is right: {CURE}"
+            f"{SMALLEST_M} to {LARGEST_M:g} m; {cure}"
         )
     return points

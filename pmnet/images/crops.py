@@ -44,7 +44,7 @@ UNREADABLE = (
 )
 
 
-class _NoImageError(Exception):
+class NoImageError(Exception):
     """A row has no crop; the message is the reason."""
 
 
@@ -76,7 +76,7 @@ class Cropper:
         for position, row in enumerate(numbers):
             try:
                 images[position] = self._cut(row)
-            except _NoImageError as error:
+            except NoImageError as error:
                 problems[row] = str(error)
         return images, problems
 
@@ -90,11 +90,11 @@ class Cropper:
             image = image.transpose(Image.Transpose.ROTATE_270)  # Pillow counts against the clock
         widest = MAX_WIDTH * max(image.size)
         if not 0 < box_px <= widest:
-            raise _NoImageError(f"its box is {box_px:g} px wide")
+            raise NoImageError(f"its box is {box_px:g} px wide")
         if not all(
             -box_px < 2 * c < 2 * n + box_px for c, n in zip((x, y), image.size, strict=True)
         ):
-            raise _NoImageError("its box lies outside of the image")
+            raise NoImageError("its box lies outside of the image")
         crop = cut_square(image, (x, y), box_px * self._context, self._side_px)
         return torch.from_numpy(np.array(crop)).permute(2, 0, 1)
 
@@ -112,12 +112,12 @@ def read_image(path: Path, reading: Reading = AS_STORED) -> Image.Image:
             image = ImageOps.exif_transpose(image)
         return _as_rgb(image)
     except FileNotFoundError:
-        raise _NoImageError("no such file" + _hint(path)) from None
+        raise NoImageError("no such file" + _hint(path)) from None
     except IsADirectoryError:
-        raise _NoImageError("no such file: it is a folder") from None
+        raise NoImageError("no such file: it is a folder") from None
     except UNREADABLE as error:
-        why = str(error).replace(repr(str(path)), "the file")
-        raise _NoImageError(f"not a readable JPEG, PNG or other picture: {why}") from None
+        why = str(error).replace(repr(str(path)), "").strip()
+        raise NoImageError(f"not a readable JPEG, PNG or other picture: {why}") from None
 
 
 def turned_size(path: Path) -> tuple[int, int] | None:
@@ -138,7 +138,7 @@ def _opened(path: Path, max_megapixels: int) -> Image.Image:
         Image.MAX_IMAGE_PIXELS = limit
     megapixels = image.width * image.height / 1e6
     if megapixels > max_megapixels:
-        raise _NoImageError(f"{megapixels:.0f} megapixels, {TOO_LARGE}, {max_megapixels}")
+        raise NoImageError(f"{megapixels:.0f} megapixels, {TOO_LARGE}, {max_megapixels}")
     return image
 
 
@@ -151,11 +151,11 @@ def _formats() -> tuple[str, ...]:
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
-        raise _NoImageError("its pixels are fractions; save it with whole numbers of 8 or 16 bits")
+        raise NoImageError("its pixels are fractions; save it with whole numbers of 8 or 16 bits")
     if image.mode in DEEP:
         values = np.asarray(image)
         if values.min() < 0 or values.max() >= 1 << 16:
-            raise _NoImageError("its pixels have more than 16 bits; save it with 8 or 16")
+            raise NoImageError("its pixels have more than 16 bits; save it with 8 or 16")
         image = Image.fromarray((values >> 8).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")
 

@@ -18,18 +18,17 @@ GAP, NAME_WIDTH, LINE_HEIGHT = 0.04, 0.25, 0.14
 def grid(
     rows: Sequence[UInt8[Tensor, "_ 3 _ _"]],
     row_names: Sequence[str],
-    titles: Sequence[str] | Sequence[Sequence[str]],
+    titles: Sequence[Sequence[str]],
     size_px: int,
     below_in: float = 0.0,
 ) -> Figure:
-    """Return a figure of pictures in rows, with titles above the first row or above each row.
+    """Return a figure of pictures in rows, with a list of titles above each of the first rows.
 
     `below_in` inches are left free below the pictures. All lie in one pair of axes, since a pair for each
     takes seconds to lay out.
     """
     columns, cell = max(len(row) for row in rows), size_px / DPI
-    first = [titles, *[[]] * len(rows)] if not titles or isinstance(titles[0], str) else titles
-    above: list[Sequence[str]] = [first[index] for index in range(len(rows))]  # type: ignore[misc]
+    above = [*titles, *[()] * (len(rows) - len(titles))]
     lines = [max((text.count("\n") + 1 for text in texts if text), default=0) for texts in above]
     left = NAME_WIDTH if any(row_names) else GAP
     width = left + columns * (cell + GAP)

@@ -67,7 +67,17 @@ def read_boxes(path: Path, margin: float) -> dict[str, PeopleInPicture]:
     if path.suffix.lower() not in readers:
         raise InputError(f"--boxes {path}: expected a file that ends in .csv, .json or .npz")
     names, values = readers[path.suffix.lower()](path)
-    return grouped(path, names, _squares(path, values, margin), values.get("person"))
+    if not all(names):
+        row = next(row for row, name in enumerate(names) if not name)
+        raise InputError(f"{path}: 'image_name' row {row} is empty; expected the name of a picture")
+    if (person := values.get("person")) is not None:
+        odd = finite(path, "person", person) % 1 != 0
+        if odd.any():
+            row = int(odd.argmax())
+            raise InputError(
+                f"{path}: 'person' row {row} is {person[row]:g}; expected a whole number"
+            )
+    return grouped(path, names, _squares(path, values, margin), person)
 
 
 def grouped(
@@ -140,7 +150,7 @@ def _from_csv(path: Path) -> Table:
     values = dict(box if columns == CORNERS else center)
     if "person" in found:
         values["person"] = cells[:, len(columns)]
-    return [row["image_name"] for row in rows], values
+    return [row["image_name"] or "" for row in rows], values
 
 
 def _number(path: Path, row: int, cells: Mapping[str, Any], column: str) -> float:
@@ -164,7 +174,7 @@ def _from_json(path: Path) -> Table:
         ]
     listed = records(path, {"people": content}, "people")
     names, values = texts(path, listed, "image_name"), {"box": numbers(path, listed, "box", (4,))}
-    if listed and all("person" in record for record in listed):
+    if any("person" in record for record in listed):
         values["person"] = numbers(path, listed, "person", ())
     return names, values
 

@@ -128,15 +128,18 @@ def _people(
         return _detected(root, names, run, options, kept)
     file = Path(options.boxes)
     boxes = _by_our_names(read_boxes(file, options.margin), names)
+    if not boxes:
+        raise InputError(f"--boxes {file}: has no boxes; give one per person, or --boxes whole")
+    there = set(names)
     missing = [
         Problem(name, -1, f"no such picture below {root}, but {file} has boxes in it")
         for name in boxes
-        if name not in set(names)
+        if name not in there
     ]
     with_box = [name for name in names if name in boxes]
     if not with_box:
         raise InputError(
-            f"--boxes {file}: none of its pictures, such as {next(iter(boxes), 'none')}, is below {root}; "
+            f"--boxes {file}: none of its pictures, such as {next(iter(boxes))}, is below {root}; "
             "its image_name is relative to that folder"
         )
     if less := len(names) - len(with_box):

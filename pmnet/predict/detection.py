@@ -1,6 +1,7 @@
 """Boxes of people by a detector of torchvision that the user names: its weights are downloaded."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Final
 
 import numpy as np
@@ -30,10 +31,16 @@ class PersonDetector:
         say(f"--boxes {PREFIX}{name}: uses the weights {weights.url}; downloads them if need be")
         try:
             self._model = models.get_model(name, weights=weights).eval().to(device)
-        except OSError as error:  # URLError is one
+        except (
+            OSError,
+            RuntimeError,
+            EOFError,
+            UnpicklingError,
+        ) as error:  # URLError is an OSError
+            cache = Path(torch.hub.get_dir()) / "checkpoints"
             raise InputError(
-                f"--boxes {PREFIX}{name}: its weights cannot be downloaded ({error}); put them into torch's "
-                "cache, or give a file of boxes"
+                f"--boxes {PREFIX}{name}: its weights cannot be downloaded or read ({error}); put them into "
+                f"{cache} (delete a broken file there), or give a file of boxes"
             ) from None
         self._person = weights.meta["categories"].index(PERSON)
         self._min_score, self._device = min_score, device

@@ -130,25 +130,24 @@ class KeptResults:
             if path.stem not in keys:
                 path.unlink()
         stale = [name for name, (key, *_) in self._noted.items() if key.split(":")[0] not in keys]
-        for name in stale:
-            path = self.out / name
-            if self._noted.pop(name)[1:] == _stamp(path):
-                path.unlink()
+        ours = [name for name in stale if self._noted.pop(name)[1:] == _stamp(self.out / name)]
+        for name in ours:
+            (self.out / name).unlink()
         with replacing(self._log) as partial:
             lines = [json.dumps([name, *noted]) for name, noted in self._noted.items()]
             partial.write_text("\n".join([*lines, ""]) or "\n", encoding="utf-8")
-        return len(stale)
+        return len(ours)
 
     def _read_log(self) -> dict[str, tuple[str, int, int]]:
         noted = {}
         try:
-            lines = self._log.read_text(encoding="utf-8").splitlines()
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return {}
         for line in lines:
             try:
                 name, key, size, time = json.loads(line)
-            except ValueError:  # the writer was killed in this line
+            except (ValueError, TypeError):  # the writer was killed in this line
                 continue
             noted[name] = (key, size, time)
         return noted

@@ -8,8 +8,7 @@ from typing import Final
 from PIL import Image, ImageOps
 
 from pmnet.core.errors import InputError
-from pmnet.images.crops import Reading, read_image
-from pmnet.images.crops import _NoImageError as NoImageError
+from pmnet.images.crops import NoImageError, Reading, read_image
 
 SUFFIXES: Final = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
@@ -39,6 +38,10 @@ def find_pictures(source: Path, out: Path) -> tuple[Path, list[str]]:
             raise InputError(f"{source}: no such picture or folder")
         return source.parent, [source.name]
     ours, found = out.resolve(), list[str]()
+    if source.resolve() == ours:
+        raise InputError(
+            f"--out {out}: is the folder of the pictures; give another, such as {out / 'predicted'}"
+        )
     for folder, inner, names in os.walk(source):
         here = Path(folder)
         inner[:] = [name for name in inner if (here / name).resolve() != ours]

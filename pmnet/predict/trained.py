@@ -1,7 +1,6 @@
 """A trained run, ready to predict: its network, its memory, and what its predictions are measured by."""
 
 import hashlib
-from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from pmnet.body import OPEN_BODY, BodyModel, BodyParams
 from pmnet.body.distance import mean_distance_mm
-from pmnet.body.skinning import VertexBlocks
+from pmnet.body.posing import many_vertices
 from pmnet.core import params
 from pmnet.core.device import Machine
 from pmnet.core.distributed import device_among
@@ -72,20 +71,14 @@ class TrainedRun:
         self.device = device
         self._posed = deepcopy(self.body).to(device)  # `body` stays on the CPU, for what is written
         self.selector = Selector(self.network, self.memory, self._posed)
-        # half the work of `BodyModel.vertices`, for the same numbers in another order
-        self._blocks = VertexBlocks(self._posed, torch.ones_like(self._posed.lbs_weights[:, 0]))
         with torch.no_grad():
-            self._mean_vertices = self._vertices(self.mean)
+            self._mean_vertices = many_vertices(self._posed, self.mean)
 
     def _mean(self) -> BodyParams:
         if self.files.mean is not None:
             return read_mean(self.files.mean, self.body, "--mean")
         say("distances are to the mean of the memory's prototypes: no mean body was given or found")
         return unpack(self.network.mean[None].cpu()).params
-
-    def _vertices(self, params: BodyParams) -> Float[Tensor, "b v 3"]:
-        """Return the vertices (m) of bodies, block by block."""
-        return self._blocks.packed(params).view(len(params), 3, -1).mT
 
     @property
     def shares(self) -> Float[Tensor, "k"]:
@@ -120,7 +113,7 @@ class TrainedRun:
             encoded.features, encoded.scores, self.files.selection
         )
         predicted: Prediction = unpack(self.network.regress(encoded.features, start))
-        vertices = self._vertices(predicted.params)
+        vertices = many_vertices(self._posed, predicted.params)
         distance = mean_distance_mm(vertices, self._mean_vertices.expand_as(vertices))
         chosen = encoded.scores.softmax(1).gather(1, prototype[:, None])[:, 0]
         cpu = torch.device("cpu")
@@ -161,7 +154,7 @@ def find_run(
         _weights(folder, seed),
         memory,
         body or _body(project, memory),
-        mean or _first_file([project / str(settings.get("mean", MEAN)), project / MEAN]),
+        mean or _mean(project, settings),
         _size(project, settings, size_px),
         settings.get("selection", "hard"),
     )
@@ -209,6 +202,17 @@ def _size(project: Path, settings: dict[str, Any], size_px: int | None) -> int:
     return int(settings["size_px"])
 
 
+def _mean(project: Path, settings: dict[str, Any]) -> Path | None:
+    """Return the mean body that params.yaml names; None where it names the usual one, which is not made."""
+    named = project / str(settings.get("mean", MEAN))
+    if named.is_file() or named == project / MEAN:
+        return named if named.is_file() else None
+    raise InputError(
+        f"{named}: no such mean body; {project}/params.yaml names it in evaluate.mean; put it there, or give "
+        "--mean"
+    )
+
+
 def _body(project: Path, memory: Path) -> Path:
     """Return the body of a project; the open body where the memory was made with it."""
     if (own := project / BODY).is_file():
@@ -216,7 +220,3 @@ def _body(project: Path, memory: Path) -> Path:
     if PrototypeMemory.load(memory).body == BodyModel.load(OPEN_BODY).sha256:
         return OPEN_BODY
     raise InputError(f"{own}: no such body model; give --body, the one that the run was made with")
-
-
-def _first_file(paths: Iterable[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)

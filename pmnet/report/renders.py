@@ -32,7 +32,7 @@ def parts_figure(body: BodyModel, weights: dict[str, float], size: Pictures) -> 
     views = views[slice(0, size.bodies)]
     images = render_plain(body, views, size.size_px, materials=body.parts, palette=palette.float())
     names = ["front", "back"][: size.bodies]
-    figure = grid([images], [""], names, size.size_px, LEGEND_HEIGHT)
+    figure = grid([images], [""], [names], size.size_px, LEGEND_HEIGHT)
     handles = [
         mpl.patches.Patch(color=tuple(colour.tolist()), label=f"{part} {weights[part]:g}")
         for part, colour in zip(BODY_PARTS, palette, strict=True)
@@ -56,7 +56,7 @@ def prototypes_figure(memory: PrototypeMemory, body: BodyModel, size: Pictures) 
         f"#{index}\n{share:.1%}"
         for index, share in zip(shown.tolist(), shares.tolist(), strict=True)
     ]
-    return grid(rows, ["original", "front", "side"], titles, size.size_px)
+    return grid(rows, ["original", "front", "side"], [titles], size.size_px)
 
 
 def gallery_figure(
@@ -84,7 +84,7 @@ def gallery_figure(
     if true is not None:
         rows.append(render_plain(body, orbited(true, math.pi / 2), size.size_px))
         names.append("truth, side")
-    return grid(rows, names, labels, size.size_px)
+    return grid(rows, names, [labels], size.size_px)
 
 
 def contact_sheet(samples: Samples, pixels: Pixels, size: Pictures) -> Figure:

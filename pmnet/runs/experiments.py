@@ -97,10 +97,15 @@ def read_experiments(file: Path) -> dict[str, Experiment]:
         experiment: Experiment = params.parse(Experiment, value, where)
         for run in experiment.memories:
             check_name(run, f"{where}.memories")
+        if empty := [key for key, values in experiment.set.items() if values == []]:
+            raise InputError(f"{where}.set.{empty[0]}: an empty list; give values, or leave it out")
         seeds = [seed for some in experiment.memories.values() for seed in some]
         if len(set(seeds)) < len(seeds) or not seeds:
             raise InputError(f"{where}.memories: expected different seeds, got {seeds}")
-        experiments |= dict(_combinations(check_name(str(name), where), experiment))
+        for full, one in _combinations(check_name(str(name), where), experiment):
+            if check_name(full, where) in experiments:
+                raise InputError(f"{where}: {full} is there twice; rename one, or repeat no value")
+            experiments[full] = one
     return experiments
 
 

@@ -121,7 +121,8 @@ def _serve(listener: socket.socket) -> _Request | None:
                             selector.unregister(registered)
                     os.close(key.fd)
                     connection.close()
-                elif isinstance(key.data, int):  # the asker was ended: so is its stage
+                elif key.data in {process for process, _ in running.values()}:
+                    # the asker was ended: so is its stage, unless it has ended in the same batch
                     selector.unregister(key.fileobj)
                     with suppress(ProcessLookupError):
                         os.kill(key.data, signal.SIGTERM)
@@ -129,21 +130,18 @@ def _serve(listener: socket.socket) -> _Request | None:
 
 
 def _received(connection: socket.socket) -> _Request | None:
-    """Return what is asked for; None where it is for another Python, or broken off."""
-    try:
+    """Return what is asked for; None where it is for another Python, broken off, or no request."""
+    streams: list[int] = []
+    with suppress(OSError, ValueError, TypeError, AttributeError):
         text, streams, *_ = socket.recv_fds(connection, LARGEST, STREAMS)
-        while text and not text.endswith(b"\n"):
-            if not (more := connection.recv(LARGEST)):
-                return None
+        while not text.endswith(b"\n") and (more := connection.recv(LARGEST)):
             text += more
-        asked: dict[str, Any] = json.loads(text) if text else {}
-    except (OSError, ValueError):
-        return None
-    if asked.pop("python", None) != sys.executable or len(streams) != STREAMS:
-        for stream in streams:
-            os.close(stream)
-        return None
-    return _Request(**asked, streams=list(streams))
+        asked: dict[str, Any] = json.loads(text)
+        if asked.pop("python", None) == sys.executable and len(streams) == STREAMS:
+            return _Request(**asked, streams=list(streams))
+    for stream in streams:  # else the asker would wait for their end
+        os.close(stream)
+    return None
 
 
 def _forked() -> int:

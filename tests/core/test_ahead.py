@@ -37,6 +37,11 @@ def test_a_process_that_is_ended_is_one_error_with_the_option_to_change():
         list(ahead(end_at_two, range(5), 1, "--readers"))
 
 
+def test_a_fault_of_the_work_itself_keeps_its_words():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        list(ahead(lambda _: torch.zeros(2, 3) @ torch.zeros(2, 3), [0], 0, "--readers"))
+
+
 def test_processes_cut_the_same_pictures(tmp_path):
     draws = np.random.default_rng(0)
     for number in range(5):

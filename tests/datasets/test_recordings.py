@@ -195,7 +195,7 @@ def test_foreign_files_beside_joints_are_left_out_and_broken_ones_refused(tmp_pa
         ({"fit": {"noise_mm": -1.0}}, r"options\.fit\.noise_mm: -1\.0 is out of range"),
         ({"unit": "feet"}, r"options\.unit: "),
         ({"up": "w"}, r"options\.up: "),
-        ({"unit": "m"}, "its points span .* expected a person"),
+        ({"unit": "m"}, "its points span .* expected a person.*; mm would fit: give the"),
         ({"markers": Path("none.yaml")}, r"none\.yaml"),
         ({"poses": Path("none.arrow")}, r"none\.arrow"),
     ],
@@ -204,6 +204,12 @@ def test_wrong_options_are_one_error(tmp_path, change, message):
     write_trc(tmp_path / "anna/a.trc", 1000 * scene("z", 3)[1])
     with pytest.raises(InputError, match=message):
         read("trc", tmp_path, **change)
+
+
+def test_points_that_no_unit_makes_a_person_are_refused(tmp_path):
+    write_trc(tmp_path / "anna/a.trc", 1e8 * scene("z", 3)[1])
+    with pytest.raises(InputError, match="no unit fits: see whether the file shows a person"):
+        read("trc", tmp_path, unit="m")
 
 
 def test_a_folder_without_recordings_is_refused(tmp_path):

@@ -65,6 +65,20 @@ def test_all_layouts_give_the_same_squares(tmp_path, kind):
         ("b.csv", "image_name,x0,y0,x1,y1\na.jpg,nan,10,50,50", "'box' row 0 is NaN"),
         ("b.csv", "image_name,center_x,center_y,scale\na,1,1,0", "'scale' row 0"),
         ("b.csv", "image_name,x0,y0,x1,y1,person\na,0,0,9,9,1\na,0,0,8,8,1", "one number"),
+        ("b.csv", "image_name,x0,y0,x1,y1,person\na,0,0,9,9,nan", "'person' row 0 is NaN"),
+        (
+            "b.csv",
+            "image_name,x0,y0,x1,y1,person\na,0,0,9,9,1.7",
+            "'person' row 0 is 1.7; expected a",
+        ),
+        ("b.csv", "x0,y0,x1,y1,image_name\n1,2,3,4", "'image_name' row 0 is empty"),
+        ("b.csv", "image_name,x0,y0,x1,y1\n,1,2,3,4", "'image_name' row 0 is empty"),
+        (
+            "b.json",
+            '[{"image_name": "a", "box": [0, 0, 9, 9], "person": 7}, '
+            '{"image_name": "b", "box": [0, 0, 9, 9]}]',
+            "'person' of record 1",
+        ),
         ("b.json", "[1, 2]", "not a list of records"),
         ("b.json", '{"a.jpg": [[1, 2, 3]]}', "'box' of record 0"),
         ("b.json", "{", "not readable JSON"),

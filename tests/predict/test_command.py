@@ -131,8 +131,8 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(tmp_path, run, mo
             with pytest.raises(KeyboardInterrupt):
                 predict(tmp_path / "in", run, out)
     before = files_of(tmp_path / "out")
-    with (tmp_path / "out/.predict/files.jsonl").open("a") as stream:
-        stream.write('\n["cut short, by a ki')
+    with (tmp_path / "out/.predict/files.jsonl").open("ab") as stream:
+        stream.write(b'\nnull\n\xff\xfe\n["cut short, by a ki')
     predict(tmp_path / "in", run, out)
     after, whole = files_of(tmp_path / "out"), files_of(tmp_path / "whole")
     assert {name: content for name, (content, _) in after.items()} == {
@@ -226,6 +226,10 @@ def test_runs_are_found_by_name_and_by_folder(tmp_path, body, monkeypatch):
         find_run("other", None)
     with pytest.raises(InputError, match=r"seed_0.pt"):
         find_run("single", None)
+    settings = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(settings.replace("runs/single/memory", "data/spin_mean"))
+    with pytest.raises(InputError, match=r"data/spin_mean\.npz: no such mean body; .*give --mean"):
+        find_run("tiny", None)
     (tmp_path / "params.yaml").unlink()
     with pytest.raises(InputError, match="--size-px"):
         find_run("tiny", None)

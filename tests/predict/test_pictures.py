@@ -20,6 +20,11 @@ def test_pictures_are_found_in_natural_order_and_results_left_out(tmp_path):
     assert find_pictures(tmp_path / "10.png", tmp_path) == (tmp_path, ["10.png"])
 
 
+def test_results_among_the_pictures_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"is the folder of the pictures; give another, such as"):
+        find_pictures(tmp_path, tmp_path / "sub/..")
+
+
 def test_what_holds_no_picture_is_refused(tmp_path):
     with pytest.raises(InputError, match="no pictures below it"):
         find_pictures(tmp_path, tmp_path / "out")

@@ -21,6 +21,14 @@ def test_a_list_of_values_is_a_grid(tmp_path):
     assert rows[0].options_of_train == (
         " --set steps=5 --set learning_rate=0.0001 --set clip_norm=1.0"
     )
+    for old, new, words in (
+        ("[1.0e-4, 0.001]", "[]", r"some\.set\.learning_rate: an empty list"),
+        ("[1.0e-4, 0.001]", "[1.0e-4, '0.0001']", r"some\+0\.0001\+0\.0 is there twice"),
+        ("[1.0e-4, 0.001]", "['../../x']", r"'some\+\.\./\.\./x\+0\.0' cannot be a name"),
+    ):
+        (wrong := tmp_path / "wrong.yaml").write_text(file.read_text().replace(old, new))
+        with pytest.raises(InputError, match=words):
+            read_experiments(wrong)
     file.write_text(file.read_text().replace("m: [3]", "m: [1]"))
     with pytest.raises(
         InputError, match=r"some\.memories: expected different seeds, got \[1, 0, 1\]"

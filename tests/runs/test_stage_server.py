@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,28 @@ def test_a_stage_that_is_killed_has_failed(project):
         os.kill(sleeping(project), signal.SIGKILL)
         assert asker.wait() == -signal.SIGKILL
         assert run(project)[0] == 0  # the server goes on
+
+
+@pytest.mark.parametrize("words", [b'{"python": ', b"[]\n", b'{"python": "%s", "odd": 1}\n'])
+def test_a_broken_request_is_forgotten(project, words):
+    """The streams that came with it are closed, and the server goes on."""
+    with stage_server(["colorsys"]):
+        reading, writing = os.pipe()
+        with socket.socket(socket.AF_UNIX) as asker:
+            asker.connect(os.environ[VARIABLE])
+            text = words.replace(b"%s", sys.executable.encode())
+            socket.send_fds(asker, [text], [writing] * 3)
+            os.close(writing)
+            asker.shutdown(socket.SHUT_WR)
+            assert os.read(reading, 1) == b""  # nobody can write into it
+        os.close(reading)
+        assert run(project)[1]["parent"] != os.getpid()
+
+
+def test_an_unknown_stage_is_one_line(project):
+    process = start(project, "nope")
+    assert process.communicate()[1] == "error: no stage 'nope'; `pmnet --help` lists the stages\n"
+    assert process.returncode == 1
 
 
 def test_stages_run_without_the_server_where_it_has_ended(project, monkeypatch, capfd):

@@ -44,7 +44,7 @@ class Projection:
     body: BodyModel
     columns: Float[Tensor, "v r"]
     origin: Float[Tensor, "3 v"]
-    maps: "list[Map]"
+    maps: list[Map]
     shifts: Float[Tensor, "24 r"]
     offset: Float[Tensor, "3 r"]
 

@@ -86,13 +86,11 @@ def _folder(source: Path, datasets: list[str], where: str) -> _Folder:
             found.mapping = path
         elif path.name in TRIANGLES:
             found.triangles = path
-        elif path.name.endswith(NAMES):
+        elif path.name.endswith(NAMES) and dataset in datasets:
+            _refuse_second(path, found.names.get(dataset), dataset)
             found.names[dataset] = path
         elif dataset in datasets and (path.is_dir() or path.suffix in SUFFIXES):
-            if dataset in found.predictions:
-                raise InputError(
-                    f"{path}: {found.predictions[dataset].name} is of {dataset} too; keep one of the two"
-                )
+            _refuse_second(path, found.predictions.get(dataset), dataset)
             found.predictions[dataset] = path
         elif path.suffix not in (".md", ".dvc"):
             raise InputError(
@@ -102,3 +100,8 @@ def _folder(source: Path, datasets: list[str], where: str) -> _Folder:
     if not found.predictions:
         raise InputError(f"{where}.source: {source} has no predictions of {', '.join(datasets)}")
     return found
+
+
+def _refuse_second(path: Path, first: Path | None, dataset: str) -> None:
+    if first is not None:
+        raise InputError(f"{path}: {first.name} is of {dataset} too; keep one of the two")

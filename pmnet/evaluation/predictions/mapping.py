@@ -61,9 +61,15 @@ def read_mapping(file: Path, triangles: Path | None) -> MeshMapping:
     values = read_npz(file, KEYS)
     ids, weights = (np.asarray(values[key]) for key in KEYS)
     faces = _faces(triangles)
-    if ids.shape != (VERTICES,) or ids.dtype.kind not in "iu" or weights.shape != (VERTICES, 3):
+    if (
+        ids.shape != (VERTICES,)
+        or ids.dtype.kind not in "iu"
+        or weights.shape != (VERTICES, 3)
+        or weights.dtype.kind != "f"
+    ):
         raise InputError(
-            f"{file}: 'triangle_ids' is {ids.dtype} {ids.shape} and 'baryc_coords' {weights.shape}; "
+            f"{file}: 'triangle_ids' is {ids.dtype} {ids.shape} and 'baryc_coords' {weights.dtype} "
+            f"{weights.shape}; "
             f"expected {VERTICES} whole numbers and {VERTICES} x 3"
         )
     if ids.min() < 0 or ids.max() >= len(faces):
@@ -81,7 +87,8 @@ def _checked(file: Path, matrix: csr_array) -> MeshMapping:
     worst = int(np.nan_to_num(np.abs(sums - 1), nan=np.inf).argmax())
     if not abs(sums[worst] - 1) < SUM_TOLERANCE:
         raise InputError(
-            f"{file}: the weights of vertex {worst} sum to {sums[worst]:.4g}, not to 1"
+            f"{file}: the weights of vertex {worst} sum to {sums[worst]:.4g}, not to 1; "
+            "give the mapping from MHR to SMPL"
         )
     return MeshMapping(matrix)
 
@@ -94,7 +101,8 @@ def _faces(path: Path) -> np.ndarray:
         faces = next(iter(values.values()), np.empty(0))
     else:
         faces = read_npy(path)
-    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu" or faces.min() < 0:
+    numbered = faces.ndim == 2 and faces.shape[1] == 3 and faces.dtype.kind in "iu"
+    if not numbered or not len(faces) or faces.min() < 0:
         raise InputError(
             f"{path}: is {faces.dtype} of shape {faces.shape}; expected triangles, F x 3 whole numbers, as "
             ".npy or as .npz with the key `f`"

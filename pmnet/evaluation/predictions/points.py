@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,13 +12,13 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.keypoints import H36M, J14, J17
+from pmnet.body.posing import many_vertices
 from pmnet.body.rotations import axis_rotation
 from pmnet.core.errors import InputError
 from pmnet.evaluation.metrics import HIPS, IN_H36M, BodyPoints, MeasuredPoints
 from pmnet.evaluation.prediction import posed
 from pmnet.evaluation.predictions.options import Turn, Use
-from pmnet.evaluation.predictions.posing import many_vertices
-from pmnet.evaluation.predictions.record import JointKind, Predictions
+from pmnet.evaluation.predictions.record import JOINT_COUNTS, JointKind, Predictions
 from pmnet.evaluation.protocols import Alignment, MeasuredJoints, Protocol
 
 AXES: Final[dict[Turn, int]] = {"x180": 0, "y180": 1, "z180": 2}
@@ -29,6 +30,7 @@ class JointPoints:
 
     kind: JointKind
     points: Float[Tensor, "b j 3"]
+    source: Path
     vertices: None = None
 
     def measured(self, joints: MeasuredJoints) -> Float[Tensor, "b j 3"]:
@@ -39,10 +41,10 @@ class JointPoints:
             regressor, chosen = joints.split("_")
             if regressor == "h36m" and self.kind == "h36m17":
                 return self.points[:, IN_H36M[chosen]]
-            if regressor == "h36m" and self.points.shape[1] >= {"j14": 14, "j17": 17}[chosen]:
-                return self.points[:, : {"j14": 14, "j17": 17}[chosen]]
+            if regressor == "h36m" and self.points.shape[1] >= JOINT_COUNTS[chosen]:
+                return self.points[:, : JOINT_COUNTS[chosen]]
         raise InputError(
-            f"the file has the joints {self.kind}, but the protocol measures {joints}; choose another "
+            f"{self.source}: has the joints {self.kind}, but the protocol measures {joints}; choose another "
             "protocol with --protocol, or give pose and betas, or vertices"
         )
 
@@ -60,7 +62,7 @@ class JointPoints:
             of_joints = [names.index("right_hip"), names.index("left_hip")]
         if not of_joints:
             raise InputError(
-                f"the file has the joints {self.kind}, but the protocol aligns at {alignment}; choose "
+                f"{self.source}: has the joints {self.kind}, but the protocol aligns at {alignment}; choose "
                 "another protocol with --protocol, or give pose and betas, or vertices"
             )
         return self.points[:, of_joints].mean(1, keepdim=True)
@@ -90,7 +92,8 @@ class PredictedPoints:
                 return meshes
             return replace(meshes, skeleton=self._turned(self.predictions.joints_of(rows)))
         kind: JointKind = self.predictions.joint_set  # type: ignore[assignment]
-        return JointPoints(kind, self._turned(self.predictions.joints_of(rows)))
+        points = self._turned(self.predictions.joints_of(rows))
+        return JointPoints(kind, points, self.predictions.source)
 
     @property
     def has_skeleton(self) -> bool:

@@ -22,7 +22,6 @@ from pmnet.images.file import Pixels
 from pmnet.memory.prototypes import PrototypeMemory
 from pmnet.memory.spin import read_mean
 
-SETS: Final = "data/{split}.json"
 EXTRA: Final = f"{PARAMS}: evaluate.extra"
 
 

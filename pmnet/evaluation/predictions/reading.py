@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pmnet.body.camera import BOX_PX
 from pmnet.core.errors import InputError
 from pmnet.core.progress import track
 from pmnet.evaluation.predictions.content import SUFFIXES, read_content
@@ -23,7 +24,6 @@ from pmnet.evaluation.predictions.mapping import MeshMapping, read_mapping
 from pmnet.evaluation.predictions.record import Predictions, checked, texts_at
 
 LAYOUTS: Final = (spin, challenge, mmhuman3d, demos, sam3d, hmr2, own)  # the most particular first
-NAMES: Final = tuple(layout.NAME for layout in LAYOUTS)
 SHOWN: Final = 12  # keys in an error
 NAME_KEYS: Final = ("image_name", "imgname", "image_path")
 
@@ -111,10 +111,10 @@ def _named(predictions: Predictions, file: Path) -> Predictions:
     values: Mapping[str, Any]
     if file.suffix in (".txt", ".csv"):
         try:
-            values = {"image_name": file.read_text(encoding="utf-8").split("\n")}
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, ValueError) as error:
             raise InputError(f"{file}: cannot be read as names ({error}); check --names") from None
-        values = {"image_name": [line.strip() for line in values["image_name"] if line.strip()]}
+        values = {"image_name": [line.strip() for line in lines if line.strip()]}
     else:
         content = read_content(file)
         values = content if isinstance(content, Mapping) else {}
@@ -133,10 +133,21 @@ def _named(predictions: Predictions, file: Path) -> Predictions:
         )
     box = predictions.box
     if box is None and "center" in values and "scale" in values:
-        centre = np.asarray(values["center"], float).reshape(len(names), 2)
-        half = 100 * np.asarray(values["scale"], float).reshape(len(names), -1)[:, :1]
-        box = np.concatenate([centre - half, centre + half], 1)
+        box = _boxes(values, len(names), file)
     return replace(predictions, image_name=names, box=box)
+
+
+def _boxes(values: Mapping[str, Any], people: int, file: Path) -> np.ndarray:
+    """Return the boxes (x0, y0, x1, y1 px) of SPIN's `center` and `scale`."""
+    try:
+        centre = np.asarray(values["center"], float).reshape(people, 2)
+        half = BOX_PX / 2 * np.asarray(values["scale"], float).reshape(people, -1)[:, :1]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{file}: 'center' or 'scale' does not fit its {people} names ({error}); expected {people} x 2 "
+            f"and {people} numbers, or neither"
+        ) from None
+    return np.concatenate([centre - half, centre + half], 1)
 
 
 def _of_frames(predictions: Predictions, names: list[str], file: Path) -> Predictions:

@@ -231,5 +231,8 @@ def texts_at(values: Mapping[str, Any], *names: str) -> list[str] | None:
             listed = (
                 [found] if isinstance(found, str | bytes) else np.asarray(found).ravel().tolist()
             )
-            return [text.decode() if isinstance(text, bytes) else str(text) for text in listed]
+            return [
+                text.decode(errors="surrogateescape") if isinstance(text, bytes) else str(text)
+                for text in listed
+            ]
     return None

@@ -15,6 +15,7 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.distance import mean_distance_mm
 from pmnet.body.keypoints import H36M_CURE
+from pmnet.body.posing import many_vertices
 from pmnet.core.device import in_threads
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say, track
@@ -28,7 +29,6 @@ from pmnet.evaluation.predictions.checks import check_plausible, check_sizes
 from pmnet.evaluation.predictions.joins import Join, join
 from pmnet.evaluation.predictions.options import Turn, Use
 from pmnet.evaluation.predictions.points import PredictedPoints, mesh_points
-from pmnet.evaluation.predictions.posing import many_vertices
 from pmnet.evaluation.predictions.record import Predictions
 from pmnet.evaluation.protocols import OF_SKELETON, Protocol
 from pmnet.memory.nearest import assign_exactly

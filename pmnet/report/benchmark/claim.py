@@ -4,7 +4,6 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pmnet.core.errors import InputError
 from pmnet.report.benchmark.listing import BenchmarkRun, main_of
 from pmnet.report.labels import DATASET_NAMES, subset_label
 from pmnet.report.run_errors import RunErrors
@@ -21,8 +20,7 @@ def claim(table: pd.DataFrame, packed: RunErrors, runs: list[BenchmarkRun]) -> d
 
     `interval` is the kind of the intervals in `gains`, `redrawn` what was redrawn for them, and
     `clips_only` has the intervals with clips alone redrawn. The numbers are of the first test set;
-    `more` has those of further test sets by name. `table` is the one that `paired` returns. Raises InputError
-    where P3DH was not compared with the single prototype.
+    `more` has those of further test sets by name. `table` is the one that `paired` returns.
     """
     main = main_of(runs, packed)
     claims = {
@@ -47,11 +45,6 @@ def _of_dataset(
         rows = p3dh[p3dh["against"] == run.run]
         if not rows.empty:
             gains[method], clips_only[method] = _cells(rows, NUMBERS), _cells(rows, CLIPS)
-    if "single" not in gains:
-        raise InputError(
-            f"runs.csv: {main['p3dh'].run} is not compared with {main['single'].run}; "
-            "name it in `against`"
-        )
     whole = p3dh[(p3dh["against"] == main["single"].run) & (p3dh["subset"] == "all")].iloc[0]
     shown = table.dropna(subset="gain_mm")
     clear = sum(map(is_clear, shown["low_mm"], shown["high_mm"]))

@@ -57,7 +57,7 @@ def read_listing(path: Path, packed: RunErrors) -> list[BenchmarkRun]:
 
     Raises InputError, naming file and run, where a run is missing, unknown, listed twice or compared
     with one that is not there, where a group is unknown, and where `main` lacks the single prototype or
-    P3DH, or has two runs of one memory.
+    P3DH, has two runs of one memory, or does not compare these two.
     """
     runs = _lines(path)
     names = [run.run for run in runs]
@@ -80,6 +80,11 @@ def read_listing(path: Path, packed: RunErrors) -> list[BenchmarkRun]:
         raise InputError(
             f"{path}: the group main needs one run each of single and p3dh, and at most one of each "
             f"other memory, got {', '.join(sorted(methods.elements())) or 'none'}; set `group` of the others"
+        )
+    main = main_of(runs, packed)
+    if main["single"].run not in main["p3dh"].references:
+        raise InputError(
+            f"{path}: {main['p3dh'].run} is not compared with {main['single'].run}; name it in `against`"
         )
     return sorted(runs, key=lambda run: list(GROUPS).index(run.group))
 

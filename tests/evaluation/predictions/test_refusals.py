@@ -84,12 +84,30 @@ def test_other_files(tmp_path, predicted):
         read_predictions(file)
 
 
+def test_names_that_do_not_fit(tmp_path, predicted):
+    file = tmp_path / "rows.npz"
+    np.savez(file, pose=predicted.pose, betas=predicted.params.betas)
+    names = predicted.names.tolist()
+    (tmp_path / "names.txt").write_text("\n".join(names), encoding="utf-8-sig")
+    found = read_predictions(file, Beside(names=tmp_path / "names.txt"))
+    assert found.image_name == names
+    for centre in (np.zeros((2, 2)), np.full((len(names), 2), "x")):
+        np.savez(tmp_path / "spin.npz", imgname=names, center=centre, scale=np.ones(len(names)))
+        with pytest.raises(InputError, match=r"spin\.npz: 'center' or 'scale' does not fit its"):
+            read_predictions(file, Beside(names=tmp_path / "spin.npz"))
+
+
 def test_a_mesh_of_mhr_needs_its_mapping(tmp_path, predicted):
     file, beside = WHOLE["sam3d_pickle"](tmp_path, predicted)
     with pytest.raises(InputError, match=r"vertices of MHR.*--mapping mhr2smpl_mapping\.npz"):
         read_predictions(file)
     with pytest.raises(InputError, match="give them with --triangles"):
         read_predictions(file, Beside(mapping=beside.mapping))
+    np.save(tmp_path / "none.npy", np.zeros((0, 3), int))
+    with pytest.raises(
+        InputError, match=r"none\.npy: is int64 of shape \(0, 3\); expected triangles"
+    ):
+        read_predictions(file, Beside(mapping=beside.mapping, triangles=tmp_path / "none.npy"))
     np.save(tmp_path / "few.npy", np.zeros((5, 3), int))
     with pytest.raises(InputError, match=r"few\.npy has 5 triangles"):
         read_predictions(file, Beside(mapping=beside.mapping, triangles=tmp_path / "few.npy"))

@@ -375,7 +375,7 @@ def test_a_folder_without_samples_has_tables_and_charts_alone(tab, tmp_path):
     write_page(tmp_path / "open", None, tmp_path / "page.html")
     tab.problems.clear()
     tab.open(tmp_path / "page.html")
-    assert "by 18.6 mm" in texts(tab, ".claim")[0].replace("\u00a0", " ")
+    assert "by 9.4 mm" in texts(tab, ".claim")[0].replace("\u00a0", " ")
     hidden = (
         "['samples', 'prototypes'].map(id => getComputedStyle(document.getElementById(id)).display)"
     )

@@ -4,15 +4,17 @@ The numbers are the same to 1e-6 m: the sums have another order.
 """
 
 from functools import lru_cache
+from typing import Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pmnet.body import BodyModel, BodyParams
+from pmnet.body.model import BodyModel
+from pmnet.body.params import BodyParams
 from pmnet.body.skinning import VertexBlocks
 
-BODIES = 4  # body models that are kept in parts: neutral, male, female, and a test's
+BODIES: Final = 4  # body models that are kept in parts: neutral, male, female, and a test's
 
 
 def many_vertices(body: BodyModel, params: BodyParams) -> Float[Tensor, "b v 3"]:
