@@ -1,11 +1,9 @@
 """Work that runs side by side, one line each: lines that change on a terminal, few plain lines elsewhere."""
 
-import io
 import os
 import re
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from threading import Lock
 from typing import Final
@@ -107,18 +105,3 @@ class _PlainLines:
         if self._held:
             say(f"{self._job}: {self._held}")
         self._held = ""
-
-
-class LinesTo(io.TextIOBase):
-    """A standard error whose whole lines go to `take`."""
-
-    def __init__(self, take: Callable[[str], None]) -> None:
-        """Begin with an empty line."""
-        self._take, self._line = take, ""
-
-    def write(self, text: str) -> int:
-        """Hand over the lines that are whole now."""
-        *lines, self._line = (self._line + text).split("\n")
-        for line in filter(str.strip, lines):
-            self._take(line)
-        return len(text)

@@ -7,7 +7,7 @@ import pytest
 
 from pmnet.core.progress import EVERY_S
 from pmnet.runs import board
-from pmnet.runs.board import Board, LinesTo, seconds_between_lines
+from pmnet.runs.board import Board, seconds_between_lines
 
 
 def test_lines_that_count_on_are_thinned_and_the_last_is_kept(capsys, monkeypatch):
@@ -52,16 +52,6 @@ def test_a_terminal_has_one_line_per_job_and_keeps_what_is_said(monkeypatch):
         assert shown._bars.tasks == []
         shown.say("run a: done")
     assert "run a: done" in terminal.getvalue()
-
-
-def test_whole_lines_are_handed_on():
-    lines: list[str] = []
-    stream = LinesTo(lines.append)
-    print("one", file=stream)
-    stream.write("tw")
-    stream.write("o\n\nthree")
-    assert lines == ["one", "two"]
-    assert not stream.isatty()
 
 
 def test_elsewhere_jobs_keep_their_own_pace(monkeypatch):

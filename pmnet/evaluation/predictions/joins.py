@@ -106,7 +106,11 @@ def _pairs(
     own: Sequence[str],
     theirs: Sequence[str],
 ) -> Int[np.ndarray, "n"]:
-    """Return the prediction of each of `rows`, -1 where there is none."""
+    """Return the prediction of each of `rows`, -1 where there is none.
+
+    One sample and one prediction of an image belong together, whatever `person` and `box` say: systems
+    number the people of each image anew.
+    """
     images = pd.DataFrame({"image": own, "sample": np.arange(len(own))})
     found = pd.DataFrame({"image": theirs, "row": np.arange(len(theirs))})
     people, guesses = (table["image"].value_counts() for table in (images, found))
