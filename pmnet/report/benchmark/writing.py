@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from pmnet.core.errors import InputError
@@ -46,16 +48,18 @@ def write_findings(
 
     With `density.parquet` beside them, errors by the density of training bodies too.
     Returns the claim. Raises InputError where the folder has no packed errors, and, naming the file,
-    where packed errors or the list of runs are broken.
+    where packed errors, the list of runs or the table of densities are broken; nothing is written then.
     """
     files = sorted(folder.glob("errors*.parquet"))
     if not files:
         raise InputError(f"{folder}: no errors*.parquet; write them with pmnet errors pack")
     packed = load_packed(files).of_dataset(dataset)
     runs = read_listing(folder / LISTING, packed)
+    near = read_density(folder / FILE, packed.samples) if (folder / FILE).exists() else None
     protocol = _write_tables(folder, packed, runs, report)
     write_choices(folder)
-    _write_densities(folder, packed, main_of(runs, packed), report)
+    if near is not None:
+        _write_densities(folder, packed, near, main_of(runs, packed), report)
     claimed = _write_comparisons(folder, packed, runs, also, report, protocol)
     with replacing(folder / "claim.json") as partial:
         partial.write_text(json.dumps(claimed, indent=2) + "\n", encoding="utf-8")
@@ -120,13 +124,14 @@ def _write_comparisons(
 
 
 def _write_densities(
-    folder: Path, packed: RunErrors, main: dict[str, BenchmarkRun], report: ReportOptions
+    folder: Path,
+    packed: RunErrors,
+    near: Float[np.ndarray, "samples"],
+    main: dict[str, BenchmarkRun],
+    report: ReportOptions,
 ) -> None:
-    """Write errors by the density of training bodies, where `pmnet errors density` has measured it."""
-    if not (folder / FILE).exists():
-        return
+    """Write errors by the density of training bodies (mm, from `read_density`)."""
     say("density")
-    near = read_density(folder / FILE, packed.samples)
     halves = by_density(packed, near, main, report)
     write_csv(halves, folder / "tables" / "density.csv")
     write_csv(of_density(packed, near, main, report), folder / "tables" / "density_effect.csv")

@@ -1,5 +1,6 @@
 """Errors by the density of training bodies: halves of equal distance, their difference, broken tables."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,8 @@ def test_broken_tables_are_refused(folder, packed, tmp_path, spoil, words):
         spoil(pd.read_parquet(folder / "density.parquet")).to_parquet(path)
     with pytest.raises(InputError, match=rf"{words}.*pmnet errors density"):
         read_density(path, packed.samples)
+    for file in [*folder.glob("errors*.parquet"), folder / "runs.csv"]:
+        shutil.copy(file, tmp_path)
+    with pytest.raises(InputError, match=words):
+        write_findings(tmp_path, None, [], REPORT)
+    assert not (tmp_path / "tables").exists()
