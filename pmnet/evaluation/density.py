@@ -12,7 +12,7 @@ from pmnet.body import BodyModel
 from pmnet.core.errors import InputError
 from pmnet.core.files import replacing
 from pmnet.core.progress import track
-from pmnet.data.samples import Samples
+from pmnet.data.samples import Samples, load_all
 from pmnet.data.sets import samples_of
 from pmnet.evaluation.error_table import KEY, NEIGHBOUR
 
@@ -27,14 +27,13 @@ def write_density(test: Path, train: Path, body: BodyModel, out: Path) -> pd.Dat
     naming the file, for lists and samples that are missing, broken or of another body model, and where
     training has fewer than NEIGHBOURS bodies.
     """
-    known = torch.cat([_points(_load(path, body), body) for path in samples_of(train)])
+    known = torch.cat([_points(own, body) for own in load_all(samples_of(train), body)])
     if len(known) < NEIGHBOURS:
         raise InputError(
             f"{train}: has {len(known)} bodies, fewer than {NEIGHBOURS} neighbours; add training sets"
         )
     parts = []
-    for path in samples_of(test):
-        samples = _load(path, body)
+    for samples in load_all(samples_of(test), body):
         found = density(_points(samples, body), known).numpy()
         rows = samples.has_smpl.nonzero()[:, 0].numpy()
         names = [samples.about.dataset] * len(rows)
@@ -59,16 +58,6 @@ def density(points: Float[Tensor, "n 72"], known: Float[Tensor, "m 72"]) -> Floa
         for part in track(points.split(BLOCK), "looking for neighbours")
     ]
     return 1000 * (torch.cat(found).clamp(min=0) / 24).sqrt()
-
-
-def _load(path: Path, body: BodyModel) -> Samples:
-    samples = Samples.load(path)
-    if samples.about.body != body.sha256:
-        raise InputError(
-            f"{path}: has bodies of another body model ({samples.about.body[:12]}, not "
-            f"{body.sha256[:12]}); give the one of the samples with --body"
-        )
-    return samples
 
 
 def _points(samples: Samples, body: BodyModel) -> Float[Tensor, "n 72"]:

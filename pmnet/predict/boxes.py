@@ -67,8 +67,8 @@ def read_boxes(path: Path, margin: float) -> dict[str, PeopleInPicture]:
     if path.suffix.lower() not in readers:
         raise InputError(f"--boxes {path}: expected a file that ends in .csv, .json or .npz")
     names, values = readers[path.suffix.lower()](path)
-    if not all(names):
-        row = next(row for row, name in enumerate(names) if not name)
+    if "" in names:
+        row = names.index("")
         raise InputError(f"{path}: 'image_name' row {row} is empty; expected the name of a picture")
     if (person := values.get("person")) is not None:
         odd = finite(path, "person", person) % 1 != 0

@@ -16,6 +16,13 @@ from pmnet.predict.pictures import NoImageError, read_picture
 PREFIX: Final = "torchvision:"
 PERSON: Final = "person"
 
+UNUSABLE: Final = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    UnpicklingError,
+)  # weights; URLError is an OSError
+
 
 class PersonDetector:
     """A detector of torchvision with its published weights; people of at least `min_score` count."""
@@ -31,12 +38,7 @@ class PersonDetector:
         say(f"--boxes {PREFIX}{name}: uses the weights {weights.url}; downloads them if need be")
         try:
             self._model = models.get_model(name, weights=weights).eval().to(device)
-        except (
-            OSError,
-            RuntimeError,
-            EOFError,
-            UnpicklingError,
-        ) as error:  # URLError is an OSError
+        except UNUSABLE as error:
             cache = Path(torch.hub.get_dir()) / "checkpoints"
             raise InputError(
                 f"--boxes {PREFIX}{name}: its weights cannot be downloaded or read ({error}); put them into "

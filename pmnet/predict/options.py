@@ -19,8 +19,7 @@ class PredictOptions:
     `boxes` is whole (one person fills each picture), a file of boxes, or torchvision:NAME; boxes are widened
     by `margin`; detected people have at least `min_score`. `focal_length` is in px of the picture (None:
     5000 / 256 of its longer side). With `fps`, the pictures are the frames of a video. `glb` is a plain mesh
-    or a mesh on its skeleton. `readers` threads, or processes where a GPU
-    computes, open pictures.
+    or a mesh on its skeleton. `readers` threads, or processes where a GPU computes, open pictures.
     """
 
     out: Path

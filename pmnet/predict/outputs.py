@@ -55,7 +55,7 @@ class Outputs:
 
     @cached_property
     def _labels(self) -> dict[str, str]:
-        """What the files of each picture are called: its name without the ending, where that is unique."""
+        """Return what the files of each picture are called: its name without the ending, where unique."""
         labels = {name: PurePosixPath(name).with_suffix("").as_posix() for name in self.names}
         for longer in (lambda name: name, _with_hash):
             count = Counter(label.casefold() for label in labels.values())

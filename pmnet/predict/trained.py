@@ -205,8 +205,10 @@ def _size(project: Path, settings: dict[str, Any], size_px: int | None) -> int:
 def _mean(project: Path, settings: dict[str, Any]) -> Path | None:
     """Return the mean body that params.yaml names; None where it names the usual one, which is not made."""
     named = project / str(settings.get("mean", MEAN))
-    if named.is_file() or named == project / MEAN:
-        return named if named.is_file() else None
+    if named.is_file():
+        return named
+    if named == project / MEAN:
+        return None
     raise InputError(
         f"{named}: no such mean body; {project}/params.yaml names it in evaluate.mean; put it there, or give "
         "--mean"

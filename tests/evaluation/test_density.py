@@ -54,7 +54,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path, body):
     few = samples.select(torch.arange(NEIGHBOURS - 1))
     good = write_list(tmp_path, "good", samples)
     for sets, words in (
-        (write_list(tmp_path, "other", other), r"other\.arrow: has bodies of another body model"),
+        (write_list(tmp_path, "other", other), r"other\.arrow: ingested with another body model"),
         (
             write_list(tmp_path, "few", few),
             r"few\.json: has 9 bodies, .*; add training sets",

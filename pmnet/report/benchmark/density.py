@@ -1,6 +1,6 @@
 """Error where training bodies are dense and where they are sparse, at equal distance to the mean body."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,11 +49,7 @@ def by_density(
     Each decile is cut in two by `neighbour_mm`: `dense` has training bodies near, `sparse` has not. The
     reduction is against the single prototype.
     """
-    rows: list[dict[str, Any]] = []
-    for dataset, where in packed.datasets().items():
-        part, near = packed.of_samples(where), neighbour_mm[where]
-        rows += [{"dataset": dataset} | row for row in _halves(part, near, main, report)]
-    return pd.DataFrame(rows)
+    return _by_dataset(_halves, packed, neighbour_mm, main, report)
 
 
 def _halves(
@@ -95,27 +91,29 @@ def of_density(
     `sparse_minus_dense_mm` is the mean over deciles of distance of the difference between their halves,
     with its 95 % interval; the others are rank correlations (Spearman) over the samples, of means over seeds.
     """
-    rows = []
-    for dataset, where in packed.datasets().items():
-        part, near = packed.of_samples(where), neighbour_mm[where]
-        distance = part.samples["distance_to_mean_mm"].to_numpy()
-        for run in main.values():
-            own = part.measured(run.run, "model", "mpvpe_mm")
-            gap = _gap(own, part.samples, near)
-            low, high, _ = interval(gap, Clips.of(part.samples), report)
-            errors = own.values.mean(0)
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "run": run.run,
-                    "sparse_minus_dense_mm": mean(gap.values),
-                    "low_mm": low,
-                    "high_mm": high,
-                    "spearman_distance": float(spearmanr(errors, distance).statistic),
-                    "spearman_density": float(spearmanr(errors, near).statistic),
-                }
-            )
-    return pd.DataFrame(rows)
+    return _by_dataset(_effects, packed, neighbour_mm, main, report)
+
+
+def _effects(
+    packed: RunErrors,
+    near: Float[np.ndarray, "samples"],
+    main: dict[str, BenchmarkRun],
+    report: ReportOptions,
+) -> Iterator[dict[str, Any]]:
+    distance = packed.samples["distance_to_mean_mm"].to_numpy()
+    for run in main.values():
+        own = packed.measured(run.run, "model", "mpvpe_mm")
+        gap = _gap(own, packed.samples, near)
+        low, high, _ = interval(gap, Clips.of(packed.samples), report)
+        errors = own.values.mean(0)
+        yield {
+            "run": run.run,
+            "sparse_minus_dense_mm": mean(gap.values),
+            "low_mm": low,
+            "high_mm": high,
+            "spearman_distance": float(spearmanr(errors, distance).statistic),
+            "spearman_density": float(spearmanr(errors, near).statistic),
+        }
 
 
 def _gap(own: Measured, samples: pd.DataFrame, near: Float[np.ndarray, "samples"]) -> Measured:
@@ -131,3 +129,18 @@ def _gap(own: Measured, samples: pd.DataFrame, near: Float[np.ndarray, "samples"
             above = own.values[:, here] - own.values[:, here].mean(1, keepdims=True)
             values[:, here] = above * np.where(sparse[here], 1 / share, -1 / (1 - share))
     return Measured(values, own.memory_seeds, own.run)
+
+
+def _by_dataset(
+    rows_of: Callable[..., Iterator[dict[str, Any]]],
+    packed: RunErrors,
+    neighbour_mm: Float[np.ndarray, "samples"],
+    main: dict[str, BenchmarkRun],
+    report: ReportOptions,
+) -> pd.DataFrame:
+    """Return the rows that `rows_of` makes of each data set."""
+    return pd.DataFrame(
+        {"dataset": dataset} | row
+        for dataset, where in packed.datasets().items()
+        for row in rows_of(packed.of_samples(where), neighbour_mm[where], main, report)
+    )

@@ -132,14 +132,8 @@ def decile_figure(deciles: pd.DataFrame, main: dict[str, BenchmarkRun]) -> Figur
             _line(errors, part, ("mpvpe_mm", "low", "high"), method)
             if method != "single":
                 _line(reductions, part, ("reduction_mm", "reduction_low", "reduction_high"), method)
-        reductions.axhline(0, color=INK, linewidth=1)
         _cut_losses(reductions, deciles, main)
-        for axes, label in ((errors, "MPVPE [mm]"), (reductions, "reduction of MPVPE [mm]")):
-            axes.set_ylabel(label)
-            _label_deciles(axes, deciles)
-        errors.set_title("Error")
-        reductions.set_title("Reduction against the single prototype")
-        legend_below(figure)
+        _finish(figure, deciles)
     return figure
 
 
@@ -174,13 +168,7 @@ def density_figure(table: pd.DataFrame, main: dict[str, BenchmarkRun]) -> Figure
             if method != "single":
                 columns = "reduction_mm", "reduction_low", "reduction_high"
                 band(reductions, part["bin"] + 1, part, columns, look, alpha=0.12)
-        reductions.axhline(0, color=INK, linewidth=1)
-        for axes, label in ((errors, "MPVPE [mm]"), (reductions, "reduction of MPVPE [mm]")):
-            axes.set_ylabel(label)
-            _label_deciles(axes, table.groupby("bin")[["distance_mm"]].mean().reset_index())
-        errors.set_title("Error")
-        reductions.set_title("Reduction against the single prototype")
-        legend_below(figure)
+        _finish(figure, table.groupby("bin")[["distance_mm"]].mean().reset_index())
     return figure
 
 
@@ -231,6 +219,18 @@ def _lines(
 
 def _line(axes: Axes, rows: pd.DataFrame, columns: tuple[str, str, str], method: str) -> None:
     band(axes, rows["bin"] + 1, rows, columns, LOOKS[method], alpha=0.12)
+
+
+def _finish(figure: Figure, deciles: pd.DataFrame) -> None:
+    """Write what stands around two panels, errors and reductions by decile, once their lines are drawn."""
+    errors, reductions = figure.axes
+    reductions.axhline(0, color=INK, linewidth=1)
+    for axes, label in ((errors, "MPVPE [mm]"), (reductions, "reduction of MPVPE [mm]")):
+        axes.set_ylabel(label)
+        _label_deciles(axes, deciles)
+    errors.set_title("Error")
+    reductions.set_title("Reduction against the single prototype")
+    legend_below(figure)
 
 
 def _label_deciles(axes: Axes, deciles: pd.DataFrame) -> None:

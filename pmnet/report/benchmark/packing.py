@@ -104,6 +104,11 @@ def pack(paths: Sequence[Path], out: Path, kept: Kept = EVERYTHING) -> None:
         ((run, facts),) = errors.runs.items()
         if run in runs:
             raise InputError(f"{path}: run {run} is in another file too; give one of the two")
+        if runs and facts.protocol != (first := next(iter(runs.values()))["protocol"]):
+            raise InputError(
+                f"{path}: protocol of {run} is {facts.protocol!r}, but {first!r} of the runs before; "
+                "pack runs of one protocol"
+            )
         runs[run] = asdict(facts)
         _add(columns, run, errors, _order(samples, errors, path), path)
     assert samples is not None

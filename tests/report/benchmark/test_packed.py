@@ -245,6 +245,14 @@ def test_a_run_that_is_packed_and_not_packed_is_refused(tmp_path):
         pack([packed, path], tmp_path / "again.parquet")
 
 
+def test_packed_runs_of_another_protocol_are_refused(tmp_path):
+    rows = fake_errors.frame_of("a", 0, samples=10, seeds=1)
+    one = packed_seed(tmp_path, rows, 0)
+    other = fake_errors.write(tmp_path / "b.parquet", rows.assign(run="b"), protocol="none")
+    with pytest.raises(InputError, match=r"b\.parquet: protocol of b is 'none', but 'alignment"):
+        pack([one, other], tmp_path / "again.parquet")
+
+
 @pytest.mark.parametrize("lacking", ["subject", "memory_seeds"])
 def test_files_of_an_earlier_version_are_refused(tmp_path, lacking):
     new, old = tmp_path / "new.parquet", tmp_path / "old.parquet"
