@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from pmnet.report.benchmark.listing import BenchmarkRun, main_of
+from pmnet.report.benchmark.listing import BenchmarkRun, control_pairs, main_of
 from pmnet.report.labels import DATASET_NAMES, subset_label
 from pmnet.report.run_errors import RunErrors
 from pmnet.report.tables import MEMORIES
@@ -19,12 +19,12 @@ def claim(table: pd.DataFrame, packed: RunErrors, runs: list[BenchmarkRun]) -> d
     """Return `sentence`, and the gains of main P3DH over each other memory, by subset and error.
 
     `interval` is the kind of the intervals in `gains`, `redrawn` what was redrawn for them, and
-    `clips_only` has the intervals with clips alone redrawn. The numbers are of the first test set;
-    `more` has those of further test sets by name. `table` is the one that `paired` returns.
+    `clips_only` has the intervals with clips alone redrawn, `controls` the gains of pairs of control runs.
+    The numbers are of the first test set; `more` has those of further test sets by name. `table` is the one
+    that `paired` returns.
     """
-    main = main_of(runs, packed)
     claims = {
-        dataset: _of_dataset(table[table["dataset"] == dataset], packed.of_samples(where), main)
+        dataset: _of_dataset(table[table["dataset"] == dataset], packed.of_samples(where), runs)
         for dataset, where in packed.datasets().items()
     }
     first, *others = claims
@@ -36,9 +36,8 @@ def claim(table: pd.DataFrame, packed: RunErrors, runs: list[BenchmarkRun]) -> d
     return claims[first] | {"sentence": " ".join(sentences)} | more
 
 
-def _of_dataset(
-    table: pd.DataFrame, packed: RunErrors, main: dict[str, BenchmarkRun]
-) -> dict[str, Any]:
+def _of_dataset(table: pd.DataFrame, packed: RunErrors, runs: list[BenchmarkRun]) -> dict[str, Any]:
+    main = main_of(runs, packed)
     p3dh = table[table["run"] == main["p3dh"].run]
     gains, clips_only = dict[str, Any](), dict[str, Any]()
     for method, run in main.items():
@@ -55,6 +54,15 @@ def _of_dataset(
         "clips_only": {
             method: {name: list(cell.values()) for name, cell in cells.items()}
             for method, cells in clips_only.items()
+        },
+        "controls": {
+            run.run: {
+                "label": run.label,
+                "against": other.label,
+                "seeds": _fewest(packed, run, other),
+            }
+            | _cells(table[(table["run"] == run.run) & (table["against"] == other.run)], NUMBERS)
+            for run, other in control_pairs(runs)
         },
         "seeds": {method: len(packed.runs[run.run].seeds) for method, run in main.items()},
         "clustering_seeds": {
@@ -75,24 +83,36 @@ def _of_dataset(
 def sentence(numbers: dict[str, Any]) -> str:
     """Return the claim in words, whatever its sign: what contains zero is not a gain."""
     single, seeds = numbers["gains"]["single"], numbers["seeds"]
-    subsets = [name.removesuffix("_mpvpe") for name in single if name.endswith("_mpvpe")]
-    parts = [_words(single[f"{name}_mpvpe"], subset_label(name)) for name in subsets]
     others = [
         _words(cells["all_mpvpe"], MEMORIES[method], "than")
         for method, cells in numbers["gains"].items()
         if method != "single"
     ]
-    few, many = min(seeds.values()), max(seeds.values())
+    fewest = [*seeds.values(), *(cells["seeds"] for cells in numbers["controls"].values())]
+    few, many = min(fewest), max(fewest)
     trained = f"{many} seed{'s' * (many > 1)}" if few == many else f"{few} to {many} seeds"
     return (
-        f"P3DH against the single prototype: MPVPE {', '.join(parts)}; "
-        f"PA-MPJPE {_words(single['all_pa_mpjpe'], 'all')}. "
-        + f"Against the other memories: MPVPE {', '.join(others)}. "
-        * bool(others)
+        f"P3DH against the single prototype: {_by_subset(single)}. "
+        + f"Against the other memories: MPVPE {', '.join(others)}. " * bool(others)
+        + "".join(
+            f"{cells['label']}, against {cells['against']}: {_by_subset(cells)}. "
+            for cells in numbers["controls"].values()
+        )
         + f"(Means of {trained}, {numbers['samples']:,} images of {numbers['sequences']} clips of "
         f"{numbers['subjects']} subjects; in brackets 95 % intervals of the paired differences, "
         f"redrawn: {numbers['redrawn'] or 'nothing'}.)"
     )
+
+
+def _fewest(packed: RunErrors, *runs: BenchmarkRun) -> int:
+    return min(len(packed.facts(run.run).seeds) for run in runs)
+
+
+def _by_subset(cells: dict[str, Any]) -> str:
+    """Return the gains of MPVPE in each subset, and that of PA-MPJPE over all, in words."""
+    subsets = [name.removesuffix("_mpvpe") for name in cells if name.endswith("_mpvpe")]
+    parts = [_words(cells[f"{name}_mpvpe"], subset_label(name)) for name in subsets]
+    return f"MPVPE {', '.join(parts)}; PA-MPJPE {_words(cells['all_pa_mpjpe'], 'all')}"
 
 
 def _cells(rows: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float | None]]:

@@ -109,6 +109,16 @@ def main_of(runs: list[BenchmarkRun], packed: RunErrors) -> dict[str, BenchmarkR
     return {method: main[method] for method in METHODS if method in main}
 
 
+def control_pairs(runs: list[BenchmarkRun]) -> list[tuple[BenchmarkRun, BenchmarkRun]]:
+    """Return the control runs that are compared with a control run first, each with that one."""
+    controls = {run.run: run for run in runs if run.group == "control"}
+    return [
+        (run, controls[run.references[0]])
+        for run in controls.values()
+        if run.references and run.references[0] in controls
+    ]
+
+
 def _lines(path: Path) -> list[BenchmarkRun]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -157,7 +157,8 @@ def _joined(first: _PackedFiles, other: _PackedFiles, path: Path) -> _PackedFile
     there = next(iter(first.files.values()))
     if not _same_samples(first.samples, other.samples):
         raise InputError(
-            f"{path}: other samples than in {there}; {CURE}, all on the same test sets"
+            f"{path}: other samples than in {there}; pack it alone first, on the same test sets "
+            "(pmnet errors pack --dataset NAME)"
         )
     if twice := sorted(first.files.keys() & other.files.keys()):
         there = first.files[twice[0]]

@@ -1,6 +1,8 @@
 """Gains, gaps and deciles, against the same statistics made from rows, and by hand."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import fake_errors
@@ -26,6 +28,7 @@ from pmnet.report.options import ReportOptions
 from pmnet.report.redraws import Clips
 from pmnet.report.run_errors import RunErrors
 from pmnet.report.statistics import Measured, deciles, interval, tail
+from pmnet.report.wording import gain_in_words
 
 REPORT = ReportOptions(tails=[5, 10], bins=6, bootstrap=100, seed=0)
 P3DH = "p3dh_k50_l5.0"
@@ -270,6 +273,24 @@ def test_a_claim_that_does_not_hold_says_so(packed, runs, table):
     before, after = (claim(rows, packed, runs)["sentence"] for rows in (table, turned))
     assert " lower over tail 5 %" in before and " higher over tail 5 %" in after
     assert " lower " not in after
+
+
+def test_the_claim_has_a_sentence_for_each_pair_of_control_runs(packed, runs, table):
+    assert claim(table, packed, runs)["controls"] == {}  # single_ce alone is no pair
+    pair = [
+        replace(run, group="control", against="single_ce") if run.run == "p3dh_ramp" else run
+        for run in runs
+    ]
+    again = paired(packed, pair, [], REPORT)
+    found = claim(again, packed, pair)
+    row = one(again, run="p3dh_ramp", against="single_ce", metric="mpvpe", subset="tail_5")
+    told = found["controls"]["p3dh_ramp"]
+    assert told["tail_5_mpvpe"]["gain_mm"] == pytest.approx(row["gain_mm"], abs=0.006)
+    assert (told["label"], told["seeds"]) == ("Ramp", 1)  # single_ce has one
+    assert "(Means of 1 to 2 seeds" in found["sentence"]
+    words = gain_in_words(row["gain_mm"], row["low_mm"], row["high_mm"], "tail 5 %")
+    (said,) = re.findall(r"Ramp, against [^:]+: MPVPE [^;]+; PA-MPJPE", found["sentence"])
+    assert words in said
 
 
 def test_what_contains_zero_is_not_a_gain(packed, runs, table):
