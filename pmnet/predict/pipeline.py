@@ -26,8 +26,10 @@ from pmnet.predict.predictions import Predictions
 from pmnet.predict.trained import PredictedBodies, TrainedRun
 
 THREAD_PIECE: Final = 8  # pictures that a reader opens at a time
-PROCESS_PIECE: Final = 32  # a process takes 1 ms to hand a piece over
+PROCESS_PIECE: Final = 128  # a process takes some ms to hand a piece over, however long it is
+PIECES: Final = 4  # that a process opens at least, where there are few pictures
 AHEAD: Final = 2  # pieces per thread that may wait for the network, beside those of a list
+LISTS_AHEAD: Final = 4  # lists that a GPU may be asked for before the first of them is done
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,11 +52,16 @@ class SeenPicture(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-class Piece(NamedTuple):
+@dataclass(frozen=True)
+class Piece:
     """Pictures in a row, and one crop for each person in them."""
 
     pictures: list[SeenPicture]
     crops: UInt8[Tensor, "p 3 s s"]
+
+    def pin_memory(self) -> "Piece":
+        """Return the piece in memory from which a GPU copies while it computes; a DataLoader calls this."""
+        return Piece(self.pictures, self.crops.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -130,18 +137,26 @@ def predict_chunks(
     the same bytes however often the work was interrupted.
     """
     on_gpu = run.device.type == "cuda"
-    size = PROCESS_PIECE if on_gpu else THREAD_PIECE
+    lengths = [len(own) for _, own in chunks]
+    size = piece_of_processes(sum(lengths), readers) if on_gpu else THREAD_PIECE
     pieces = _pieces(chunks, size)
     if on_gpu:
-        cut = ahead(source.cut, pieces, readers, "--readers")
+        cut = ahead(source.cut, pieces, readers, "--readers", pinned=True)
     else:
-        longest = max((len(own) for _, own in chunks), default=0)
-        cut = _ahead_by_threads(source.cut, pieces, readers, longest // size)
+        cut = _ahead_by_threads(source.cut, pieces, readers, max(lengths, default=0) // size)
+    waiting = deque[Future[Chunk]]()
     with closing(cut), ThreadPoolExecutor(1) as behind:
-        yield from _one_behind(
-            _encode(run, behind, index, islice(cut, ceil(len(own) / size)), focal_px)
-            for index, own in chunks
-        )
+        for index, own in chunks:
+            mine = islice(cut, ceil(len(own) / size))
+            waiting.append(_encode(run, behind, index, mine, focal_px))
+            while waiting and (waiting[0].done() or len(waiting) > (LISTS_AHEAD if on_gpu else 1)):
+                yield waiting.popleft().result()
+        yield from (chunk.result() for chunk in waiting)
+
+
+def piece_of_processes(pictures: int, readers: int) -> int:
+    """Return how many pictures a process opens at a time."""
+    return max(1, min(PROCESS_PIECE, pictures // (PIECES * readers)))
 
 
 def _pieces(chunks: Sequence[tuple[int, Sequence[str]]], size: int) -> Iterator[list[str]]:
@@ -159,19 +174,19 @@ def _encode(
     index: int,
     pieces: Iterable[Piece],
     focal_px: float | None,
-) -> Callable[[], Chunk]:
-    """Run the network on a list of pictures; return what waits for its bodies."""
+) -> "Future[Chunk]":
+    """Run the network on a list of pictures; `behind` makes its bodies and predictions."""
     pictures = list[SeenPicture]()
     bodies = [
         behind.submit(run.finish, run.encode(batch)) for batch in _batches(run, pieces, pictures)
     ]
 
-    def wait() -> Chunk:
+    def finished() -> Chunk:
         problems = [problem for picture in pictures for problem in picture.problems]
         done = [future.result() for future in bodies]
         return Chunk(index, _predictions(run, pictures, done, focal_px), problems)
 
-    return wait
+    return behind.submit(finished)
 
 
 def _batches(
@@ -181,29 +196,13 @@ def _batches(
     waiting = list[Tensor]()
     for piece in pieces:
         pictures += piece.pictures
-        waiting.append(_on_device(piece.crops, run.device))
+        waiting.append(piece.crops.to(run.device, non_blocking=True))
         while sum(map(len, waiting)) >= run.batch:
             crops = torch.cat(waiting)
             yield crops[: run.batch]
             waiting = [crops[run.batch :]]
     if any(map(len, waiting)):
         yield torch.cat(waiting)
-
-
-def _on_device(crops: UInt8[Tensor, "b 3 s s"], device: torch.device) -> UInt8[Tensor, "b 3 s s"]:
-    """Return crops on a device; only from pinned memory the copy does not wait for the batch before."""
-    return crops.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else crops
-
-
-def _one_behind(waiting: Iterable[Callable[[], Result]]) -> Iterator[Result]:
-    """Yield the results of calls, each only after the next one was prepared."""
-    last: Callable[[], Result] | None = None
-    for call in waiting:
-        if last is not None:
-            yield last()
-        last = call
-    if last is not None:
-        yield last()
 
 
 def _ahead_by_threads(

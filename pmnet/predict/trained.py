@@ -71,6 +71,7 @@ class TrainedRun:
         self.device = device
         self._posed = deepcopy(self.body).to(device)  # `body` stays on the CPU, for what is written
         self.selector = Selector(self.network, self.memory, self._posed)
+        self._aside = torch.cuda.Stream(device) if device.type == "cuda" else None
         with torch.no_grad():
             self._mean_vertices = many_vertices(self._posed, self.mean)
 
@@ -106,9 +107,16 @@ class TrainedRun:
         """Return features and scores of crops."""
         return Encoded(*self.network.encode(crops.to(self.device).float() / 255))
 
-    @torch.no_grad()
     def finish(self, encoded: Encoded) -> PredictedBodies:
-        """Return the bodies of encoded crops, on the CPU."""
+        """Return the bodies of encoded crops, on the CPU; a GPU goes on to encode further crops meanwhile."""
+        if self._aside is None:
+            return self._finish(encoded)
+        self._aside.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self._aside):
+            return self._finish(encoded)
+
+    @torch.no_grad()
+    def _finish(self, encoded: Encoded) -> PredictedBodies:
         start, prototype = self.selector.start(
             encoded.features, encoded.scores, self.files.selection
         )

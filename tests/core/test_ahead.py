@@ -10,7 +10,7 @@ from PIL import Image
 
 from pmnet.core.ahead import ahead
 from pmnet.core.errors import InputError
-from pmnet.predict.pipeline import PictureSource
+from pmnet.predict.pipeline import PROCESS_PIECE, PictureSource, piece_of_processes
 
 
 def refuse_two(number: int) -> torch.Tensor:
@@ -56,3 +56,12 @@ def test_processes_cut_the_same_pictures(tmp_path):
         for seen, own in zip(found.pictures, expected.pictures, strict=True):
             assert seen[:2] == own[:2] and seen.problems == own.problems
             assert np.array_equal(seen.people.squares, own.people.squares)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "readers", "expected"),
+    [(0, 16, 1), (100, 16, 1), (4000, 16, 62), (10**6, 16, 128)],
+)
+def test_few_pictures_are_shared_among_all_processes(pictures, readers, expected):
+    size = piece_of_processes(pictures, readers)
+    assert size == expected <= PROCESS_PIECE
