@@ -1,6 +1,6 @@
 """Predictions of a trained network, and the errors of each sample under a protocol."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.distance import mean_distance_mm
+from pmnet.body.posing import many_vertices
 from pmnet.body.rotations import axis_rotation
 from pmnet.data.samples import Samples
 from pmnet.evaluation.extra import Comparison, ExtraMetrics
@@ -124,7 +125,6 @@ def truth_of(
     body: BodyModel,
     protocol: Protocol,
     bodies: BodyPoints | None = None,
-    vertices_of: Callable[[BodyModel, BodyParams], Tensor] = BodyModel.vertices,
 ) -> EvaluationTruth:
     """Return the ground truth of samples that all have what the protocol compares with.
 
@@ -135,7 +135,7 @@ def truth_of(
     params = samples.body_params().to(device) if samples.has_smpl.any() else None
     genders = [] if protocol.gender == "neutral" else samples.gender
     if params is not None and bodies is None:
-        bodies = posed(params, body, genders, vertices_of)
+        bodies = posed(params, body, genders)
     if protocol.truth == "joints":
         found = annotations(samples)
         joints, known = found.measured(protocol.joints)
@@ -152,19 +152,14 @@ def truth_of(
     )
 
 
-def posed(
-    params: BodyParams,
-    body: BodyModel,
-    genders: Sequence[str] = (),
-    vertices_of: Callable[[BodyModel, BodyParams], Tensor] = BodyModel.vertices,
-) -> BodyPoints:
+def posed(params: BodyParams, body: BodyModel, genders: Sequence[str] = ()) -> BodyPoints:
     """Return posed bodies; rows whose gender the model has are of that gender, all others are neutral."""
-    vertices, joints = vertices_of(body, params), body.joints(params)
+    vertices, joints = many_vertices(body, params), body.joints(params)
     for gender, model in body.genders.items():
         rows = [row for row, own in enumerate(genders) if own == gender]
         if rows:
             of_gender = params[torch.tensor(rows, device=body.faces.device)]
-            vertices[rows], joints[rows] = vertices_of(model, of_gender), model.joints(of_gender)  # type: ignore[operator, arg-type]
+            vertices[rows], joints[rows] = many_vertices(model, of_gender), model.joints(of_gender)  # type: ignore[operator, arg-type]
     return BodyPoints(body, vertices, joints)
 
 

@@ -75,12 +75,15 @@ def assign_exactly(space: Space, centres: BodyParams, params: BodyParams) -> Int
         length = bodies.square().sum(1, keepdim=True)
         approximate = length + squared - 2 * bodies @ points.T
         near = approximate <= approximate.amin(1, keepdim=True) + ROUNDING * (length + squared)
-        body, centre = near.nonzero(as_tuple=True)
-        gaps = torch.full_like(approximate, torch.inf)
+        found = near.int().argmax(1)  # mostly the only one
+        unclear = (near.sum(1) > 1).nonzero()[:, 0]
+        body, centre = near[unclear].nonzero(as_tuple=True)
+        gaps = torch.full_like(approximate[unclear], torch.inf)
         for b, c in zip(body.split(EXACT), centre.split(EXACT), strict=True):
-            gaps[b, c] = (bodies[b] - points[c]).norm(dim=1)
+            gaps[b, c] = (bodies[unclear[b]] - points[c]).norm(dim=1)
         least = gaps.amin(1, keepdim=True)
-        assignments.append((gaps <= least * (1 + TIE[0]) + TIE[1]).int().argmax(1))
+        found[unclear] = (gaps <= least * (1 + TIE[0]) + TIE[1]).int().argmax(1)
+        assignments.append(found)
     return torch.cat(assignments)
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.keypoints import H36M, J14, J17
-from pmnet.body.posing import many_vertices
 from pmnet.body.rotations import axis_rotation
 from pmnet.core.errors import InputError
 from pmnet.evaluation.metrics import HIPS, IN_H36M, BodyPoints, MeasuredPoints
@@ -85,7 +84,7 @@ class PredictedPoints:
         """
         if self.use == "pose":
             own = genders if protocol.prediction == "own" else ()
-            return posed(self._turned_params(rows), self.body, own, many_vertices)
+            return posed(self._turned_params(rows), self.body, own)
         if self.use == "vertices":
             meshes = mesh_points(self.body, self._turned(self.predictions.vertices_of(rows)))
             if not self.has_skeleton:

@@ -15,7 +15,6 @@ from torch import Tensor
 from pmnet.body import BodyModel, BodyParams
 from pmnet.body.distance import mean_distance_mm
 from pmnet.body.keypoints import H36M_CURE
-from pmnet.body.posing import many_vertices
 from pmnet.core.device import in_threads
 from pmnet.core.errors import InputError
 from pmnet.core.progress import say, track
@@ -162,7 +161,7 @@ class Scored:
         rows = torch.from_numpy(self.joined.rows[start : start + BLOCK])
         found = self.joined.found[start : start + BLOCK]
         some = self.samples.select(rows)
-        truth = prediction.truth_of(some, scorer.body, self.protocol, vertices_of=many_vertices)
+        truth = prediction.truth_of(some, scorer.body, self.protocol)
         points = self.predicted.of(found, self.protocol, truth.genders)
         if self.predicted.use != "pose":
             seen = points.vertices
