@@ -7,6 +7,7 @@ all that they depend on: the run, the settings, and names, sizes and times of th
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ def key_of(settings: Any, root: Path, names: Sequence[str], people: Sequence[Any
     pictures = []
     for name in names:
         try:
-            about = (root / name).stat()
+            about = os.stat(os.path.join(root, name))  # a Path takes twice as long
             pictures.append([name, about.st_size, about.st_mtime_ns])
         except (OSError, ValueError):
             pictures.append([name, -1, -1])

@@ -17,6 +17,7 @@ SUFFIXES: Final = frozenset(
 VIDEOS: Final = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
 UPRIGHT: Final = Reading(upright=True)
 JPEG: Final = b"\xff\xd8"
+NUMBER: Final = re.compile(r"(\d+)")
 BEHIND: Final = (255, 255, 255)  # what shows through transparent pixels
 
 __all__ = ["NoImageError", "find_pictures", "read_picture"]
@@ -57,11 +58,12 @@ def find_pictures(source: Path, out: Path) -> tuple[Path, list[str]]:
     return source, sorted(found, key=_natural)
 
 
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def _natural(name: str) -> tuple[list[str | int], str]:
     """Return a key that orders numbers in names by their values."""
-    pieces = re.split(r"(\d+)", name)
+    pieces: list[str | int] = [*NUMBER.split(name)]
+    pieces[1::2] = map(int, pieces[1::2])
     # of equal numbers, as 01 and 1, the names themselves decide
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in pieces], name
+    return pieces, name
 
 
 def read_picture(path: Path) -> Image.Image:
