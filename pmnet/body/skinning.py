@@ -61,7 +61,7 @@ class VertexBlocks:
         """Return the weighted vertices (weighted m) in their order, with the axis before the vertex."""
         packed = self.packed(params)
         points = packed.new_zeros(len(params), 3, len(self.body.parts))
-        return points.index_copy_(2, self._order, packed.view(len(params), 3, -1))
+        return points.index_copy_(2, self._order, packed.view(len(params), 3, len(self._order)))
 
     def packed(self, params: BodyParams) -> Float[Tensor, "b p"]:
         """Return the same numbers block by block, without the vertices of weight zero."""

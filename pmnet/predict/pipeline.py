@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pmnet.body import BodyParams
-from pmnet.core.ahead import ahead
+from pmnet.core.ahead import MAX_WORKERS, ahead
 from pmnet.core.progress import track
 from pmnet.images.crops import MAX_WIDTH, cut_square
 from pmnet.predict.boxes import PeopleInPicture, whole_picture
@@ -26,7 +26,10 @@ from pmnet.predict.predictions import Predictions
 from pmnet.predict.trained import PredictedBodies, TrainedRun
 
 THREAD_PIECE: Final = 8  # pictures that a reader opens at a time
-PROCESS_PIECE: Final = 128  # a process takes some ms to hand a piece over, however long it is
+PROCESS_PIECE: Final = (
+    128  # at most: a process takes some ms to hand a piece over, however long it is
+)
+PROCESS_BYTES: Final = 10_000_000  # of a piece, which lies in shared memory
 PIECES: Final = 4  # that a process opens at least, where there are few pictures
 AHEAD: Final = 2  # pieces per thread that may wait for the network, beside those of a list
 LISTS_AHEAD: Final = 4  # lists that a GPU may be asked for before the first of them is done
@@ -138,25 +141,31 @@ def predict_chunks(
     """
     on_gpu = run.device.type == "cuda"
     lengths = [len(own) for _, own in chunks]
-    size = piece_of_processes(sum(lengths), readers) if on_gpu else THREAD_PIECE
+    size = piece_of_processes(sum(lengths), readers, source.size_px) if on_gpu else THREAD_PIECE
     pieces = _pieces(chunks, size)
     if on_gpu:
         cut = ahead(source.cut, pieces, readers, "--readers", pinned=True)
     else:
         cut = _ahead_by_threads(source.cut, pieces, readers, max(lengths, default=0) // size)
+    ahead_of_first = LISTS_AHEAD if on_gpu else 1
     waiting = deque[Future[Chunk]]()
     with closing(cut), ThreadPoolExecutor(1) as behind:
-        for index, own in chunks:
-            mine = islice(cut, ceil(len(own) / size))
-            waiting.append(_encode(run, behind, index, mine, focal_px))
-            while waiting and (waiting[0].done() or len(waiting) > (LISTS_AHEAD if on_gpu else 1)):
-                yield waiting.popleft().result()
+        try:
+            for index, own in chunks:
+                mine = islice(cut, ceil(len(own) / size))
+                waiting.append(_encode(run, behind, index, mine, focal_px))
+                while waiting and (waiting[0].done() or len(waiting) > ahead_of_first):
+                    yield waiting.popleft().result()
+        except Exception:  # of a reader: what is done is kept
+            yield from (chunk.result() for chunk in waiting)
+            raise
         yield from (chunk.result() for chunk in waiting)
 
 
-def piece_of_processes(pictures: int, readers: int) -> int:
+def piece_of_processes(pictures: int, readers: int, size_px: int) -> int:
     """Return how many pictures a process opens at a time."""
-    return max(1, min(PROCESS_PIECE, pictures // (PIECES * readers)))
+    share = pictures // (PIECES * min(readers, MAX_WORKERS))
+    return max(1, min(PROCESS_PIECE, PROCESS_BYTES // (3 * size_px**2), share))
 
 
 def _pieces(chunks: Sequence[tuple[int, Sequence[str]]], size: int) -> Iterator[list[str]]:

@@ -46,6 +46,13 @@ class RunFiles:
 
 
 @dataclass(frozen=True)
+class EncodedCrops(Encoded):
+    """Features and scores of crops, and the event after which a GPU has them; None on a CPU."""
+
+    ready: torch.cuda.Event | None
+
+
+@dataclass(frozen=True)
 class PredictedBodies:
     """What the network predicts for B crops; `camera` is as the field writes it (`field_camera`)."""
 
@@ -103,15 +110,18 @@ class TrainedRun:
         }
 
     @torch.no_grad()
-    def encode(self, crops: UInt8[Tensor, "b 3 s s"]) -> Encoded:
+    def encode(self, crops: UInt8[Tensor, "b 3 s s"]) -> EncodedCrops:
         """Return features and scores of crops."""
-        return Encoded(*self.network.encode(crops.to(self.device).float() / 255))
+        features, scores = self.network.encode(crops.to(self.device).float() / 255)
+        ready = torch.cuda.current_stream(self.device).record_event() if self._aside else None
+        return EncodedCrops(features, scores, ready)
 
-    def finish(self, encoded: Encoded) -> PredictedBodies:
+    def finish(self, encoded: EncodedCrops) -> PredictedBodies:
         """Return the bodies of encoded crops, on the CPU; a GPU goes on to encode further crops meanwhile."""
-        if self._aside is None:
+        if self._aside is None or encoded.ready is None:
             return self._finish(encoded)
-        self._aside.wait_stream(torch.cuda.current_stream(self.device))
+        self._aside.wait_event(encoded.ready)
+        # `encoded` may be freed after this: its bodies have been copied to the CPU by then
         with torch.cuda.stream(self._aside):
             return self._finish(encoded)
 

@@ -3,11 +3,17 @@
 from typing import Final
 
 RULE: Final = "an interval that contains zero is no clear gain and no clear loss"
+DIGITS: Final = 1  # that are printed of mm
 
 
 def is_clear(low: float | None, high: float | None) -> bool:
-    """Return whether an interval excludes zero; one that is not known does not."""
-    return low is not None and high is not None and bool(low > 0 or high < 0)
+    """Return whether an interval (mm), as it is printed, excludes zero; one that is not known does not."""
+    return low is not None and high is not None and bool(rounded(low) > 0 or rounded(high) < 0)
+
+
+def rounded(number: float) -> float:
+    """Return a number (mm) as it is printed; zero has no sign."""
+    return round(number, DIGITS) + 0.0
 
 
 def gain_in_words(
@@ -27,4 +33,8 @@ def gain_in_words(
 
 
 def _bounds(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None or low != low else f" [{low:.1f}, {high:.1f}]"
+    return (
+        ""
+        if low is None or high is None or low != low
+        else f" [{rounded(low):.1f}, {rounded(high):.1f}]"
+    )

@@ -59,9 +59,15 @@ def test_processes_cut_the_same_pictures(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "readers", "expected"),
-    [(0, 16, 1), (100, 16, 1), (4000, 16, 62), (10**6, 16, 128)],
+    ("pictures", "readers", "size_px", "expected"),
+    [
+        (0, 16, 64, 1),
+        (4000, 16, 64, 62),
+        (4000, 64, 64, 62),
+        (10**6, 4, 64, 128),
+        (10**6, 4, 224, 66),
+    ],
 )
-def test_few_pictures_are_shared_among_all_processes(pictures, readers, expected):
-    size = piece_of_processes(pictures, readers)
+def test_few_pictures_are_shared_among_all_processes(pictures, readers, size_px, expected):
+    size = piece_of_processes(pictures, readers, size_px)
     assert size == expected <= PROCESS_PIECE

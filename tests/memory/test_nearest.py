@@ -4,7 +4,7 @@ import pytest
 import torch
 from bodies import random_bodies, twins
 
-from pmnet.body import BodyModel
+from pmnet.body import BodyModel, BodyParams
 from pmnet.body.parts import vertex_weights
 from pmnet.clustering.reference import nearest_centres
 from pmnet.memory.nearest import assign_exactly
@@ -44,6 +44,13 @@ def test_copies_of_a_centre_and_mirror_twins_go_to_the_lower_index(spaces, name)
         between = params[slice(36, 48)]
         expected, _ = nearest_centres(spaces[name], between, order)
         assert torch.equal(assign_exactly(spaces[name], order, between), expected)
+
+
+def test_close_and_clear_bodies_of_a_block_are_told_apart(spaces):
+    between, centres = twins()
+    params = BodyParams.cat([random_bodies(5, 1, 0.6), between, random_bodies(5, 2, 0.6)])
+    expected, _ = nearest_centres(spaces["vertex"], params, centres)
+    assert torch.equal(assign_exactly(spaces["vertex"], centres, params), expected)
 
 
 def test_no_body_has_no_assignment(spaces):

@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 from pmnet import cli
 from pmnet.core.errors import InputError
 from pmnet.images.crops import cut_square
-from pmnet.predict import command, kept
+from pmnet.predict import command, kept, pipeline
 from pmnet.predict.command import predict
+from pmnet.predict.pipeline import PictureSource, predict_chunks
 from pmnet.predict.predictions import KEYS, Predictions
 from pmnet.predict.trained import find_run
 
@@ -166,6 +167,27 @@ def test_a_process_that_was_killed_is_continued(tmp_path, run):
     }
     again = [name for name in before if after.get(name) != before[name]]
     assert len(again) <= 1  # the one that was killed before it was noted
+
+
+def test_lists_before_an_error_are_predicted(tmp_path, run, monkeypatch):
+    write_pictures(tmp_path, 6)
+    chunks = [(index, [f"{2 * index}.png", f"{2 * index + 1}.png"]) for index in range(3)]
+    source = PictureSource(tmp_path, None, SIZE_PX)
+    whole = list(predict_chunks(run, source, chunks, None, 1))
+    assert [chunk.index for chunk in whole] == [0, 1, 2]
+    read = pipeline.read_picture
+
+    def refused(path):
+        if path.name == "5.png":
+            raise InputError("5.png: is no picture")
+        return read(path)
+
+    monkeypatch.setattr(pipeline, "read_picture", refused)
+    found = predict_chunks(run, source, chunks, None, 1)
+    for chunk, expected in zip([next(found), next(found)], whole[:2], strict=True):
+        assert np.array_equal(chunk.predictions.pose, expected.predictions.pose)
+    with pytest.raises(InputError, match="no picture"):
+        next(found)
 
 
 def test_other_settings_replace_all_files(tmp_path, run):

@@ -56,13 +56,7 @@ def _of_dataset(table: pd.DataFrame, packed: RunErrors, runs: list[BenchmarkRun]
             for method, cells in clips_only.items()
         },
         "controls": {
-            run.run: {
-                "label": run.label,
-                "against": other.label,
-                "seeds": _fewest(packed, run, other),
-            }
-            | _cells(table[(table["run"] == run.run) & (table["against"] == other.run)], NUMBERS)
-            for run, other in control_pairs(runs)
+            run.run: _control(table, packed, run, other) for run, other in control_pairs(runs)
         },
         "seeds": {method: len(packed.runs[run.run].seeds) for method, run in main.items()},
         "clustering_seeds": {
@@ -88,14 +82,14 @@ def sentence(numbers: dict[str, Any]) -> str:
         for method, cells in numbers["gains"].items()
         if method != "single"
     ]
-    fewest = [*seeds.values(), *(cells["seeds"] for cells in numbers["controls"].values())]
-    few, many = min(fewest), max(fewest)
-    trained = f"{many} seed{'s' * (many > 1)}" if few == many else f"{few} to {many} seeds"
+    few, many = min(seeds.values()), max(seeds.values())
+    trained = _seeds(many) if few == many else f"{few} to {many} seeds"
     return (
         f"P3DH against the single prototype: {_by_subset(single)}. "
         + f"Against the other memories: MPVPE {', '.join(others)}. " * bool(others)
         + "".join(
-            f"{cells['label']}, against {cells['against']}: {_by_subset(cells)}. "
+            f"{cells['label']}, against {cells['against']}: {_by_subset(cells)} "
+            f"({_trained(cells, numbers['redrawn'])}). "
             for cells in numbers["controls"].values()
         )
         + f"(Means of {trained}, {numbers['samples']:,} images of {numbers['sequences']} clips of "
@@ -104,8 +98,23 @@ def sentence(numbers: dict[str, Any]) -> str:
     )
 
 
-def _fewest(packed: RunErrors, *runs: BenchmarkRun) -> int:
-    return min(len(packed.facts(run.run).seeds) for run in runs)
+def _control(
+    table: pd.DataFrame, packed: RunErrors, run: BenchmarkRun, other: BenchmarkRun
+) -> dict[str, Any]:
+    rows = table[(table["run"] == run.run) & (table["against"] == other.run)]
+    seeds = (len(packed.facts(name).seeds) for name in (run.run, other.run))
+    about = {"label": run.label, "against": other.label, "seeds": min(seeds)}
+    return about | {"redrawn": rows["interval"].iloc[0]} | _cells(rows, NUMBERS)
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count > 1)}"
+
+
+def _trained(cells: dict[str, Any], usual: str) -> str:
+    """Return how many seeds a control has, and what is redrawn for its intervals if not the usual."""
+    redrawn = f", redrawn: {cells['redrawn'] or 'nothing'}"
+    return _seeds(cells["seeds"]) + redrawn * (cells["redrawn"] != usual)
 
 
 def _by_subset(cells: dict[str, Any]) -> str:
@@ -122,7 +131,7 @@ def _cells(rows: pd.DataFrame, names: list[str]) -> dict[str, dict[str, float | 
 
 def _cell(names: list[str], values: Any) -> dict[str, float | None]:
     cell = zip(names, values, strict=True)
-    return {name: round(float(x), 2) if x == x else None for name, x in cell}
+    return {name: round(float(x), 3) if x == x else None for name, x in cell}
 
 
 def _words(cell: dict[str, Any], against: str, joint: str = "over") -> str:

@@ -5,7 +5,8 @@
 | `run` | the name that its errors have; `RUN:INFERENCE` for another selection of its prototype |
 | `group` | `main`: the five memories of Table II, one each; `sweep`: further runs of Tables V and VI; \
 `control`: a reviewer's questions; `beyond`: not in the paper |
-| `against` | the runs that it is compared with, separated by spaces; figures show the first |
+| `against` | the runs that it is compared with, separated by spaces; figures show the first, and so does \
+the claim where both are control runs |
 | `label` | its name in pages and figures |
 | `settings` | the differences from the recipe of the main runs, in words |
 """

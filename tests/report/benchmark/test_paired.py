@@ -287,10 +287,18 @@ def test_the_claim_has_a_sentence_for_each_pair_of_control_runs(packed, runs, ta
     told = found["controls"]["p3dh_ramp"]
     assert told["tail_5_mpvpe"]["gain_mm"] == pytest.approx(row["gain_mm"], abs=0.006)
     assert (told["label"], told["seeds"]) == ("Ramp", 1)  # single_ce has one
-    assert "(Means of 1 to 2 seeds" in found["sentence"]
+    assert "(1 seed). (Means of 2 seeds" in found["sentence"]
+    few = again.assign(interval=again["interval"].where(again["run"] != "p3dh_ramp", "clips"))
+    assert "(1 seed, redrawn: clips). (Means of" in claim(few, packed, pair)["sentence"]
     words = gain_in_words(row["gain_mm"], row["low_mm"], row["high_mm"], "tail 5 %")
     (said,) = re.findall(r"Ramp, against [^:]+: MPVPE [^;]+; PA-MPJPE", found["sentence"])
     assert words in said
+
+
+def test_a_bound_that_is_printed_as_zero_is_no_gain():
+    said = gain_in_words(-11.3, -22.4, -0.013, "tail 5 %")
+    assert said == "no clear loss over tail 5 % (-11.3 mm [-22.4, 0.0])"
+    assert gain_in_words(-11.3, -22.4, -0.06, "all") == "11.3 mm [0.1, 22.4] higher over all"
 
 
 def test_what_contains_zero_is_not_a_gain(packed, runs, table):

@@ -140,4 +140,5 @@ def test_intervals_of_the_claim_agree_to_the_error_of_chance(packed, table, subs
     cell = claim["gains"]["single"][f"{subset}_mpvpe"]
     said = claim["clips_only"]["single"][f"{subset}_mpvpe"]
     expected = said if suffix else [cell["low_mm"], cell["high_mm"]]
-    assert [float(row[f"low{suffix}_mm"]), float(row[f"high{suffix}_mm"])] == expected
+    bounds = [float(row[f"low{suffix}_mm"]), float(row[f"high{suffix}_mm"])]
+    assert bounds == pytest.approx(expected, abs=0.0051)  # of two and of three decimals
