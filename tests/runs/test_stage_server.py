@@ -74,8 +74,11 @@ def sleeping(project: Path) -> int:
 
 
 def lives(process: int) -> bool:
-    status = Path(f"/proc/{process}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it may end before or after the file is opened
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def ends(process: int) -> bool:
