@@ -183,7 +183,7 @@ def _encode(
     index: int,
     pieces: Iterable[Piece],
     focal_px: float | None,
-) -> "Future[Chunk]":
+) -> Future[Chunk]:
     """Run the network on a list of pictures; `behind` makes its bodies and predictions."""
     pictures = list[SeenPicture]()
     bodies = [
