@@ -214,3 +214,20 @@ def test_times_of_clustering_on_a_cpu_are_those_of_the_table(method, called):
     section = CLUSTERING.partition("On two CPU threads")[2]
     quoted_row = section.partition(f"| {called} | ")[2].partition(" |\n")[0].split(" | ")
     assert [float(cell) for cell in quoted_row] == pytest.approx([*map(float, written)], rel=0.04)
+
+
+@pytest.mark.parametrize(
+    ("table", "case"),
+    [
+        ("predict_gpu.csv", "resnet50_224"),
+        ("predict_cpu.csv", "resnet50_224"),
+        ("predict_cpu.csv", "squeezenet1_1_64"),
+    ],
+)
+def test_rates_of_predict_are_those_of_the_tables(table, case):
+    page = " ".join((ROOT / "docs/use.md").read_text().split())
+    rates = {row["what"]: float(row["images_per_s"]) for row in rows_of(table)}
+    bare, whole = rates[f"bare_encoder_{case}"], rates[f"predict_{case}"]
+    assert f" {100 * whole / bare:.0f} % " in page
+    if "gpu" in table:
+        assert f"({whole:,.0f} images/s" in page
