@@ -48,8 +48,8 @@ def square_around(box: Float[np.ndarray, "p 4"], margin: float) -> Float[np.ndar
 
 def whole_picture(size: tuple[int, int]) -> PeopleInPicture:
     """Return one person who fills a picture of (width, height) px: its longer side is the square's."""
-    width, height = size
-    return PeopleInPicture((0,), square_around(np.array([[0.0, 0.0, width, height]]), 1.0))
+    x, y, half = size[0] / 2, size[1] / 2, max(size) / 2
+    return PeopleInPicture((0,), np.array([[x - half, y - half, x + half, y + half]]))
 
 
 def read_boxes(path: Path, margin: float) -> dict[str, PeopleInPicture]:
