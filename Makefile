@@ -8,7 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # these tests start graphs and processes, and take as long as all others: `make test` runs both halves at once
 GRAPHS := tests/test_toy.py tests/test_edits.py tests/test_dvc_day.py tests/test_paper_graph.py \
-    tests/test_plots_page.py tests/runs tests/training/test_kills.py tests/training/test_processes.py
+    tests/test_plots_page.py tests/runs tests/training/test_kills.py tests/training/test_processes.py \
+    tests/clustering/test_processes.py tests/clustering/test_search.py tests/predict tests/test_hostile.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-graphs test-units check lock
