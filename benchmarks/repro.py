@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -25,7 +26,7 @@ from typing import Final
 import psutil
 import torch
 
-from benchmarks.measuring import machine_name
+from benchmarks.measuring import machine_name, seconds
 from pmnet.core.files import replacing
 
 ROOT: Final = Path(__file__).parents[1]
@@ -60,14 +61,9 @@ def measure(folder: Path, installed: bool) -> dict[str, float]:
     rows |= {name: spent[name] for name in GROUPS}
     rows["leaves"] = sum(spent.values()) - sum(spent[name] for name in GROUPS)
     rows["total"] = time.monotonic() - begun
-    took = list[float]()
-    for _ in range(NO_OPS):
-        begun = time.monotonic()
-        subprocess.run(
-            [python, "-m", "dvc", "repro", "-q"], cwd=project, env=environment, check=True
-        )
-        took.append(time.monotonic() - begun)
-    rows["no-op"] = median(took)
+    again = [python, "-m", "dvc", "repro", "-q"]
+    no_op = partial(subprocess.run, again, cwd=project, env=environment, check=True)
+    rows["no-op"] = median(seconds(no_op)[0] for _ in range(NO_OPS))
     return rows
 
 
@@ -81,8 +77,8 @@ def seconds_of_stages(graph: "subprocess.Popen[bytes]") -> Counter[str]:
                 lives[process.pid, begun] = name, now - begun
         time.sleep(EVERY_S)
     spent = Counter[str]()
-    for name, seconds in lives.values():
-        spent[name] += seconds
+    for name, lived in lives.values():
+        spent[name] += lived
     return spent
 
 
@@ -126,7 +122,7 @@ def main() -> None:
     with replacing(options.out) as partial, partial.open("w", newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(["what", "seconds", "machine"])
-        table.writerows([what, f"{seconds:.1f}", machine] for what, seconds in rows.items())
+        table.writerows([what, f"{took:.1f}", machine] for what, took in rows.items())
     print(options.out.read_text(), end="")
 
 

@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,10 +47,11 @@ def square_around(box: Float[np.ndarray, "p 4"], margin: float) -> Float[np.ndar
     return np.concatenate([middle - half, middle + half], 1)
 
 
+@lru_cache(maxsize=64)  # most pictures of a folder have one size
 def whole_picture(size: tuple[int, int]) -> PeopleInPicture:
     """Return one person who fills a picture of (width, height) px: its longer side is the square's."""
-    x, y, half = size[0] / 2, size[1] / 2, max(size) / 2
-    return PeopleInPicture((0,), np.array([[x - half, y - half, x + half, y + half]]))
+    width, height = size
+    return PeopleInPicture((0,), square_around(np.array([[0.0, 0.0, width, height]]), 1.0))
 
 
 def read_boxes(path: Path, margin: float) -> dict[str, PeopleInPicture]:
