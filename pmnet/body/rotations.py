@@ -9,6 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pmnet.core.vml import call_each_once
+
+call_each_once()
+
 
 def rotvec_to_rotmat(rotvec: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
     """Return rotation matrices of rotation vectors (rad)."""
