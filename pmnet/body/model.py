@@ -76,10 +76,13 @@ class BodyModel(nn.Module):
         template = torch.from_numpy(arrays["v_template"])
         shapes = torch.from_numpy(arrays["shapedirs"])
         poses = torch.from_numpy(arrays["posedirs"])
-        regressor = torch.from_numpy(arrays["J_regressor"])
         weights = torch.from_numpy(arrays["weights"])
         keypoints = arrays.get("keypoint_regressor")
         keypoints = keypoint_regressor(arrays) if keypoints is None else keypoints
+        # without BLAS: the sums over all vertices do not depend on the number of threads
+        moved = np.concatenate([arrays["v_template"][..., None], arrays["shapedirs"]], 2)
+        sums = np.einsum("jv,vck->kjc", arrays["J_regressor"], moved, dtype=np.float64)
+        joints = torch.from_numpy(sums).to(template.dtype)
         directions = torch.cat([shapes, poses], 2).permute(2, 1, 0)
         buffers = {
             "faces": torch.from_numpy(arrays["f"]),
@@ -88,8 +91,8 @@ class BodyModel(nn.Module):
             "_template": template.T.reshape(-1).contiguous(),
             "_directions": directions.reshape(directions.shape[0], -1).contiguous(),
             "_weights": weights.T.contiguous(),
-            "_joint_template": regressor @ template,
-            "_joint_directions": torch.einsum("jv,vck->kjc", regressor, shapes).contiguous(),
+            "_joint_template": joints[0].clone(),
+            "_joint_directions": joints[1:].clone(),
             "_keypoint_regressor": torch.from_numpy(keypoints).to(template.dtype),
         }
         for name, value in buffers.items():

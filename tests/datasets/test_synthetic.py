@@ -1,6 +1,9 @@
 """Synthetic bodies: limits of the joints, both sides, shares, seeds, and actions that look it."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +114,22 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(body, tmp_pa
 
 
 # --- the poses
+
+
+def test_samples_do_not_depend_on_the_number_of_threads(tmp_path):
+    for threads in (1, 2):  # each in a process of its own: MKL keeps the first number
+        code = f"""
+import torch
+torch.set_num_threads({threads})
+from pmnet.body import OPEN_BODY, BodyModel
+from test_synthetic import Path, few
+few(BodyModel.load(OPEN_BODY), samples=40).save(Path("{tmp_path}/{threads}.arrow"))
+"""
+        path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        environment = {**os.environ, "PYTHONPATH": path}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    one, two = ((tmp_path / f"{threads}.arrow").read_bytes() for threads in (1, 2))
+    assert one == two
 
 
 def test_joints_stay_in_their_limits(body):
