@@ -50,10 +50,14 @@ class NoImageError(Exception):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a picture is opened: turned `upright` by its EXIF header or not, and how large it may be."""
+    """How a picture is opened: turned `upright` by its EXIF header or not, and how large it may be.
+
+    `behind` is the colour that shows through transparent pixels; None: their own colour is kept.
+    """
 
     upright: bool = False
     max_megapixels: int = 179  # Pillow's own limit
+    behind: tuple[int, int, int] | None = None
 
 
 AS_STORED = Reading()
@@ -100,7 +104,7 @@ class Cropper:
 
 
 def read_image(path: Path, reading: Reading = AS_STORED) -> Image.Image:
-    """Return an image file as RGB: grey is repeated, transparency dropped, 16 bits cut to 8.
+    """Return an image file as RGB: grey is repeated, CMYK converted, 16 bits cut to 8.
 
     Of several pages or frames, the first is taken.
     """
@@ -109,8 +113,8 @@ def read_image(path: Path, reading: Reading = AS_STORED) -> Image.Image:
         image = _opened(path, reading.max_megapixels)
         image.load()
         if reading.upright:
-            image = ImageOps.exif_transpose(image)
-        return _as_rgb(image)
+            ImageOps.exif_transpose(image, in_place=True)
+        return _as_rgb(image, reading.behind)
     except FileNotFoundError:
         raise NoImageError("no such file" + _hint(path)) from None
     except IsADirectoryError:
@@ -149,7 +153,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(kind for kind in FORMATS if kind in Image.OPEN)
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def _as_rgb(image: Image.Image, behind: tuple[int, int, int] | None) -> Image.Image:
     if image.mode == "F":
         raise NoImageError("its pixels are fractions; save it with whole numbers of 8 or 16 bits")
     if image.mode in DEEP:
@@ -157,6 +161,8 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         if values.min() < 0 or values.max() >= 1 << 16:
             raise NoImageError("its pixels have more than 16 bits; save it with 8 or 16")
         image = Image.fromarray((values >> 8).astype(np.uint8))
+    if behind and image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, behind), image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pmnet.core.errors import InputError
 from pmnet.images.crops import NoImageError, Reading, read_image
@@ -15,10 +15,8 @@ SUFFIXES: Final = frozenset(
      ".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".tga", ".avif"]
 )  # fmt: skip
 VIDEOS: Final = frozenset((".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"))
-UPRIGHT: Final = Reading(upright=True)
-JPEG: Final = b"\xff\xd8"
+AS_SEEN: Final = Reading(upright=True, behind=(255, 255, 255))
 NUMBER: Final = re.compile(r"(\d+)")
-BEHIND: Final = (255, 255, 255)  # what shows through transparent pixels
 
 __all__ = ["NoImageError", "find_pictures", "read_picture"]
 
@@ -72,14 +70,4 @@ def read_picture(path: Path) -> Image.Image:
     Grey is repeated, CMYK converted, 16 bits cut to 8. Raises NoImageError with the reason where the file
     cannot be read.
     """
-    picture = read_image(path, UPRIGHT)
-    with path.open("rb") as stream:
-        if (
-            stream.read(len(JPEG)) == JPEG
-        ):  # never transparent; the next lines take longer than reading
-            return picture
-    with Image.open(path) as stored:  # read_image has accepted it
-        if not stored.has_transparency_data:
-            return picture
-        alpha = ImageOps.exif_transpose(stored).convert("RGBA").getchannel("A")
-    return Image.composite(picture, Image.new("RGB", picture.size, BEHIND), alpha)
+    return read_image(path, AS_SEEN)
