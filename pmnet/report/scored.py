@@ -14,7 +14,7 @@ from pmnet.report.options import ReportOptions
 from pmnet.report.redraws import Clips
 from pmnet.report.run_errors import RunErrors
 from pmnet.report.statistics import DECILES, deciles, interval, mean, widest_first
-from pmnet.report.wording import gain_in_words
+from pmnet.report.wording import gain_in_words, is_clear
 
 PAIRED: Final = (
     *("run", "against", "dataset", "subset", "metric", "n", "mean_mm", "against_mm", "gain_mm"),
@@ -107,4 +107,7 @@ def gains_in_words(table: pd.DataFrame) -> Iterator[str]:
             gain = row["gain_mm"], row["low_mm"], row["high_mm"]
             words = gain_in_words(*gain, row["against"], "than")
             name = metric.upper().replace("_", "-")
-            yield f"{row['dataset']}, {subset_label(row['subset'])}, {name}: {row['run']} is {words}"
+            verb = "is" if is_clear(*gain[1:]) else "has"
+            yield (
+                f"{row['dataset']}, {subset_label(row['subset'])}, {name}: {row['run']} {verb} {words}"
+            )
