@@ -90,7 +90,7 @@ def _children(top: psutil.Process) -> list[psutil.Process]:
 
 
 def _stage_of(process: psutil.Process) -> str:
-    """Return the stage that `python PATH/stages STAGE` runs; nothing for another process."""
+    """Return the stage that `python stages STAGE` runs; nothing for another process."""
     try:
         words = process.cmdline()
     except psutil.Error:

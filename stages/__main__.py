@@ -1,4 +1,4 @@
-"""Run a stage by the code that lies beside this file: `python PATH/stages STAGE --options`.
+"""Run a stage by the code that lies beside this file: `python stages STAGE --options`.
 
 dvc.yaml starts every stage like this, so that a copy of the project (`dvc exp run --queue`) runs its own
 code and not the installed package. PMNET_LAUNCH is the command that starts several processes of a stage,
@@ -155,5 +155,5 @@ def _with_key(option: str) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("usage: python PATH/stages STAGE --options; `pmnet --help` lists the stages")
+        sys.exit("usage: python stages STAGE --options; `pmnet --help` lists the stages")
     main(*sys.argv[1:])

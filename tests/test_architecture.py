@@ -62,6 +62,6 @@ def stages_with(folder: str) -> set[str]:
     found = set()
     for entry in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values():
         entry = entry.get("do", entry)
-        if any(f"/pmnet/{folder}" in str(dep) for dep in entry["deps"]):
-            found |= {Path(dep).stem for dep in entry["deps"] if "/stages/" in str(dep)}
+        if any(f"{dep}/".startswith(f"pmnet/{folder}/") for dep in entry["deps"]):
+            found |= {Path(dep).stem for dep in entry["deps"] if dep.startswith("stages/")}
     return found

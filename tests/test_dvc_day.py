@@ -165,8 +165,8 @@ out.write_text(f"{VERSION}")
 GRAPH = """
 stages:
   cluster:
-    cmd: python '${paths.root}/stages' cluster --out 'made by ${name}.txt'
-    deps: ["${paths.root}/stages/cluster.py"]
+    cmd: python stages cluster --out 'made by ${name}.txt'
+    deps: [stages/cluster.py]
     outs: ["made by ${name}.txt"]
 """
 # does what torchrun does, without torch
@@ -189,7 +189,7 @@ def small(tmp_path) -> Toy:
     shutil.copy(ROOT / "stages/__main__.py", root / "stages")
     (root / "profile/stages").symlink_to("../stages")
     (root / "profile/dvc.yaml").write_text(GRAPH)
-    (root / "profile/params.yaml").write_text("paths: {root: .}\nname: me; touch $HOME\n")
+    (root / "profile/params.yaml").write_text("name: me; touch $HOME\n")
     (root / "profile/.dvcignore").write_text("__pycache__/\n*.pyc\n")
     (root / ".gitignore").write_text("__pycache__/\n")
     project = Toy(root, tmp_path / "site", "profile")

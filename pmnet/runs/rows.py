@@ -8,7 +8,6 @@ small files, since DVC would count what Python leaves in folders outside of its 
 
 import hashlib
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from io import StringIO
@@ -28,7 +27,7 @@ from pmnet.runs.experiments import SWEEPS, Row
 BODY: Final = Path("data/body.npz")
 TRAIN_SETS: Final = Path("data/train.json")
 GRAPH: Final = Path("dvc.yaml")
-CODE: Final = "${paths.root}/"  # how dvc.yaml begins the paths of code
+CODE: Final = ("pmnet/", "stages/")  # how the paths of code begin in dvc.yaml
 SCORING: Final = "pmnet/runs/row.py"  # what a row runs in place of the evaluate stage
 CONFIG: Final = """\
 [core]
@@ -72,7 +71,6 @@ def _graph(rows: Sequence[Row], splits: Sequence[Split]) -> dict[str, Any]:
     """Return the stages of the rows; paths are seen from the folder of sweeps, commands from above it."""
     sets = [sets_file(split) for split in splits]
     mean = params.read(PARAMS, "evaluate.mean")
-    root = shlex.quote(f"{params.read(PARAMS, 'paths.root')}/stages")
     memory = "runs/${item.memory}/memory.npz"
     folder, models = "${item.name}/seed_${item.seed}", "${item.name}/seed_${item.seed}/train"
     given = f"--body {BODY} --memory '{memory}' --seed ${{item.seed}}"
@@ -88,7 +86,7 @@ def _graph(rows: Sequence[Row], splits: Sequence[Split]) -> dict[str, Any]:
         for row in rows
     }
     train = {
-        "cmd": f"cd .. && python {root} train --sets {TRAIN_SETS} {given} --out '{SWEEPS}/{models}'"
+        "cmd": f"cd .. && python stages train --sets {TRAIN_SETS} {given} --out '{SWEEPS}/{models}'"
         "${item.set}",
         "deps": [
             _code_file("train"),
@@ -129,7 +127,6 @@ def _files(sets: Sequence[Path]) -> list[Path]:
 
 def _code_of(stage: str) -> list[Path]:
     """Return the files of code that a stage of dvc.yaml depends on."""
-    root = Path(str(params.read(PARAMS, "paths.root")))
     try:
         entry = read_yaml(GRAPH)["stages"][stage]
         deps = entry.get("do", entry)["deps"]
@@ -137,9 +134,9 @@ def _code_of(stage: str) -> list[Path]:
         raise InputError(
             f"{GRAPH}: no stage {stage} with dependencies; take the dvc.yaml of this version of pmnet"
         ) from None
-    names = [str(dep).removeprefix(CODE) for dep in deps if str(dep).startswith(CODE)]
+    names = [str(dep) for dep in deps if str(dep).startswith(CODE)]
     names = [SCORING if name == "stages/evaluate.py" else name for name in names]
-    paths = (path for name in names for path in _below(root / name))
+    paths = (path for name in names for path in _below(Path(name)))
     return sorted(path for path in paths if "__pycache__" not in path.parts)
 
 

@@ -225,6 +225,6 @@ def test_the_projects_data_sets_and_figures_parse():
 
 def test_every_section_of_the_projects_file_is_known():
     values = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    others = {"paths", "body", "fits", "datasets", "sweeps", "figures", "comparators"}
+    others = {"body", "fits", "datasets", "sweeps", "figures", "comparators"}
     assert set(values) == set(SECTIONS) | others
     assert {adapter.__name__.split(".")[-1] for adapter in (amass, synthetic)} <= set(adapters())

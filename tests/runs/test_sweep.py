@@ -139,7 +139,9 @@ def test_a_real_row_is_trained_and_scored_as_its_settings_say(tmp_path, body, mo
         name: {k: v for k, v in vars(values).items() if isinstance(v, (int, float, str))}
         for name, values in {"train": OPTIONS, "machine": MACHINE}.items()
     }
-    write_folder(tmp_path, MEMORIES, {**plain, "paths": {"root": str(ROOT)}})
+    write_folder(tmp_path, MEMORIES, plain)
+    for name in ("pmnet", "stages"):
+        (tmp_path / name).symlink_to(ROOT / name)
     world = write_world(tmp_path / "data", body)
     for run, memory in (("p3dh", world.memory), ("single", world.single)):
         (tmp_path / f"runs/{run}/memory.npz").write_bytes(memory.read_bytes())

@@ -136,7 +136,7 @@ def _lock_hash(upstream: dict[str, Any]) -> str:
             "data": {
                 part["path"]: part.get("md5")
                 for part in (*entry.get("deps", []), *entry.get("outs", []))
-                if not part["path"].lstrip("./").startswith(("pmnet/", "stages/"))
+                if not part["path"].startswith(("pmnet/", "stages/"))
             },
         }
         for name, entry in upstream.items()

@@ -154,9 +154,7 @@ def test_the_hash_changes_with_data_and_settings_and_not_with_code(lock):
 
     entries = read_yaml(lock)["stages"]
     before, single = now(), next(out["md5"] for out in entries["evaluate@single"]["outs"])
-    code = next(
-        d["md5"] for d in entries["evaluate@single"]["deps"] if d["path"] == "./pmnet/model"
-    )
+    code = next(d["md5"] for d in entries["evaluate@single"]["deps"] if d["path"] == "pmnet/model")
     change(lock, code, "0" * 32 + ".dir")
     assert now() == before
     change(lock, single, "1" * 32)
