@@ -113,9 +113,6 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(body, tmp_pa
     assert not (first.betas == third.betas).any()
 
 
-# --- the poses
-
-
 def test_samples_do_not_depend_on_the_number_of_threads(tmp_path):
     for threads in (1, 2):  # each in a process of its own: MKL keeps the first number
         code = f"""
@@ -130,6 +127,9 @@ few(BodyModel.load(OPEN_BODY), samples=40).save(Path("{tmp_path}/{threads}.arrow
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     one, two = ((tmp_path / f"{threads}.arrow").read_bytes() for threads in (1, 2))
     assert one == two
+
+
+# --- the poses
 
 
 def test_joints_stay_in_their_limits(body):
