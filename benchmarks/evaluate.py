@@ -81,6 +81,7 @@ def rates(options: argparse.Namespace, world: World) -> dict[str, float]:
     for window in range(options.rounds + 1):
         for what, do in work.items():
             took, _ = seconds(do, device)
+            print(f"  round {window}, {what}: {options.samples / took:.1f} images/s", flush=True)
             if window:  # the first one warms up
                 measured[what].append(options.samples / took)
     return {what: median(found) for what, found in measured.items()}

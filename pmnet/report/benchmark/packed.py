@@ -1,7 +1,8 @@
 """Errors of many runs in one small file: a row per sample, a column per run, seed and error.
 
-Columns are named RUN/SEED/INFERENCE/WHAT. Errors are whole tenths of a millimetre (uint16: at most
-0.05 mm off, at most 6553.5 mm), prototypes int16; the facts of a sample are kept as they were. Of equal
+Columns are named RUN/SEED/INFERENCE/WHAT. Errors are whole halves of a millimetre (int16: at most 0.25 mm
+off, at most 16383.5 mm), MPJPE as its difference from MPVPE, which takes fewer bytes (0 where MPVPE is
+missing); prototypes are int16; the facts of a sample are kept as they were. Of equal
 columns only the first is stored: `same`, in the file's metadata, maps the others to it. An error that
 starts from the same prototype is not repeated: an empty cell of `chosen_prototype` equals the
 cell of `assigned_prototype`, an empty cell of the other inferences the cell of `model`.
@@ -25,7 +26,7 @@ from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
 
 SAME_MM: Final = 0.01
 METADATA: Final = b"pmnet.packed"
-TENTHS: Final = 10  # of a millimetre
+HALVES: Final = 2  # of a millimetre
 KEPT: Final = 256  # columns: a reference is asked for by every run
 CURE: Final = "pack the errors of the runs again (pmnet errors pack)"
 
@@ -55,7 +56,7 @@ def is_packed(path: Path) -> bool:
 
 def packed_name(metric: str) -> str:
     """Return the name of an error in a packed file."""
-    return metric.removesuffix("_mm") + "_tenth_mm"
+    return metric.removesuffix("_mm") + "_half_mm"
 
 
 def equal_to(inference: str) -> str | None:
@@ -86,7 +87,9 @@ class _PackedFiles:
         """Return the numbers of a run, seed and inference: prototypes, or an error in mm."""
         if name in PROTOTYPES:
             return self._stored(run, seed, inference, name).astype(np.int64)
-        errors = self._stored(run, seed, inference, packed_name(name)).astype(np.float64) / TENTHS
+        errors = self._stored(run, seed, inference, packed_name(name)).astype(np.float64) / HALVES
+        if name == "mpjpe_mm":
+            errors += np.nan_to_num(self.column(run, seed, inference, "mpvpe_mm"))
         if (equal := equal_to(inference)) in self.runs[run].inferences:
             errors = np.where(np.isnan(errors), self.column(run, seed, str(equal), name), errors)
         if inference in NEED_BODIES:

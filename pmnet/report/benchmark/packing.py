@@ -16,8 +16,8 @@ from pmnet.core.files import replacing
 from pmnet.core.progress import track
 from pmnet.evaluation.error_table import KEY, METRICS, each_run, read_about
 from pmnet.report.benchmark.packed import (
+    HALVES,
     METADATA,
-    TENTHS,
     equal_to,
     is_packed,
     load_packed,
@@ -27,7 +27,7 @@ from pmnet.report.run_errors import FACTS, PROTOTYPES, RunErrors, RunFacts
 
 LEVEL: Final = 19  # of zstd
 LARGEST_K: Final = float(np.iinfo(np.int16).max)
-LARGEST_MM: Final = float(np.iinfo(np.uint16).max / TENTHS)
+LARGEST_MM: Final = float(np.iinfo(np.int16).max / HALVES)
 
 
 class _Columns:
@@ -169,21 +169,27 @@ def _add(columns: _Columns, run: str, errors: RunErrors, order: np.ndarray, path
                 numbers = errors.column(*about, name)[order]
                 _refuse_above(LARGEST_K, numbers, name, path)
                 columns.add(f"{prefix}/{name}", pa.array(numbers.astype(np.int16)))
+            halves = {
+                metric: _halves(errors.column(*about, metric)[order], metric, path)
+                for metric in METRICS
+            }
             for metric in METRICS:
-                tenths = _tenths(errors.column(*about, metric)[order], metric, path)
-                empty = np.isnan(tenths)
+                empty = np.isnan(halves[metric])
                 if (equal := equal_to(inference)) in facts.inferences:
                     other = errors.column(run, seed, str(equal), metric)[order]
-                    empty |= tenths == _tenths(other, metric, path)
-                array = pa.array(np.nan_to_num(tenths).astype(np.uint16), mask=empty)
+                    empty |= halves[metric] == _halves(other, metric, path)
+                stored = halves[metric]
+                if metric == "mpjpe_mm":
+                    stored = stored - np.nan_to_num(halves["mpvpe_mm"])
+                array = pa.array(np.nan_to_num(stored).astype(np.int16), mask=empty)
                 columns.add(f"{prefix}/{packed_name(metric)}", array)
 
 
-def _tenths(errors: np.ndarray, metric: str, path: Path) -> np.ndarray:
-    """Return errors in whole tenths of a millimetre, as floats because some are NaN."""
+def _halves(errors: np.ndarray, metric: str, path: Path) -> np.ndarray:
+    """Return errors in whole halves of a millimetre, as floats because some are NaN."""
     _refuse_above(LARGEST_MM, errors, metric, path)
-    tenths: np.ndarray = np.rint(errors * TENTHS)
-    return tenths
+    halves: np.ndarray = np.rint(errors * HALVES)
+    return halves
 
 
 def _refuse_above(largest: float, numbers: np.ndarray, name: str, path: Path) -> None:
@@ -197,7 +203,7 @@ def _refuse_above(largest: float, numbers: np.ndarray, name: str, path: Path) ->
 def _write(samples: pd.DataFrame, columns: _Columns, runs: dict[str, Any], out: Path) -> None:
     facts = pa.Table.from_pandas(samples, preserve_index=False)
     arrays = {name: facts[name] for name in FACTS} | columns.arrays
-    about = {"unit": "tenths of mm", "runs": runs, "same": columns.same}
+    about = {"unit": "halves of mm", "runs": runs, "same": columns.same}
     table = pa.table(arrays, metadata={METADATA: json.dumps(about)})
     with replacing(out) as partial:
         pq.write_table(

@@ -41,13 +41,13 @@ def both(files) -> tuple[pd.DataFrame, pd.DataFrame]:
     return ordered(read_errors(files)), ordered(to_rows(load_packed([out])))
 
 
-def test_errors_come_back_to_a_twentieth_of_a_millimetre_and_all_else_as_it_was(both):
+def test_errors_come_back_to_a_quarter_of_a_millimetre_and_all_else_as_it_was(both):
     before, after = both
     rest = [name for name in before if name not in METRICS]
     pd.testing.assert_frame_equal(before[rest], after[rest], check_dtype=False)
     for metric in METRICS:
         assert (before[metric].isna() == after[metric].isna()).all()
-        assert (before[metric] - after[metric]).abs().max() <= 0.05 + 1e-9
+        assert (before[metric] - after[metric]).abs().max() <= 0.25 + 1e-9
 
 
 def test_tables_and_curves_are_those_of_the_files(both):
@@ -56,7 +56,7 @@ def test_tables_and_curves_are_those_of_the_files(both):
         one, other = (make(RunErrors.of_rows(rows), REPORT) for rows in both)
         numbers = one.select_dtypes("number").columns
         assert np.allclose(
-            one[numbers].astype(float), other[numbers].astype(float), atol=0.1, equal_nan=True
+            one[numbers].astype(float), other[numbers].astype(float), atol=0.5, equal_nan=True
         )
         texts = one.columns.difference(numbers)
         pd.testing.assert_frame_equal(one[texts], other[texts])
@@ -81,10 +81,10 @@ def test_what_starts_from_the_right_prototype_is_not_repeated(tmp_path):
     rows.loc[oracle, "mpvpe_mm"] = np.where(right[model], errors, errors / 2)
     path = fake_errors.write(tmp_path / "run.parquet", rows)
     pack([path], tmp_path / "packed.parquet")
-    stored = pd.read_parquet(tmp_path / "packed.parquet")["a/0/oracle/mpvpe_tenth_mm"]
+    stored = pd.read_parquet(tmp_path / "packed.parquet")["a/0/oracle/mpvpe_half_mm"]
     assert list(stored.notna()) == list(~right[oracle][:20])
     found = load_packed([tmp_path / "packed.parquet"]).errors("a", "oracle", "mpvpe_mm").ravel()
-    assert np.abs(found - rows.loc[oracle, "mpvpe_mm"]).max() <= 0.05 + 1e-9
+    assert np.abs(found - rows.loc[oracle, "mpvpe_mm"]).max() <= 0.25 + 1e-9
 
 
 def test_numbers_by_seed_and_sample(tmp_path):
@@ -93,7 +93,7 @@ def test_numbers_by_seed_and_sample(tmp_path):
     one = rows[(rows["run"] == "p3dh_k50_l5.0") & (rows["inference"] == "oracle")]
     expected = one.pivot(index="seed", columns="sample", values="mpjpe_mm")
     found = packed.errors("p3dh_k50_l5.0", "oracle", "mpjpe_mm")
-    assert found.shape == (2, 20) and np.abs(found - expected).max().max() <= 0.05 + 1e-9
+    assert found.shape == (2, 20) and np.abs(found - expected).max().max() <= 0.25 + 1e-9
     assert packed.right("p3dh_ramp").shape == (1, 20)
     assert list(packed.right("p3dh_ramp")[0]) == [row % 4 != 0 or row == 0 for row in range(20)]
 
@@ -127,8 +127,8 @@ def test_runs_may_differ_in_selection_but_not_in_protocol(tmp_path):
     ("spoil", "words"),
     [
         (
-            lambda rows: rows.assign(mpvpe_mm=7000.0),
-            "mpvpe_mm is 7000, but packed errors hold up to",
+            lambda rows: rows.assign(mpvpe_mm=17000.0),
+            "mpvpe_mm is 17000, but packed errors hold up to",
         ),
         (lambda rows: rows.assign(chosen=40000), "chosen is 40000"),
         (
