@@ -16,18 +16,11 @@ from torch.nn.functional import normalize
 
 from pmnet.body.model import BodyModel
 from pmnet.body.params import BodyParams
-from pmnet.body.skinning import (
-    CPU_VERTICES,
-    Block,
-    VertexBlocks,
-    at_a_time,
-    block_of,
-    neighbours,
-    posed,
-)
+from pmnet.body.skinning import Block, VertexBlocks, at_a_time, block_of, neighbours, posed
 
 BETAS: Final = 10
 FIELDS: Final = 3 * (1 + BETAS) + 1
+VERTICES: Final = 128  # of a block: small blocks leave out more zeros
 
 
 class SquaredLengths:
@@ -41,7 +34,7 @@ class SquaredLengths:
         body, weights = vertices.body, vertices.weights
         single = rigid(body, weights != 0)
         others = neighbours(body, (weights != 0) & ~single.any(1))
-        parts = [part for some in others for part in some.split(CPU_VERTICES)]
+        parts = [part for some in others for part in some.split(VERTICES)]
         self.blocks = [block_of(body, weights, part) for part in parts]
         origins = [origin[:, part] for part in parts]
         self._left_out = 0.0  # of an origin, by the columns: nothing of a mean of bodies

@@ -30,7 +30,7 @@ NEIGHBOURS = (
     (21, 23),
 )
 CPU_BODIES, GPU_BODIES = 256, 1 << 14  # at a time
-CPU_VERTICES = 128  # of a block: what is made of them at a time stays in a cache
+CPU_VERTICES = 512  # of a block: what is made of them at a time stays in a cache
 
 
 @dataclass(frozen=True)
