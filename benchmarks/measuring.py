@@ -1,5 +1,6 @@
 """Time, memory and errors of one method."""
 
+import csv
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,39 @@ class Row:
     wrong: int | None
     checked: int
     machine: str
+
+    def same(self, other: "Row") -> bool:
+        """Return whether another row is of the same method, bodies, K and machine."""
+        return all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("method", "samples", "k", "machine")
+        )
+
+
+def rows_of(file: Path) -> list[Row]:
+    """Return the rows of a table; none where there is no file."""
+    if not file.exists():
+        return []
+    with file.open(newline="") as stream:
+        return [
+            Row(
+                line["method"],
+                int(line["samples"]),
+                int(line["k"]),
+                float(line["embed_s"]),
+                float(line["iteration_s"]),
+                float(line["peak_gib"]),
+                int(line["wrong"]) if line["wrong"] else None,
+                int(line["checked"]),
+                line["machine"],
+            )
+            for line in csv.DictReader(stream)
+        ]
+
+
+def runs_of(k: int) -> int:
+    """Return of how many runs the fastest counts, of ours and of each peer: loads disturb a short one."""
+    return 5 if k < 100 else 2
 
 
 class Memory:
